@@ -1,0 +1,35 @@
+# Every target does its own set-up on a machine with Rust and Go.
+
+.PHONY: help demo test up down kubectl generate lint deny clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live
+	@scripts/demo
+
+test: ## Run everything: formatting, lints, licences, unit and end-to-end tests
+	@scripts/test
+
+up: ## Start the demo and leave it running to play with
+	@scripts/demo --keep
+
+down: ## Stop what `make up` left running
+	@scripts/demo --stop
+
+kubectl: ## Show how to reach what `make up` left running
+	@cargo run --quiet -p tenantry-control-plane -- kubectl version
+
+generate: ## Write generated files again: CRDs, reference pages, packed examples, golden digests
+	TENANTRY_UPDATE=1 cargo test -p tenantry-crds --test generated
+	TENANTRY_UPDATE=1 cargo test -p tenantry --test examples
+
+lint: ## Formatting and lints only
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## Licences, duplicates and sources of dependencies
+	@scripts/deny
+
+clean: ## Remove build output; the cache of Kubernetes binaries stays
+	cargo clean
