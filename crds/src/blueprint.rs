@@ -1,0 +1,285 @@
+//! `Blueprint`: the checklist as data.
+
+use crate::common::{DNS_LABEL, DURATION, Manifest};
+use crate::definition::DefinitionStatus;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The checklist from sign-up to go-live: items, what each does, and what it waits for.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "tenantry.io",
+    version = "v1alpha1",
+    kind = "Blueprint",
+    doc = "A checklist from sign-up to go-live, as data.",
+    plural = "blueprints",
+    category = "tenantry",
+    status = "DefinitionStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    cel,
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name must be at most 63 characters; choose a shorter name"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
+    printcolumn(name = "In use", type_ = "boolean", json_path = ".status.inUse"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct BlueprintSpec {
+    /// Kinds that manifests of application versions may render.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["group".into()]))]
+    pub allowed_kinds: Vec<AllowedKinds>,
+    /// The provider's constants.
+    pub settings: Settings,
+    /// The checklist.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub items: Vec<Item>,
+}
+
+/// Kinds of one API group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedKinds {
+    /// API group; empty for the core group.
+    #[schemars(length(max = 253))]
+    pub group: String,
+    /// Kinds, such as `ConfigMap`.
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub kinds: Vec<String>,
+}
+
+/// The provider's constants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Gateway that carries customers' traffic into the cluster.
+    pub gateway: GatewaySettings,
+    /// Prefix that the API server puts before the names of groups from the identity provider.
+    #[serde(default)]
+    #[schemars(length(max = 63), regex(pattern = r"^[A-Za-z0-9._:@/-]*$"))]
+    pub group_prefix: String,
+    /// Namespace of the cluster's name service.
+    #[serde(default = "kube_system")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub dns_namespace: String,
+    /// Namespace that metrics are scraped from.
+    #[serde(default = "monitoring")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub monitoring_namespace: String,
+}
+
+/// Gateway that carries customers' traffic into the cluster (Gateway API).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewaySettings {
+    /// Name of the Gateway.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// Namespace of the Gateway and of the pods behind it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub namespace: String,
+    /// How a customer's allow-list of addresses is enforced.
+    #[serde(default)]
+    pub allow_list: AllowList,
+}
+
+/// How a customer's allow-list of addresses is enforced. A route has no source filter of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AllowList {
+    /// By a SecurityPolicy of Envoy Gateway beside the route.
+    EnvoySecurityPolicy,
+    /// By the source ranges of the tenant's load balancers.
+    LoadBalancerSourceRanges,
+    /// Not at all; orders with an allow-list are refused.
+    #[default]
+    None,
+}
+
+/// One line of the checklist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application or goLive"),
+    validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
+)]
+pub struct Item {
+    /// Name of the item, unique in the blueprint.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// What the item is about, for people.
+    #[schemars(length(min = 1, max = 128))]
+    pub title: String,
+    /// Part of the service it belongs to; conditions such as `NetworkReady` come from it.
+    pub category: Category,
+    /// Who has to act when the item waits for somebody.
+    #[serde(default)]
+    pub owner: Party,
+    /// Items that must be done or skipped before this one has any effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub depends_on: Vec<String>,
+    /// CEL expression over the order that says whether the item applies; without it the item always does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub when: Option<String>,
+    /// Objects that Tenantry builds itself from the plan and that this item answers for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub baseline: Vec<Baseline>,
+    /// Action: a check that needs nothing but the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckAction>,
+    /// Action: the objects of these templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub manifests: Option<Vec<Manifest>>,
+    /// Action: the objects of the application version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationAction>,
+    /// Action: the objects that open the tenant to its customers, once the agreed time has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_live: Option<GoLiveAction>,
+    /// How long the item may take to become done once it started; it fails then, and recovers when it becomes done.
+    #[serde(default = "ten_minutes")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub timeout: String,
+    /// How often and how fast a refused step is tried again.
+    #[serde(default)]
+    pub retry: Retry,
+}
+
+/// A check that needs nothing but the order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckAction {}
+
+/// Installs the application version that was ordered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationAction {}
+
+/// Opens the tenant to its customers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GoLiveAction {
+    /// Templates of the objects that open the route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub manifests: Vec<Manifest>,
+}
+
+/// Part of the service an item belongs to.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Category {
+    /// Plan, application and terms.
+    #[default]
+    Contract,
+    /// Policies and identities.
+    Security,
+    /// Isolation, capacity and addresses.
+    Network,
+    /// Compute share.
+    Servers,
+    /// Storage and its backup.
+    Platform,
+    /// The application itself.
+    Application,
+    /// People and their roles.
+    Accounts,
+    /// Measurements and alerts.
+    Monitoring,
+    /// The hand-over to the customer.
+    GoLive,
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Party {
+    /// The company that runs Tenantry.
+    #[default]
+    Provider,
+    /// The company that ordered.
+    Customer,
+    /// A third company, such as a consultant.
+    Partner,
+}
+
+/// Objects that Tenantry builds itself, because its safety rules depend on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Baseline {
+    /// The namespace with its pod security labels.
+    Namespace,
+    /// The network policy that denies everything that nothing else allows.
+    DefaultDeny,
+    /// Defaults and bounds of each container.
+    LimitRange,
+    /// The tenant's share of servers, storage and network.
+    ResourceQuota,
+    /// Role bindings of the customer's people.
+    AccessBindings,
+}
+
+/// How often and how fast a refused step is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Definite refusals after which the item fails. Outages are not counted.
+    #[serde(default = "five")]
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: i32,
+    /// Wait after the first refusal; it doubles with each, up to one hour.
+    #[serde(default = "five_seconds")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub backoff: String,
+}
+
+// === defaults ===
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: five(), backoff: five_seconds() }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            gateway: GatewaySettings::default(),
+            group_prefix: String::new(),
+            dns_namespace: kube_system(),
+            monitoring_namespace: monitoring(),
+        }
+    }
+}
+
+fn five() -> i32 {
+    5
+}
+
+fn five_seconds() -> String {
+    "5s".to_owned()
+}
+
+fn ten_minutes() -> String {
+    "10m".to_owned()
+}
+
+fn kube_system() -> String {
+    "kube-system".to_owned()
+}
+
+fn monitoring() -> String {
+    "monitoring".to_owned()
+}

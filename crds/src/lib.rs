@@ -1,0 +1,44 @@
+//! API types of Tenantry, group `tenantry.io`, version `v1alpha1`: one module per kind; no client or clock.
+//!
+//! These types are the product's face. Every field has a description and bounds, rules that cross fields are CEL
+//! with a message a person can act on, and a field exists only when something reads it. The YAML beside this crate
+//! is generated from here by `tenantry manifests crds`.
+
+// The schema derive copies each type into a private scope, where its `pub` is unreachable.
+#![allow(unreachable_pub)]
+
+pub mod application;
+pub mod blueprint;
+pub mod common;
+pub mod definition;
+pub mod inventory;
+pub mod plan;
+pub mod subscription;
+pub mod version;
+
+pub use application::{HostedApplication, HostedApplicationSpec};
+pub use blueprint::{Blueprint, BlueprintSpec};
+pub use definition::DefinitionStatus;
+pub use plan::{ServicePlan, ServicePlanSpec};
+pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
+pub use version::{HostedApplicationVersion, HostedApplicationVersionSpec};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// API group of every kind of Tenantry.
+pub const GROUP: &str = "tenantry.io";
+/// Version of every kind of Tenantry.
+pub const VERSION: &str = "v1alpha1";
+
+/// The custom resource definitions, in the order in which they are installed.
+#[must_use]
+pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![
+        ServicePlan::crd(),
+        Blueprint::crd(),
+        HostedApplication::crd(),
+        HostedApplicationVersion::crd(),
+        TenantSubscription::crd(),
+    ]
+}

@@ -1,0 +1,205 @@
+//! Objects that the rules accept and refuse; data only. The same table runs in process and on a real API server.
+
+use serde_json::{Value, json};
+
+use crate::objects::{base, with};
+
+/// One object, or one change of an object, and what the rules say to it.
+pub(crate) struct Case {
+    /// What is tried.
+    pub(crate) what: &'static str,
+    /// The object before the change; absent for a new object.
+    pub(crate) old: Option<Value>,
+    /// The object as it shall be.
+    pub(crate) new: Value,
+    /// Part of the message of the rule that refuses it; absent where it is accepted.
+    pub(crate) refused: Option<&'static str>,
+}
+
+const FORWARD: &str = "spec.lifecycle only moves forward";
+
+/// Every case, accepted ones beside the refused ones.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = names();
+    cases.extend(lifecycles());
+    cases.extend(frozen());
+    cases.extend(items());
+    cases.extend(orders());
+    cases
+}
+
+fn accepted(what: &'static str, new: Value) -> Case {
+    Case { what, old: None, new, refused: None }
+}
+
+fn refused(what: &'static str, new: Value, message: &'static str) -> Case {
+    Case { what, old: None, new, refused: Some(message) }
+}
+
+fn change(what: &'static str, old: Value, new: Value, message: Option<&'static str>) -> Case {
+    Case { what, old: Some(old), new, refused: message }
+}
+
+fn names() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (kind, most, message) in [
+        ("ServicePlan", 63, "metadata.name must be at most 63 characters"),
+        ("Blueprint", 63, "metadata.name must be at most 63 characters"),
+        ("HostedApplication", 63, "metadata.name must be at most 63 characters"),
+        ("TenantSubscription", 50, "metadata.name must be at most 50 characters"),
+    ] {
+        let named = |length: usize| with(base(kind), "/metadata/name", json!("n".repeat(length)));
+        cases.push(accepted("longest name", named(most)));
+        cases.push(refused("name one character too long", named(most + 1), message));
+    }
+    let version = |text: &str| {
+        let named = with(base("HostedApplicationVersion"), "/spec/version", json!(text));
+        with(named, "/metadata/name", json!(format!("erp-{text}")))
+    };
+    let long = |application: usize, digits: usize| {
+        let (application, digits) = ("a".repeat(application), "1".repeat(digits));
+        let named = with(version(&digits), "/spec/applicationRef/name", json!(application));
+        with(named, "/metadata/name", json!(format!("{application}-{digits}")))
+    };
+    cases.extend([
+        accepted("longest name of a version", long(63, 63)),
+        refused("version name too long", long(64, 63), "metadata.name must be at most 127 characters"),
+        refused(
+            "version named after another application",
+            with(version("4.2.1"), "/metadata/name", json!("crm-4.2.1")),
+            "metadata.name must be the application's name, a dash and the version",
+        ),
+        refused(
+            "tenant name with a dot",
+            with(base("TenantSubscription"), "/metadata/name", json!("acme.eu")),
+            "metadata.name must not contain a dot",
+        ),
+    ]);
+    cases
+}
+
+fn lifecycles() -> Vec<Case> {
+    const ORDER: [&str; 4] = ["Draft", "Published", "Deprecated", "Retired"];
+    let mut cases = Vec::new();
+    for object in [base("ServicePlan"), base("HostedApplicationVersion")] {
+        for (before, from) in ORDER.into_iter().enumerate() {
+            for (after, to) in ORDER.into_iter().enumerate() {
+                let at = |state: &str| with(object.clone(), "/spec/lifecycle", json!(state));
+                cases.push(change("lifecycle", at(from), at(to), (after < before).then_some(FORWARD)));
+            }
+        }
+    }
+    cases
+}
+
+/// Changes of everything that a published version fixes.
+fn frozen() -> Vec<Case> {
+    let published = with(base("HostedApplicationVersion"), "/spec/lifecycle", json!("Published"));
+    let moved = |pointer: &str, value: Value| {
+        (
+            with(base("HostedApplicationVersion"), pointer, value.clone()),
+            with(published.clone(), pointer, value),
+        )
+    };
+    let without = |field: &str| {
+        let cut = |mut object: Value| {
+            object["spec"].as_object_mut().expect("a spec").remove(field);
+            object
+        };
+        (cut(base("HostedApplicationVersion")), cut(published.clone()))
+    };
+    let secret = json!([{"name": "database", "keys": [{"name": "password", "length": 64}]}]);
+    let endpoint = json!([{"name": "web", "serviceRef": {"name": "web", "port": 8081}}]);
+    let mut cases = Vec::new();
+    for ((draft, fixed), message) in [
+        (moved("/spec/manifests/0/template", json!("kind: Secret")), "manifests of a published version"),
+        (moved("/spec/manifests/0/optional", json!(true)), "manifests of a published version"),
+        (moved("/spec/secrets", secret), "secrets of a published version"),
+        (without("secrets"), "secrets of a published version"),
+        (moved("/spec/endpoints", endpoint), "endpoints of a published version"),
+        (without("endpoints"), "endpoints of a published version"),
+    ] {
+        cases.push(change("of a draft", base("HostedApplicationVersion"), draft, None));
+        cases.push(change("of a published version", published.clone(), fixed.clone(), Some(message)));
+        let retired = with(fixed, "/spec/lifecycle", json!("Retired"));
+        cases.push(change("while it is retired", published.clone(), retired, Some(message)));
+    }
+    // The name follows application and version, and a name cannot change: both rules refuse these, so the version
+    // rule is told apart by its message.
+    for (pointer, value) in [("/spec/version", "4.2.2"), ("/spec/applicationRef/name", "crm")] {
+        let new = with(published.clone(), pointer, json!(value));
+        cases.push(change("identity", published.clone(), new, Some("a published version cannot be changed")));
+    }
+    let bare = with(without("secrets").1, "/spec/lifecycle", json!("Published"));
+    let added = with(bare.clone(), "/spec/secrets", published["spec"]["secrets"].clone());
+    cases.push(change("secrets added later", bare.clone(), added, Some("secrets of a published version")));
+    let labelled = with(bare.clone(), "/metadata/labels", json!({"team": "erp"}));
+    cases.push(change("labels stay free", bare, labelled, None));
+    cases
+}
+
+fn items() -> Vec<Case> {
+    const ONE: &str = "an item has exactly one action";
+    let item = |action: Value| {
+        let mut item = json!({"name": "contract", "title": "Contract", "category": "Contract"});
+        item.as_object_mut().expect("an object").extend(action.as_object().expect("an object").clone());
+        with(base("Blueprint"), "/spec/items/0", item)
+    };
+    let manifests = json!([{"name": "a.yaml", "template": "kind: Service"}]);
+    vec![
+        accepted("check", item(json!({"check": {}}))),
+        accepted("manifests", item(json!({"manifests": manifests}))),
+        accepted(
+            "baseline with an empty list of manifests",
+            item(json!({"manifests": [], "baseline": ["Namespace"]})),
+        ),
+        accepted("go-live", item(json!({"goLive": {"manifests": manifests}}))),
+        refused("no action", item(json!({})), ONE),
+        refused("baseline alone", item(json!({"baseline": ["Namespace"]})), ONE),
+        refused("two actions", item(json!({"check": {}, "manifests": manifests})), ONE),
+        refused(
+            "four actions",
+            item(json!({"check": {}, "manifests": [], "application": {}, "goLive": {}})),
+            ONE,
+        ),
+        refused(
+            "waits for itself",
+            with(base("Blueprint"), "/spec/items/1/dependsOn", json!(["contract", "application"])),
+            "an item cannot depend on itself",
+        ),
+    ]
+}
+
+fn orders() -> Vec<Case> {
+    const RANGE: &str = "every entry must be an address range in CIDR form";
+    let allow =
+        |ranges: Value| with(base("TenantSubscription"), "/spec/network", json!({"allowFrom": ranges}));
+    let reference = |value: Value| with(base("TenantSubscription"), "/spec/applicationRef", value);
+    let many: Vec<String> = (0..64).map(|n| format!("2001:db8:{n:x}::/48")).collect();
+    vec![
+        accepted("address ranges", allow(json!(["203.0.113.0/24", "2001:db8::/32", "198.51.100.7/32"]))),
+        accepted("as many ranges as there may be", allow(json!(many))),
+        accepted("no ranges", allow(json!([]))),
+        refused("prefix too long", allow(json!(["203.0.113.0/33"])), RANGE),
+        refused("octet too large", allow(json!(["203.0.113.256/24"])), RANGE),
+        refused("one bad range of two", allow(json!(["203.0.113.0/24", "::::/8"])), RANGE),
+        change(
+            "new version",
+            base("TenantSubscription"),
+            reference(json!({"name": "erp", "version": "4.3.0"})),
+            None,
+        ),
+        change(
+            "other application",
+            base("TenantSubscription"),
+            reference(json!({"name": "mail", "version": "4.2.1"})),
+            Some("a subscription cannot change to another application"),
+        ),
+        change(
+            "other plan",
+            base("TenantSubscription"),
+            with(base("TenantSubscription"), "/spec/planRef/name", json!("silver")),
+            None,
+        ),
+    ]
+}

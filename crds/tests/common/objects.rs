@@ -1,0 +1,87 @@
+//! A valid object of each kind, to be changed by the tests; data only.
+
+use serde_json::{Value, json};
+
+/// A valid object of each kind.
+pub(crate) fn base(kind: &str) -> Value {
+    match kind {
+        "ServicePlan" => plan(),
+        "Blueprint" => blueprint(),
+        "HostedApplication" => object(kind, "erp", json!({"displayName": "Orderly ERP"})),
+        "HostedApplicationVersion" => version(),
+        "TenantSubscription" => order(),
+        other => panic!("there is no kind {other}"),
+    }
+}
+
+/// The same object with another value at a JSON pointer; the last step may be new.
+pub(crate) fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer starts with a slash");
+    let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer}: no such place"));
+    match parent {
+        Value::Object(map) => drop(map.insert(key.to_owned(), value)),
+        Value::Array(list) => list[key.parse::<usize>().expect("an index")] = value,
+        _ => panic!("{pointer}: its parent holds nothing"),
+    }
+    object
+}
+
+fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({"apiVersion": "tenantry.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+}
+
+fn plan() -> Value {
+    let spec = json!({
+        "displayName": "Gold",
+        "tier": "Gold",
+        "lifecycle": "Published",
+        "network": {"qualityOfService": "Assured"},
+        "servers": {"class": "standard", "cpu": "8", "memory": "16Gi", "limitRatio": "2", "disk": "40Gi", "pods": 40},
+        "storage": {"classes": [{"name": "standard", "totalCapacity": "200Gi", "maxVolumes": 10}]},
+        "accounts": {"seats": 100, "roles": ["administrator", "user", "viewer"]},
+        "security": {"profile": "restricted"},
+        "monitoring": {"mode": "RealTime", "retention": "720h"},
+        "serviceLevel": {"availability": "99.9", "support": {"firstResponse": "30m"}},
+    });
+    object("ServicePlan", "gold", spec)
+}
+
+fn blueprint() -> Value {
+    let spec = json!({
+        "allowedKinds": [{"group": "apps", "kinds": ["Deployment"]}],
+        "settings": {"gateway": {"name": "public", "namespace": "ingress-system"}},
+        "items": [
+            {"name": "contract", "title": "Contract", "category": "Contract", "check": {}},
+            {
+                "name": "application",
+                "title": "Application",
+                "category": "Application",
+                "dependsOn": ["contract"],
+                "application": {},
+            },
+        ],
+    });
+    object("Blueprint", "standard", spec)
+}
+
+fn version() -> Value {
+    let spec = json!({
+        "applicationRef": {"name": "erp"},
+        "version": "4.2.1",
+        "lifecycle": "Draft",
+        "manifests": [{"name": "web.yaml", "template": "kind: Service"}],
+        "secrets": [{"name": "database", "keys": [{"name": "password", "length": 32}]}],
+        "endpoints": [{"name": "web", "serviceRef": {"name": "web", "port": 8080}}],
+    });
+    object("HostedApplicationVersion", "erp-4.2.1", spec)
+}
+
+fn order() -> Value {
+    let spec = json!({
+        "organization": {"name": "Acme Ltd", "country": "DE"},
+        "contacts": [{"role": "Technical", "name": "Ada Admin", "email": "ada@acme.example"}],
+        "planRef": {"name": "gold"},
+        "applicationRef": {"name": "erp", "version": "4.2.1"},
+    });
+    object("TenantSubscription", "acme", spec)
+}
