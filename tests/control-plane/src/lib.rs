@@ -1,0 +1,47 @@
+//! A real Kubernetes control plane on loopback, for tests, the demo and benchmarks: etcd, kube-apiserver,
+//! kube-controller-manager, kube-scheduler and simulated nodes (kwok), built once from pinned Go modules, started in about
+//! four seconds without containers. Needs a client, a clock and the process table.
+//!
+//! ```no_run
+//! use tenantry_control_plane::{Cluster, Options, Profile};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let cluster = Cluster::start(Options::new(Profile::P2)).await?;
+//! let audit = cluster.audit().await?;
+//! let mark = audit.mark().await?;
+//! cluster.client().await?.apiserver_version().await?;
+//! assert_eq!(audit.count(mark, "admin").await?.reads, 1);
+//! cluster.stop().await
+//! # }
+//! ```
+//!
+//! # Safety of the machine
+//! A supervisor process owns the Kubernetes processes. It ends them when the pipe to the test closes, which the kernel does
+//! even if the test is killed; if the supervisor is killed, the kernel ends its children; what files it left, the next start
+//! removes. Everything listens on 127.0.0.1 only, and keys lie in a directory that only its user can enter.
+
+mod audit;
+mod binary;
+mod cluster;
+mod commands;
+mod crds;
+pub mod detached;
+mod home;
+mod k3s;
+mod kubeconfig;
+mod ladder;
+mod link;
+mod logs;
+mod nodes;
+mod pki;
+mod profile;
+mod protocol;
+pub mod supervisor;
+pub mod tools;
+
+pub use audit::{Audit, AuditEvent, Mark, Tally};
+pub use cluster::Cluster;
+pub use crds::Crd;
+pub use kubeconfig::client_from;
+pub use nodes::Taint;
+pub use profile::{Capabilities, Options, Profile};

@@ -1,0 +1,123 @@
+//! What a control plane consists of and what it can do. Pure data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How much of a cluster is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Profile {
+    /// etcd and the API server: admission, CRDs, server-side apply. Namespaces never finish deleting.
+    P0,
+    /// P0 and the controller manager: quota status, garbage collection, namespace deletion, claims bind.
+    P1,
+    /// P1, the scheduler and simulated nodes: pods run, jobs complete, deployments become available.
+    P2,
+}
+
+/// What a test may rely on; a test that needs more skips by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Requests can be counted from the audit log.
+    pub audit: bool,
+    /// The store is ours: nobody else writes to it, and its content goes with the cluster.
+    pub etcd: bool,
+    /// The controllers of Kubernetes run.
+    pub controllers: bool,
+    /// Pods are scheduled and run (or are played as running).
+    pub nodes: bool,
+    /// The API server can be paused, stopped and started.
+    pub outages: bool,
+}
+
+/// How to start a control plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Which processes.
+    pub profile: Profile,
+    /// Whether the gateway player runs from the start, as after [`crate::Cluster::play_gateway`].
+    pub gateway: bool,
+    /// How many nodes `node-0`, `node-1`, ... exist and are ready when `start` returns. Only P2 has nodes.
+    pub nodes: u32,
+}
+
+impl Options {
+    /// The profile with its usual nodes (one for P2) and without the gateway player.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, gateway: false, nodes: u32::from(profile == Profile::P2) }
+    }
+}
+
+impl Profile {
+    /// What a cluster of this profile can do when this crate started its processes.
+    #[must_use]
+    pub fn capabilities(self) -> Capabilities {
+        Capabilities {
+            audit: true,
+            etcd: true,
+            controllers: self >= Self::P1,
+            nodes: self >= Self::P2,
+            outages: true,
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::P0 => "P0",
+            Self::P1 => "P1",
+            Self::P2 => "P2",
+        })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_uppercase().as_str() {
+            "P0" => Ok(Self::P0),
+            "P1" => Ok(Self::P1),
+            "P2" => Ok(Self::P2),
+            _ => Err(format!("profile {text:?} does not exist: use P0, P1 or P2")),
+        }
+    }
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { audit, etcd, controllers, nodes, outages } = *self;
+        let named = [
+            ("audit", audit),
+            ("etcd", etcd),
+            ("controllers", controllers),
+            ("nodes", nodes),
+            ("outages", outages),
+        ];
+        let present: Vec<&str> = named.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
+        formatter.write_str(&present.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_read_and_print() {
+        for profile in [Profile::P0, Profile::P1, Profile::P2] {
+            assert_eq!(profile.to_string().to_lowercase().parse::<Profile>(), Ok(profile));
+        }
+        assert!("P3".parse::<Profile>().unwrap_err().contains("P0, P1 or P2"));
+    }
+
+    #[test]
+    fn each_profile_can_more_than_the_one_before() {
+        assert_eq!(Profile::P0.capabilities().to_string(), "audit, etcd, outages");
+        assert_eq!(Profile::P1.capabilities().to_string(), "audit, etcd, controllers, outages");
+        assert_eq!(Profile::P2.capabilities().to_string(), "audit, etcd, controllers, nodes, outages");
+    }
+}

@@ -1,0 +1,188 @@
+//! From nothing to a ready control plane, and the few things that happen to it afterwards. Needs a client and a clock.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http::Request as HttpRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use rustix::process::Signal;
+use tokio::time::{sleep, timeout};
+
+use super::{Helper, Processes, volumes};
+use crate::commands::{PORT_COUNT, Plan, Ports, Role, kubeconfig};
+use crate::home::{Home, Paths};
+use crate::kubeconfig::client_from;
+use crate::profile::Profile;
+use crate::protocol::{Order, Request};
+use crate::tools::Toolset;
+
+/// A start takes about 4 s on an idle machine; a build on all cores beside it may slow it down tenfold.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// Between two looks at a server that is not up yet; there is nothing to watch before it is.
+const READY_PAUSE: Duration = Duration::from_millis(25);
+/// Somebody else may take one of our ports between the look and the start; this often in a row nobody does.
+const START_ATTEMPTS: u32 = 4;
+
+/// A control plane that is up.
+pub(super) struct Running {
+    pub(super) processes: Processes,
+    home: Home,
+    ports: Vec<u16>,
+    profile: Profile,
+    tools: Toolset,
+    helpers: Vec<Helper>,
+}
+
+impl Running {
+    /// Starts the processes of the order's profile and waits until they work.
+    pub(super) async fn start(order: &Order) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(order).await {
+                Err(error) if attempt < START_ATTEMPTS && is_port_conflict(&error) => attempt += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn start_once(order: &Order) -> Result<Self> {
+        let (home, ports) = Home::create(PORT_COUNT)?;
+        let mut running = Self {
+            processes: Processes::default(),
+            home,
+            ports,
+            profile: order.profile,
+            tools: order.tools.clone(),
+            helpers: Vec::new(),
+        };
+        let outcome = timeout(START_TIMEOUT, running.bring_up()).await;
+        match outcome.unwrap_or_else(|_| Err(running.not_ready())) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(&mut self) -> Result<()> {
+        let plan = self.plan()?;
+        plan.write_files()?;
+        let followers = plan.followers();
+        self.launch(Role::Etcd)?;
+        self.launch(Role::ApiServer)?;
+        self.until_ready().await?;
+        for role in followers {
+            self.launch(*role)?;
+        }
+        if self.profile >= Profile::P1 {
+            let harness = self.client("harness").await?;
+            volumes::prepare(&harness).await?;
+            self.helpers
+                .push(Helper::spawn("volume provisioner", volumes::provision(self.client("volumes").await?)));
+            tokio::select! {
+                begun = controllers_work(harness) => begun?,
+                ended = self.processes.first_end() => return Err(ended),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn paths(&self) -> &Paths {
+        self.home.paths()
+    }
+
+    /// A client under one of the control plane's own identities.
+    pub(super) async fn client(&self, identity: &str) -> Result<Client> {
+        client_from(&kubeconfig(self.paths(), identity)).await
+    }
+
+    /// Carries out a request about the API server.
+    pub(super) async fn carry_out(&mut self, request: Request) -> Result<()> {
+        match request {
+            Request::PauseApiServer => self.processes.signal(Role::ApiServer, Signal::STOP),
+            Request::ResumeApiServer => self.processes.signal(Role::ApiServer, Signal::CONT),
+            Request::StopApiServer => {
+                self.processes.end(Role::ApiServer).await?;
+                self.record()
+            }
+            Request::StartApiServer => {
+                if self.processes.has(Role::ApiServer) {
+                    bail!("the API server runs already");
+                }
+                self.launch(Role::ApiServer)?;
+                timeout(START_TIMEOUT, self.until_ready()).await.unwrap_or_else(|_| Err(self.not_ready()))
+            }
+            Request::PlayGateway => bail!("the gateway is not part of the control plane"),
+        }
+    }
+
+    /// Ends everything; the directory goes with `self`.
+    pub(super) async fn stop(&mut self) {
+        self.helpers.clear();
+        self.processes.end_all().await;
+    }
+
+    fn plan(&self) -> Result<Plan<'_>> {
+        let ports = Ports::assign(&self.ports)?;
+        Ok(Plan { paths: self.home.paths(), ports, tools: &self.tools, profile: self.profile })
+    }
+
+    fn launch(&mut self, role: Role) -> Result<()> {
+        let command = self.plan()?.command(role)?;
+        let log = self.paths().logs().join(format!("{}.log", role.name()));
+        self.processes.start(role, &command, log)?;
+        self.record()
+    }
+
+    /// Keeps on file what must be cleaned up if this process is killed.
+    fn record(&self) -> Result<()> {
+        let mut state = self.paths().read_state()?;
+        state.children = self.processes.ids();
+        self.paths().write_state(&state)
+    }
+
+    /// Waits until the API server says it is ready, or a process ends.
+    async fn until_ready(&mut self) -> Result<()> {
+        let client = self.client("harness").await?;
+        tokio::select! {
+            ready = readyz(&client) => ready,
+            ended = self.processes.first_end() => Err(ended),
+        }
+    }
+
+    fn not_ready(&self) -> anyhow::Error {
+        let log = self.paths().logs().join(format!("{}.log", Role::ApiServer.name()));
+        anyhow::anyhow!(
+            "the control plane was not ready after {} s; last words of the API server:\n{}",
+            START_TIMEOUT.as_secs(),
+            crate::logs::tail(&log, 15)
+        )
+    }
+}
+
+async fn readyz(client: &Client) -> Result<()> {
+    loop {
+        let request = HttpRequest::get("/readyz").body(Vec::new())?;
+        if client.request_text(request).await.is_ok() {
+            return Ok(());
+        }
+        sleep(READY_PAUSE).await;
+    }
+}
+
+/// The controllers work when their first product is there. Pods also depend on this one.
+async fn controllers_work(client: Client) -> Result<()> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
+    await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some())
+        .await
+        .context("the controller manager does not work")?;
+    Ok(())
+}
+
+/// The words of Go's net package in the log of the process that ended.
+fn is_port_conflict(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("address already in use")
+}
