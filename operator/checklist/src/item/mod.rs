@@ -1,0 +1,235 @@
+//! The state of each checklist item, derived from evidence; pure, the present comes in as a parameter.
+//!
+//! What an earlier pass found is never taken as proof. From the previous entries come only the things that evidence
+//! cannot show: since when, how often, and when to try again. An item whose evidence is gone is not done, and one that
+//! failed is done as soon as evidence says so.
+
+mod evaluate;
+mod retry;
+
+pub use evaluate::evaluate;
+pub use retry::RetryRequest;
+
+use crate::duration::{self, DurationError};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+use tenantry_crds::blueprint::{Category, Item, Party};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState};
+
+/// Reason of an item that waits for its time.
+pub const NOT_BEFORE: &str = "NotBefore";
+/// Reason of an item that cannot start because an edit of the order was refused.
+pub const ORDER_REFUSED: &str = "OrderRefused";
+/// Reason of an item that was refused too often.
+pub const ATTEMPTS_EXHAUSTED: &str = "AttemptsExhausted";
+/// Reason of an item that took too long.
+pub const TIMED_OUT: &str = "TimedOut";
+
+/// One item with everything its state depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemInput {
+    /// Name of the item.
+    pub name: String,
+    /// Part of the service it belongs to.
+    pub category: Category,
+    /// Who has to act when it waits for somebody.
+    pub owner: Party,
+    /// What it does.
+    pub kind: Kind,
+    /// Items that must be done or skipped before it has any effect.
+    pub depends_on: Vec<String>,
+    /// Why it does not apply, for people, such as `the order has no hosts`; without it the item applies.
+    pub skipped: Option<String>,
+    /// Digest of everything the item is made of; a change re-arms it.
+    pub input_digest: String,
+    /// What is observed.
+    pub evidence: Evidence,
+    /// How long it may take once it started.
+    pub timeout: SignedDuration,
+    /// How often and how fast a refused step is tried again.
+    pub retry: RetryPolicy,
+    /// Whether the item keeps what it has and gets nothing new, because an edit of the order was refused.
+    pub frozen: bool,
+}
+
+/// What an item does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Needs nothing but the order.
+    Check,
+    /// Has objects of the blueprint.
+    Objects,
+    /// Has objects of the application version.
+    Application,
+    /// Opens the tenant to its customers. It also waits for every item outside its category, so that nothing is opened
+    /// that is not ready.
+    GoLive {
+        /// Time before which it has no effect.
+        not_before: Option<Timestamp>,
+    },
+}
+
+/// What is observed of one item.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Objects that shall exist, those of kinds that are left out not counted.
+    pub desired: usize,
+    /// Objects of those that exist with the content they shall have.
+    pub live: usize,
+    /// Objects that exist and do not work yet, or do not work any more.
+    pub unhealthy: Vec<Unhealthy>,
+    /// The last refusal or outage, while nothing has succeeded since: an item that was done has none until it is refused
+    /// again.
+    pub failure: Option<ItemFailure>,
+    /// Something outside that has to happen first, such as the installation of a kind.
+    pub waiting: Option<Waiting>,
+    /// Optional kinds that are not installed, so that their objects are left out.
+    pub missing_kinds: Vec<String>,
+}
+
+/// One object that does not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// Kind and name, such as `Deployment web`. Names that the cluster makes up do not belong in here.
+    pub object: String,
+    /// Why, in one word, such as `MinimumReplicasUnavailable`.
+    pub reason: String,
+    /// Whether it will not become healthy by itself.
+    pub failed: bool,
+}
+
+/// One failed effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemFailure {
+    /// Whether the answer was a definite refusal. Outages, overload and lost connections are none and are not counted.
+    pub definitive: bool,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people, without names that the cluster makes up.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Something outside that has to happen before the item can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Why, in one word, such as `KindNotInstalled`.
+    pub reason: String,
+    /// What has to happen, for people.
+    pub message: String,
+}
+
+/// How often and how fast a refused step is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Definite refusals after which the item fails.
+    pub attempts: i32,
+    /// Wait after the first refusal; it doubles with each, up to one hour.
+    pub backoff: SignedDuration,
+}
+
+/// What a whole checklist is evaluated from.
+#[derive(Clone, Copy, Debug)]
+pub struct EvaluateInput<'a> {
+    /// Name of the subscription, for the commands that messages name.
+    pub subscription: &'a str,
+    /// The items, in the order of the blueprint.
+    pub items: &'a [ItemInput],
+    /// The entries of the pass before, from the status or from an evaluation.
+    pub previous: &'a [ChecklistEntry],
+    /// Value of the annotation `tenantry.io/retry`.
+    pub retry: Option<&'a str>,
+    /// Value of that annotation that was last acted on, from the status or from an evaluation.
+    pub observed_retry: Option<&'a str>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// The checklist as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluation {
+    /// The entries, in the order of the blueprint.
+    pub entries: Vec<ChecklistEntry>,
+    /// Items that may have effects now. Others keep what they have and get nothing new.
+    pub released: BTreeSet<String>,
+    /// When time alone changes something: the next retry, timeout or agreed time.
+    pub deadline: Option<Timestamp>,
+    /// Value of the annotation `tenantry.io/retry` that is acted on now or was before.
+    pub observed_retry: Option<String>,
+}
+
+// === impl ItemInput ===
+
+impl ItemInput {
+    /// The input for an item of a blueprint that applies, with `not_before` from the order.
+    ///
+    /// # Errors
+    /// [`DurationError`] when the item's timeout or backoff is no duration.
+    pub fn new(
+        item: &Item,
+        not_before: Option<Timestamp>,
+        input_digest: String,
+        evidence: Evidence,
+    ) -> Result<Self, DurationError> {
+        Ok(Self {
+            name: item.name.clone(),
+            category: item.category,
+            owner: item.owner,
+            kind: Kind::of(item, not_before),
+            depends_on: item.depends_on.clone(),
+            skipped: None,
+            input_digest,
+            evidence,
+            timeout: duration::parse(&item.timeout)?,
+            retry: RetryPolicy {
+                attempts: item.retry.attempts,
+                backoff: duration::parse(&item.retry.backoff)?,
+            },
+            frozen: false,
+        })
+    }
+
+    /// The input for an item that stays as it was accepted, because an edit of the order was refused and nothing new can
+    /// be rendered: what it is made of, and whether it applies, are those of its entry. Its evidence is what is recorded
+    /// for it and what is observed of that.
+    ///
+    /// # Errors
+    /// [`DurationError`] when the item's timeout or backoff is no duration.
+    pub fn kept(item: &Item, entry: &ChecklistEntry, evidence: Evidence) -> Result<Self, DurationError> {
+        let digest = entry.input_digest.clone().unwrap_or_default();
+        let skipped = (entry.state == ItemState::Skipped).then(|| entry.message.clone());
+        Ok(Self { skipped, frozen: true, ..Self::new(item, None, digest, evidence)? })
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// What an item of a blueprint does. The API server sees to it that it does exactly one thing.
+    #[must_use]
+    pub fn of(item: &Item, not_before: Option<Timestamp>) -> Self {
+        if item.go_live.is_some() {
+            Self::GoLive { not_before }
+        } else if item.application.is_some() {
+            Self::Application
+        } else if item.check.is_some() && item.baseline.is_empty() {
+            Self::Check
+        } else {
+            Self::Objects
+        }
+    }
+}
+
+// === impl Evidence ===
+
+impl Evidence {
+    /// Whether everything exists and works.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.live >= self.desired && self.unhealthy.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

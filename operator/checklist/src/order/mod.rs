@@ -1,0 +1,165 @@
+//! The order: what a tenant shall be, validated; pure, needs neither client nor clock.
+//!
+//! [`resolve`] is the only way to get an [`Order`], so whatever takes one may rely on every rule checked here.
+
+mod check;
+
+use crate::access::{Namespace, SubscriptionName, TenantId};
+use crate::cidr::Cidr;
+use crate::hosts::{self, Claims, Host};
+use crate::select::Definitions;
+use crate::{Problem, canonical, time};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tenantry_crds::TenantSubscriptionSpec;
+use tenantry_crds::common::Reference;
+use tenantry_crds::subscription::{
+    ApplicationReference, Contact, DeletionPolicy, EndpointStatus, GoLive, NetworkWishes, Organization, User,
+};
+
+/// Hexadecimal digits of an order's digest.
+const DIGITS: usize = 32;
+
+/// What an order is resolved from.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderInput<'a> {
+    /// Name of the subscription.
+    pub name: &'a str,
+    /// UID of the subscription.
+    pub uid: &'a str,
+    /// What was ordered.
+    pub spec: &'a TenantSubscriptionSpec,
+    /// The definitions that apply.
+    pub definitions: &'a Definitions,
+    /// Identity of the tenant.
+    pub tenant_id: &'a TenantId,
+    /// Who holds which host names, this subscription included.
+    pub claims: &'a Claims,
+    /// Host names recorded for this subscription in its status.
+    pub recorded_hosts: &'a [String],
+}
+
+/// A valid order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Order {
+    /// Name of the subscription.
+    pub name: SubscriptionName,
+    /// UID of the subscription.
+    pub uid: String,
+    /// Identity of the tenant.
+    pub tenant_id: TenantId,
+    /// Namespace of everything the tenant has.
+    pub namespace: Namespace,
+    /// Company that ordered.
+    pub organization: Organization,
+    /// People to speak to.
+    pub contacts: Vec<Contact>,
+    /// People who use the application.
+    pub users: Vec<User>,
+    /// Host names, the main one first, each once.
+    pub hosts: Vec<Host>,
+    /// Host names to record in the status: those of the order and all that were recorded before.
+    pub recorded_hosts: Vec<String>,
+    /// Address ranges that may reach the application, each once; none means everybody may.
+    pub allow_from: Vec<Cidr>,
+    /// The customer's choices with the schema's defaults filled in.
+    pub parameters: Value,
+    /// Time before which the route stays closed.
+    pub not_before: Option<Timestamp>,
+    /// What happens to the tenant's objects when the subscription is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether deleting the subscription is refused.
+    pub deletion_protection: bool,
+    /// The definitions that apply.
+    pub definitions: Definitions,
+    /// Digest of everything that objects are rendered from; equal digests give equal objects.
+    pub digest: String,
+}
+
+/// Validates an order against the definitions it refers to.
+///
+/// # Errors
+/// Every problem found, in the order of the fields, each with its field, its reason and the remedy.
+pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
+    let checked = check::check(input)?;
+    let check::Checked { name, hosts, allow_from, parameters } = checked;
+    let OrderInput { name: _, uid, spec, definitions, tenant_id, claims: _, recorded_hosts } = *input;
+    let mut order = Order {
+        namespace: name.namespace(),
+        name,
+        uid: uid.to_owned(),
+        tenant_id: tenant_id.clone(),
+        organization: spec.organization.clone(),
+        contacts: spec.contacts.clone(),
+        users: spec.users.clone(),
+        recorded_hosts: hosts::recorded(recorded_hosts, &hosts),
+        hosts,
+        allow_from,
+        parameters,
+        not_before: spec.go_live.not_before.as_ref().map(time::instant),
+        deletion_policy: spec.deletion_policy,
+        deletion_protection: spec.deletion_protection,
+        definitions: definitions.clone(),
+        digest: String::new(),
+    };
+    order.digest = order.compute_digest();
+    Ok(order)
+}
+
+// === impl Order ===
+
+impl Order {
+    /// The spec with every value in the form that was validated: defaults of parameters filled in, host names as they are
+    /// claimed, address ranges as they are enforced. Templates and expressions read this one.
+    #[must_use]
+    pub fn effective_spec(&self) -> TenantSubscriptionSpec {
+        let Definitions { plan, application, version, .. } = &self.definitions;
+        TenantSubscriptionSpec {
+            organization: self.organization.clone(),
+            contacts: self.contacts.clone(),
+            plan_ref: Reference { name: plan.revision.name().to_owned() },
+            application_ref: ApplicationReference {
+                name: application.revision.name().to_owned(),
+                version: version.spec.version.clone(),
+            },
+            parameters: self.parameters.clone(),
+            users: self.users.clone(),
+            network: NetworkWishes {
+                hosts: self.hosts.iter().map(ToString::to_string).collect(),
+                allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
+            },
+            go_live: GoLive { not_before: self.not_before.map(time::time) },
+            deletion_policy: self.deletion_policy,
+            deletion_protection: self.deletion_protection,
+        }
+    }
+
+    /// Where the application answers once the tenant is live: the first host that is no wildcard, for each endpoint.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        let Some(host) = self.hosts.iter().find(|host| !host.is_wildcard()) else { return Vec::new() };
+        let endpoints = &self.definitions.version.spec.endpoints;
+        let url = format!("https://{host}");
+        endpoints.iter().map(|e| EndpointStatus { name: e.name.clone(), url: url.clone() }).collect()
+    }
+
+    /// What becomes of the tenant at its end renders nothing and is left out.
+    fn compute_digest(&self) -> String {
+        let accepted = self.definitions.accepted();
+        let spec = TenantSubscriptionSpec {
+            deletion_policy: DeletionPolicy::default(),
+            deletion_protection: true,
+            ..self.effective_spec()
+        };
+        let whole = json!({
+            "tenant": [self.uid, self.tenant_id.as_str(), self.namespace.as_str()],
+            "spec": spec,
+            "definitions": [accepted.plan, accepted.application, accepted.version, accepted.blueprint],
+        });
+        canonical::digest(&whole, DIGITS)
+    }
+}
+
+#[cfg(test)]
+mod tests;

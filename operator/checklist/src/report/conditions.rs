@@ -1,0 +1,259 @@
+//! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
+
+use super::{Obstacle, ReportInput, Verdict, is_closed, party, waits_for_somebody};
+use crate::text::{list, word};
+use std::collections::BTreeMap;
+use tenantry_crds::blueprint::Category;
+use tenantry_crds::common::ConditionStatus;
+use tenantry_crds::subscription::{ChecklistEntry, ItemState};
+
+/// Items named in one message.
+const NAMED: usize = 4;
+
+/// A condition without its times.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) type_: String,
+    pub(super) status: ConditionStatus,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// What conditions are derived from.
+pub(super) struct Facts<'a> {
+    /// Whether a tenant runs behind the subscription.
+    pub(super) running: bool,
+    /// Whether the checklist is what evidence shows.
+    observed: bool,
+    /// Items that `Ready` asks for.
+    service: Vec<&'a ChecklistEntry>,
+    /// Items that `Live` asks for.
+    go_live: Vec<&'a ChecklistEntry>,
+    obstacle: Option<&'a Obstacle>,
+}
+
+// === impl Facts ===
+
+impl<'a> Facts<'a> {
+    pub(super) fn gather(input: &ReportInput<'a>, checklist: &'a [ChecklistEntry]) -> Self {
+        let (go_live, service) = checklist.iter().partition(|entry| entry.category == Category::GoLive);
+        let lasting = input.obstacles.iter().find(|obstacle| obstacle.for_good);
+        Self {
+            running: input.previous.accepted.is_some(),
+            observed: input.evaluation.is_some(),
+            service,
+            go_live,
+            obstacle: lasting.or(input.obstacles.first()),
+        }
+    }
+
+    /// Whether something needs a person before it can go on.
+    pub(super) fn failed_for_good(&self) -> bool {
+        self.obstacle.is_some_and(|obstacle| obstacle.for_good) || self.first_failed().is_some()
+    }
+
+    fn first_failed(&self) -> Option<&'a ChecklistEntry> {
+        self.service.iter().chain(&self.go_live).find(|entry| entry.state == ItemState::Failed).copied()
+    }
+
+    fn working(&self) -> Vec<&'a str> {
+        let all = self.service.iter().chain(&self.go_live);
+        all.filter(|entry| entry.state == ItemState::Running).map(|entry| entry.name.as_str()).collect()
+    }
+}
+
+/// Every condition, in the order they are shown.
+pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<Draft> {
+    let mut drafts = vec![accepted(input)];
+    if let Verdict::Terminating { blockers, stuck } = input.verdict {
+        drafts.extend(terminating(blockers, stuck));
+        return drafts;
+    }
+    drafts.extend(categories(facts));
+    drafts.push(ready(input, facts));
+    drafts.push(live(facts));
+    drafts.extend(motion(input, facts));
+    drafts
+}
+
+fn accepted(input: &ReportInput<'_>) -> Draft {
+    match input.verdict {
+        Verdict::Accepted(order) => {
+            let mut message = "the order is valid".to_owned();
+            for warning in &order.definitions.warnings {
+                message.push_str("; ");
+                message.push_str(warning);
+            }
+            Draft::new("Accepted", ConditionStatus::True, "OrderValid", message)
+        }
+        Verdict::Refused(problems) => {
+            let reason = problems.first().map_or("OrderRefused", |problem| problem.reason);
+            Draft::new("Accepted", ConditionStatus::False, reason, told(problems))
+        }
+        Verdict::Terminating { .. } => {
+            let message = "the subscription is being deleted and its order is not looked at any more";
+            Draft::new("Accepted", ConditionStatus::Unknown, "Terminating", message)
+        }
+    }
+}
+
+fn told(problems: &[crate::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+}
+
+fn terminating(blockers: &[String], stuck: bool) -> Vec<Draft> {
+    let gone = "the subscription is being deleted";
+    let mut drafts = vec![
+        Draft::new("Ready", ConditionStatus::False, "Terminating", gone),
+        Draft::new("Live", ConditionStatus::False, "Terminating", gone),
+    ];
+    let left =
+        if blockers.is_empty() { String::new() } else { format!("not gone yet: {}", blockers.join(" | ")) };
+    drafts.push(if stuck {
+        let message = format!("{left}; remove what holds it and the deletion goes on");
+        Draft::new("Stalled", ConditionStatus::True, "DeletionBlocked", message)
+    } else {
+        Draft::new("Reconciling", ConditionStatus::True, "Terminating", left)
+    });
+    drafts
+}
+
+/// One condition for each category of the checklist. The category of going live has `Live` instead.
+fn categories(facts: &Facts<'_>) -> Vec<Draft> {
+    let mut by_category: BTreeMap<Category, Vec<&ChecklistEntry>> = BTreeMap::new();
+    for entry in &facts.service {
+        by_category.entry(entry.category).or_default().push(entry);
+    }
+    by_category
+        .into_iter()
+        .map(|(category, entries)| {
+            let type_ = format!("{category:?}Ready");
+            match problem(&entries, facts.observed) {
+                Some(draft) => Draft { type_, ..draft },
+                None => Draft::new(&type_, ConditionStatus::True, "ItemsDone", closed(&entries)),
+            }
+        })
+        .collect()
+}
+
+fn ready(input: &ReportInput<'_>, facts: &Facts<'_>) -> Draft {
+    if let Some(Obstacle { reason, message, .. }) = facts.obstacle {
+        return Draft::new("Ready", ConditionStatus::False, reason, message.clone());
+    }
+    match (input.verdict, problem(&facts.service, facts.observed)) {
+        (Verdict::Refused(_), _) if !facts.running => {
+            let message = "the order was not accepted; the condition Accepted says what to correct";
+            Draft::new("Ready", ConditionStatus::False, "OrderRefused", message)
+        }
+        (_, Some(draft)) => Draft { type_: "Ready".to_owned(), ..draft },
+        (_, None) if facts.service.is_empty() => {
+            let message = "nothing of the checklist was looked at yet";
+            Draft::new("Ready", ConditionStatus::False, "NotStarted", message)
+        }
+        (_, None) => {
+            Draft::new("Ready", ConditionStatus::True, "ProvisionedAndHealthy", closed(&facts.service))
+        }
+    }
+}
+
+fn live(facts: &Facts<'_>) -> Draft {
+    if let Some(draft) = problem(&facts.go_live, facts.observed) {
+        return Draft { type_: "Live".to_owned(), ..draft };
+    }
+    if facts.go_live.iter().any(|entry| entry.state == ItemState::Done) {
+        return Draft::new("Live", ConditionStatus::True, "RouteOpen", closed(&facts.go_live));
+    }
+    match facts.go_live.first() {
+        None => {
+            let message = "the checklist has no item that opens the tenant, or it was not looked at yet";
+            Draft::new("Live", ConditionStatus::False, "NotStarted", message)
+        }
+        Some(entry) => {
+            let message = format!("{}: {}", entry.name, entry.message);
+            Draft::new("Live", ConditionStatus::False, "GoLiveSkipped", message)
+        }
+    }
+}
+
+/// `Stalled` or `Reconciling`, or neither.
+fn motion(input: &ReportInput<'_>, facts: &Facts<'_>) -> Option<Draft> {
+    if let Some(Obstacle { reason, message, for_good }) = facts.obstacle {
+        let type_ = if *for_good { "Stalled" } else { "Reconciling" };
+        return Some(Draft::new(type_, ConditionStatus::True, reason, message.clone()));
+    }
+    if let Verdict::Refused(problems) = input.verdict
+        && let Some(first) = problems.iter().find(|problem| !problem.may_resolve_itself())
+    {
+        return Some(Draft::new("Stalled", ConditionStatus::True, first.reason, first.to_string()));
+    }
+    if let Some(failed) = facts.first_failed() {
+        let message = format!("{}: {}", failed.name, failed.message);
+        return Some(Draft::new("Stalled", ConditionStatus::True, &failed.reason, message));
+    }
+    if let Verdict::Refused(problems) = input.verdict {
+        let reason = problems.first().map_or("OrderRefused", |problem| problem.reason);
+        return Some(Draft::new("Reconciling", ConditionStatus::True, reason, told(problems)));
+    }
+    let working = facts.working();
+    if !working.is_empty() {
+        let message = format!("working on {}", list(&working, NAMED));
+        return Some(Draft::new("Reconciling", ConditionStatus::True, "Progressing", message));
+    }
+    if facts.service.is_empty() && facts.go_live.is_empty() {
+        let message = "the order was accepted and its checklist starts";
+        return Some(Draft::new("Reconciling", ConditionStatus::True, "Progressing", message));
+    }
+    None
+}
+
+/// What keeps some items from being done, the worst first: failed, waiting for people, open; then that it is not known.
+fn problem(entries: &[&ChecklistEntry], observed: bool) -> Option<Draft> {
+    let named = |test: &dyn Fn(&ChecklistEntry) -> bool| -> Vec<String> {
+        entries.iter().filter(|entry| test(entry)).map(|entry| with_message(entry)).collect()
+    };
+    let draft = |status, reason: &str, message| Some(Draft::new("", status, reason, message));
+    if let Some(failed) = entries.iter().find(|entry| entry.state == ItemState::Failed) {
+        let all = named(&|entry| entry.state == ItemState::Failed);
+        return draft(ConditionStatus::False, &failed.reason, list(&all, NAMED));
+    }
+    if let Some(waiting) = entries.iter().find(|entry| waits_for_somebody(entry)) {
+        let owner = party(waiting.owner);
+        let message = format!("waiting for the {}: {}", owner.to_lowercase(), with_message(waiting));
+        return draft(ConditionStatus::False, "WaitingForPeople", message);
+    }
+    let open = named(&|entry| !is_closed(entry));
+    if !open.is_empty() {
+        let reason =
+            entries.iter().find(|entry| entry.state == ItemState::Waiting).map(|entry| entry.reason.as_str());
+        let message = format!("{} of {} items are open: {}", open.len(), entries.len(), list(&open, NAMED));
+        return draft(ConditionStatus::False, reason.unwrap_or("ItemsOpen"), message);
+    }
+    if !observed && !entries.is_empty() {
+        let message = "the objects of the tenant were not looked at in this pass".to_owned();
+        return draft(ConditionStatus::Unknown, "NotObserved", message);
+    }
+    None
+}
+
+fn with_message(entry: &ChecklistEntry) -> String {
+    if entry.message.is_empty() { entry.name.clone() } else { format!("{} ({})", entry.name, entry.message) }
+}
+
+fn closed(entries: &[&ChecklistEntry]) -> String {
+    let skipped = entries.iter().filter(|entry| entry.state == ItemState::Skipped).count();
+    let done = entries.len().saturating_sub(skipped);
+    let items = |count: usize| if count == 1 { "1 item is".to_owned() } else { format!("{count} items are") };
+    if skipped == 0 {
+        format!("{} done", items(done))
+    } else {
+        format!("{} done and {} not needed", items(done), items(skipped))
+    }
+}
+
+// === impl Draft ===
+
+impl Draft {
+    fn new(type_: &str, status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
+        Self { type_: type_.to_owned(), status, reason: word(reason, "Unknown"), message: message.into() }
+    }
+}

@@ -1,0 +1,229 @@
+//! The status of a subscription, derived from an order and its evaluated checklist; pure.
+//!
+//! Conditions follow kstatus: `Ready` and `Live` are always there, `Reconciling` and `Stalled` only while they are true
+//! and never both, and every condition is about the present generation. Nothing is read from earlier conditions but when
+//! they last changed, and, for the phase that people read, whether the customer has been live.
+
+mod conditions;
+
+use crate::item::{Evaluation, NOT_BEFORE};
+use crate::order::Order;
+use crate::text::cut;
+use crate::{Problem, time};
+use conditions::{Draft, Facts};
+use jiff::Timestamp;
+use tenantry_crds::TenantSubscriptionStatus;
+use tenantry_crds::blueprint::Party;
+use tenantry_crds::common::{Condition, ConditionStatus};
+use tenantry_crds::inventory::Inventory;
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase, TenantStatus};
+
+/// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
+const MESSAGE_LIMIT: usize = 1024;
+/// Longest text of who is waited for (the CRD's bound).
+const WAITING_LIMIT: usize = 128;
+
+/// What a status is derived from.
+#[derive(Clone, Debug)]
+pub struct ReportInput<'a> {
+    /// Generation of the subscription that was looked at.
+    pub generation: i64,
+    /// The status as it is.
+    pub previous: &'a TenantSubscriptionStatus,
+    /// What became of the order.
+    pub verdict: Verdict<'a>,
+    /// What stands in the way of the tenant as a whole.
+    pub obstacles: &'a [Obstacle],
+    /// The checklist as evidence shows it. Without it the checklist stays as it is and conditions that would follow from
+    /// it are `Unknown`.
+    pub evaluation: Option<&'a Evaluation>,
+    /// Everything that exists, or may exist, for the tenant; passed through.
+    pub inventory: Option<Inventory>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// It is valid.
+    Accepted(&'a Order),
+    /// It is not, for these reasons. A tenant that runs already keeps running what was accepted before.
+    Refused(&'a [Problem]),
+    /// The subscription is being deleted.
+    Terminating {
+        /// What is not gone yet and why, such as `ConfigMap web: has the finalizer example.org/keep`, in a fixed order.
+        blockers: &'a [String],
+        /// Whether it takes so long that a person has to look.
+        stuck: bool,
+    },
+}
+
+/// What stands in the way of a tenant as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    reason: &'static str,
+    message: String,
+    for_good: bool,
+}
+
+/// The status to write.
+#[must_use]
+pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
+    let previous = input.previous;
+    let checklist = match input.evaluation {
+        Some(evaluation) => evaluation.entries.clone(),
+        None => previous.checklist.clone(),
+    };
+    let facts = Facts::gather(input, &checklist);
+    let drafts = conditions::derive(input, &facts);
+    let is_true = |type_: &str| drafts.iter().any(|d| d.type_ == type_ && d.status == ConditionStatus::True);
+    let phase = phase(input, &facts, &is_true);
+    let (accepted, tenant, hosts) = match input.verdict {
+        Verdict::Accepted(order) => {
+            (Some(order.definitions.accepted()), Some(tenant(order)), order.recorded_hosts.clone())
+        }
+        Verdict::Refused(_) | Verdict::Terminating { .. } => {
+            (previous.accepted.clone(), previous.tenant.clone(), previous.hosts.clone())
+        }
+    };
+    let observed_retry = input.evaluation.and_then(|evaluation| evaluation.observed_retry.clone());
+    TenantSubscriptionStatus {
+        observed_generation: Some(input.generation),
+        phase: Some(phase),
+        accepted,
+        tenant,
+        hosts,
+        progress: progress(&checklist),
+        waiting_for: waiting_for(&checklist),
+        conditions: drafts.into_iter().map(|draft| condition(draft, input)).collect(),
+        checklist,
+        observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
+        inventory: input.inventory.clone(),
+    }
+}
+
+/// Whether a status is worth writing.
+#[must_use]
+pub fn changed(old: &TenantSubscriptionStatus, new: &TenantSubscriptionStatus) -> bool {
+    old != new
+}
+
+fn tenant(order: &Order) -> TenantStatus {
+    TenantStatus {
+        id: order.tenant_id.to_string(),
+        namespace: order.namespace.to_string(),
+        endpoints: order.endpoints(),
+    }
+}
+
+fn progress(checklist: &[ChecklistEntry]) -> String {
+    if checklist.is_empty() {
+        return String::new();
+    }
+    let closed = checklist.iter().filter(|entry| is_closed(entry)).count();
+    format!("{closed}/{}", checklist.len())
+}
+
+/// Who is waited for: the owner of the first failed item, or else of the first that waits for somebody. An item that
+/// waits for its time waits for nobody.
+fn waiting_for(checklist: &[ChecklistEntry]) -> String {
+    let failed = checklist.iter().find(|entry| entry.state == ItemState::Failed);
+    let entry = failed.or_else(|| checklist.iter().find(|entry| waits_for_somebody(entry)));
+    entry
+        .map(|entry| cut(&format!("{}: {}", party(entry.owner), entry.name), WAITING_LIMIT))
+        .unwrap_or_default()
+}
+
+fn phase(input: &ReportInput<'_>, facts: &Facts<'_>, is_true: &impl Fn(&str) -> bool) -> Phase {
+    // History, not evidence: whether a tenant that is not live now has been so before shows nowhere else.
+    let was_live = matches!(input.previous.phase, Some(Phase::Live | Phase::Degraded));
+    match input.verdict {
+        Verdict::Terminating { .. } => Phase::Terminating,
+        Verdict::Refused(_) if !facts.running => Phase::Rejected,
+        _ if was_live || is_true("Live") => {
+            if is_true("Ready") && is_true("Live") {
+                Phase::Live
+            } else {
+                Phase::Degraded
+            }
+        }
+        _ if is_true("Ready") => Phase::Ready,
+        _ if facts.failed_for_good() => Phase::Failed,
+        _ => Phase::Provisioning,
+    }
+}
+
+fn condition(draft: Draft, input: &ReportInput<'_>) -> Condition {
+    let Draft { type_, status, reason, message } = draft;
+    let before = input.previous.conditions.iter().find(|c| c.type_ == type_ && c.status == status);
+    let last_transition_time =
+        before.map_or_else(|| time::time(input.now), |condition| condition.last_transition_time.clone());
+    let message = cut(&message, MESSAGE_LIMIT);
+    Condition { type_, status, reason, message, last_transition_time, observed_generation: input.generation }
+}
+
+fn is_closed(entry: &ChecklistEntry) -> bool {
+    matches!(entry.state, ItemState::Done | ItemState::Skipped)
+}
+
+fn waits_for_somebody(entry: &ChecklistEntry) -> bool {
+    entry.state == ItemState::Waiting && entry.reason != NOT_BEFORE
+}
+
+fn party(party: Party) -> &'static str {
+    match party {
+        Party::Provider => "Provider",
+        Party::Customer => "Customer",
+        Party::Partner => "Partner",
+    }
+}
+
+// === impl Obstacle ===
+
+impl Obstacle {
+    /// A namespace of the tenant's name exists that Tenantry did not create; it is left alone.
+    #[must_use]
+    pub fn name_conflict(namespace: &str) -> Self {
+        let message = format!(
+            "namespace {namespace} exists and was not created for this subscription, so it is left untouched; remove it, \
+             or order under another name"
+        );
+        Self { reason: "NameConflict", message, for_good: true }
+    }
+
+    /// An object that Tenantry did not create has the name of one the tenant needs; it is left alone.
+    #[must_use]
+    pub fn object_conflict(object: &str) -> Self {
+        let message = format!(
+            "{object} exists and was not created for this subscription, so it is left untouched; remove or rename it"
+        );
+        Self { reason: "NameConflict", message, for_good: true }
+    }
+
+    /// The tenant of an earlier subscription of the same name still ends.
+    #[must_use]
+    pub fn predecessor_terminating(namespace: &str) -> Self {
+        let message = format!(
+            "namespace {namespace} of an earlier subscription of this name still ends; this one starts when it is gone"
+        );
+        Self { reason: "PredecessorTerminating", message, for_good: false }
+    }
+
+    /// A secret that was generated once for the tenant is gone. It is never generated again silently, because data may
+    /// depend on it; `remedy` says what to do.
+    #[must_use]
+    pub fn secret_lost(secret: &str, remedy: &str) -> Self {
+        let message = format!("Secret {secret} was generated for this tenant and is gone; {remedy}");
+        Self { reason: "SecretLost", message, for_good: true }
+    }
+
+    /// Anything else, with a reason in PascalCase, a message with the remedy, and whether it needs a person.
+    #[must_use]
+    pub fn other(reason: &'static str, message: String, for_good: bool) -> Self {
+        Self { reason, message, for_good }
+    }
+}
+
+#[cfg(test)]
+mod tests;
