@@ -1,0 +1,82 @@
+//! The tenant's share as a ResourceQuota; pure.
+
+use super::{PlanError, namespaced};
+use crate::quantity::Quantity;
+use crate::render::RenderedObject;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tenantry_crds::ServicePlanSpec;
+
+/// What all objects of the tenant together may ask for, by the names a ResourceQuota uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota(BTreeMap<String, Quantity>);
+
+// === impl Quota ===
+
+impl Quota {
+    /// Derives the quota from a plan: `servers` are requests, limits are requests times `limitRatio`, storage is
+    /// counted by class and in total, load balancers and node ports are counts.
+    ///
+    /// # Errors
+    /// When a number of the plan is not a quantity.
+    pub fn new(plan: &ServicePlanSpec) -> Result<Self, PlanError> {
+        let cpu = amount("servers.cpu", &plan.servers.cpu)?;
+        let memory = amount("servers.memory", &plan.servers.memory)?;
+        let ratio = amount("servers.limitRatio", &plan.servers.limit_ratio)?;
+        let count = |count: i32| Quantity::from_count(count.into());
+        let mut hard = BTreeMap::from([
+            ("requests.cpu".to_owned(), cpu),
+            ("requests.memory".to_owned(), memory),
+            ("limits.cpu".to_owned(), cpu.scaled(ratio)),
+            ("limits.memory".to_owned(), memory.scaled(ratio)),
+            ("requests.ephemeral-storage".to_owned(), amount("servers.disk", &plan.servers.disk)?),
+            ("pods".to_owned(), count(plan.servers.pods)),
+            ("services.loadbalancers".to_owned(), count(plan.network.load_balancers)),
+            ("services.nodeports".to_owned(), count(plan.network.node_ports)),
+        ]);
+        let (mut capacity, mut volumes) = (Quantity::ZERO, Quantity::ZERO);
+        for class in &plan.storage.classes {
+            let share =
+                amount(&format!("storage.classes[{}].totalCapacity", class.name), &class.total_capacity)?;
+            capacity = capacity.plus(share);
+            volumes = volumes.plus(count(class.max_volumes));
+            hard.insert(class_storage(&class.name), share);
+            hard.insert(class_volumes(&class.name), count(class.max_volumes));
+        }
+        hard.insert("requests.storage".to_owned(), capacity);
+        hard.insert("persistentvolumeclaims".to_owned(), volumes);
+        Ok(Self(hard))
+    }
+
+    /// The bound of a resource; `None` when the quota does not count it.
+    #[must_use]
+    pub fn get(&self, resource: &str) -> Option<Quantity> {
+        self.0.get(resource).copied()
+    }
+
+    /// Resources with their bounds.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Quantity)> {
+        self.0.iter().map(|(name, bound)| (name.as_str(), *bound))
+    }
+
+    pub(super) fn object(&self, namespace: &str) -> RenderedObject {
+        let hard: BTreeMap<&str, String> =
+            self.iter().map(|(name, bound)| (name, bound.to_string())).collect();
+        let body: Value = json!({"spec": {"hard": hard}});
+        namespaced("v1", "ResourceQuota", namespace, "quota", body)
+    }
+}
+
+/// The resource that counts the storage of one class.
+pub(super) fn class_storage(class: &str) -> String {
+    format!("{class}.storageclass.storage.k8s.io/requests.storage")
+}
+
+/// The resource that counts the volumes of one class.
+pub(super) fn class_volumes(class: &str) -> String {
+    format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims")
+}
+
+pub(super) fn amount(field: &str, text: &str) -> Result<Quantity, PlanError> {
+    text.parse().map_err(|error| PlanError { field: field.to_owned(), error })
+}

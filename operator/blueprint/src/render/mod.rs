@@ -1,0 +1,211 @@
+//! Definitions become compiled revisions, and a compiled revision and an order become objects; pure.
+
+mod compile;
+
+pub use compile::{CompileError, Compiled};
+pub(crate) use compile::{blueprint_origin, own_manifests, version_origin};
+
+use crate::context::Context;
+use crate::decorate;
+use crate::expression::ExpressionError;
+use crate::kinds::{self, GroupKind};
+use crate::object::{self, Author, Fault, Owner};
+use crate::problem::{Position, Problem};
+use crate::template::TemplateError;
+use compile::{CompiledItem, CompiledManifest};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tenantry_crds::blueprint::Baseline;
+
+/// Most objects a tenant's templates may give. The record of a tenant's objects in its status holds 512, and an
+/// upgrade needs room for old and new ones.
+const OBJECT_LIMIT: usize = 256;
+
+/// One item of the checklist with what it brings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderedItem {
+    /// Name of the item.
+    pub name: String,
+    /// Why the item does not apply to this order; `None` when it does.
+    pub skipped: Option<String>,
+    /// Objects Tenantry builds itself that this item answers for, see [`crate::baseline`].
+    pub baseline: Vec<Baseline>,
+    /// Objects of the item's templates, in the order of the templates.
+    pub objects: Vec<RenderedObject>,
+}
+
+/// One object of a tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderedObject {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Name. The namespace is the tenant's, or none for the namespace itself.
+    pub name: String,
+    /// The whole object.
+    pub body: Value,
+    /// Whether it is left out where its kind is not installed.
+    pub optional: bool,
+    /// Index of the expression that says when it is ready, for [`Compiled::readiness`].
+    pub ready_when: Option<usize>,
+    /// Template it came from, such as `blueprint/network/route.yaml`; `baseline` for objects Tenantry builds itself.
+    pub origin: String,
+}
+
+/// Why an order cannot be rendered. No message holds a value of the order, apart from the names of objects.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// A template has no result.
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    /// An object is not what a tenant's object must be, or its kind is not allowed.
+    #[error("{0}")]
+    Object(Problem),
+    /// Two templates give an object of the same kind and name.
+    #[error("{first} and {second} both give {kind}/{name}; rename one of them")]
+    Duplicate {
+        /// Template of the first object.
+        first: String,
+        /// Template of the second object.
+        second: String,
+        /// Kind of both.
+        kind: String,
+        /// Name of both.
+        name: String,
+    },
+    /// The condition of an item has no result.
+    #[error("item {item}: when: {error}")]
+    When {
+        /// Name of the item.
+        item: String,
+        /// What went wrong.
+        error: ExpressionError,
+    },
+    /// There are more objects than a tenant may have.
+    #[error("the templates give {0} objects; a tenant may have {OBJECT_LIMIT}, so split the application")]
+    TooMany(usize),
+}
+
+/// First template of each object, by kind and name.
+type Seen = BTreeMap<(GroupKind, String), String>;
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// Renders everything an order asks for, item by item in the order of the blueprint. The same order and revision
+    /// give the same bytes every time.
+    ///
+    /// # Errors
+    /// The first template, condition or object that is not good, or two objects of one name.
+    pub fn render(&self, context: &Context) -> Result<Vec<RenderedItem>, RenderError> {
+        let mut seen = Seen::new();
+        let items = self
+            .items()
+            .iter()
+            .map(|item| self.render_item(item, context, &mut seen))
+            .collect::<Result<Vec<_>, _>>()?;
+        if seen.len() > OBJECT_LIMIT {
+            return Err(RenderError::TooMany(seen.len()));
+        }
+        Ok(items)
+    }
+
+    fn render_item(
+        &self,
+        item: &CompiledItem,
+        context: &Context,
+        seen: &mut Seen,
+    ) -> Result<RenderedItem, RenderError> {
+        let applies = match &item.when {
+            None => true,
+            Some(when) => when
+                .evaluate(&context.variables)
+                .map_err(|error| RenderError::When { item: item.name.clone(), error })?,
+        };
+        let mut objects = Vec::new();
+        if applies {
+            for manifest in &item.manifests {
+                self.render_manifest(manifest, context, seen, &mut objects)?;
+            }
+        }
+        Ok(RenderedItem {
+            name: item.name.clone(),
+            skipped: (!applies).then(|| "does not apply to this order".to_owned()),
+            baseline: item.baseline.clone(),
+            objects,
+        })
+    }
+
+    fn render_manifest(
+        &self,
+        manifest: &CompiledManifest,
+        context: &Context,
+        seen: &mut Seen,
+        out: &mut Vec<RenderedObject>,
+    ) -> Result<(), RenderError> {
+        let groups = context.tenant.groups(&context.settings.group_prefix);
+        let owner =
+            Owner { namespace: context.tenant.namespace.as_str(), groups: &groups, author: manifest.author };
+        for mut body in self.templates().render(&manifest.origin, &context.values)? {
+            let identity = self
+                .permitted(&body, manifest.author)
+                .and_then(|()| object::admit(&mut body, owner))
+                .map_err(|fault| self.object_error(manifest, &fault))?;
+            decorate::decorate(
+                &mut body,
+                &identity.kind,
+                &context.plan,
+                context.settings.gateway.allow_list,
+                &context.allow_from,
+            );
+            let key = (identity.kind.clone(), identity.name.clone());
+            if let Some(first) = seen.insert(key, manifest.origin.clone()) {
+                return Err(RenderError::Duplicate {
+                    first,
+                    second: manifest.origin.clone(),
+                    kind: identity.kind.to_string(),
+                    name: identity.name,
+                });
+            }
+            out.push(RenderedObject {
+                api_version: identity.api_version,
+                kind: identity.kind.kind,
+                name: identity.name,
+                body,
+                optional: manifest.optional,
+                ready_when: manifest.ready_when,
+                origin: manifest.origin.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the author of a template may render the kind of an object.
+    fn permitted(&self, body: &Value, author: Author) -> Result<(), Fault> {
+        let kind = object::identity(body)?.kind;
+        let denied = match author {
+            Author::Blueprint => kinds::denied(&kind),
+            Author::Application => kinds::denied_to_applications(&kind, self.allowed_kinds()),
+        };
+        match denied {
+            None => Ok(()),
+            Some(why) => Err(Fault {
+                field: "kind",
+                message: format!("the kind {kind} is not allowed"),
+                hint: why.hint(),
+            }),
+        }
+    }
+
+    fn object_error(&self, manifest: &CompiledManifest, fault: &Fault) -> RenderError {
+        let position = match fault.field {
+            "" => Position::START,
+            field => self.templates().find(&manifest.origin, &format!("{field}:")),
+        };
+        RenderError::Object(Problem::new(&manifest.origin, position, &fault.message, fault.hint))
+    }
+}
+
+#[cfg(test)]
+mod tests;
