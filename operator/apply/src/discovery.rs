@@ -1,0 +1,157 @@
+//! Which kinds the cluster serves: asked once, then again when a custom resource definition comes or goes; uses the
+//! client.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use kube::Client;
+use kube::core::ApiResource;
+use kube::discovery;
+
+use crate::object::Kind;
+use crate::scope::{Scope, Scopes};
+
+/// A kind as the cluster serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// What requests need: group, version, plural.
+    pub resource: ApiResource,
+    /// Namespaced or cluster-scoped.
+    pub scope: Scope,
+}
+
+/// What the last refresh changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Kinds now served that were not before, sorted.
+    pub appeared: Vec<Kind>,
+    /// Kinds no longer served, sorted.
+    pub vanished: Vec<Kind>,
+}
+
+/// The kinds the cluster serves, cached.
+pub struct Discovery {
+    client: Client,
+    kinds: RwLock<HashMap<Kind, Served>>,
+}
+
+impl Discovery {
+    /// Nothing is known before the first [`Discovery::refresh`].
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, kinds: RwLock::default() }
+    }
+
+    /// A kind as served, or nothing when the cluster does not serve it. Makes no request.
+    #[must_use]
+    pub fn resolve(&self, kind: &Kind) -> Option<Served> {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
+    }
+
+    /// Asks the cluster again, with two requests. On an error everything known stays known.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or answers nonsense.
+    pub async fn refresh(&self) -> Result<Refreshed, kube::Error> {
+        let found = discovery::Discovery::new(self.client.clone()).run_aggregated().await?;
+        let mut kinds = HashMap::new();
+        for group in found.groups() {
+            for version in group.versions() {
+                for (resource, capabilities) in group.versioned_resources(version) {
+                    let kind = Kind::new(&resource.group, &resource.version, &resource.kind);
+                    let scope = match capabilities.scope {
+                        discovery::Scope::Cluster => Scope::Cluster,
+                        discovery::Scope::Namespaced => Scope::Namespaced,
+                    };
+                    // Kinds of requests (reviews, bindings) cannot be listed and are never objects of ours.
+                    if capabilities.supports_operation(discovery::verbs::LIST) {
+                        kinds.insert(kind, Served { resource, scope });
+                    }
+                }
+            }
+        }
+        let mut known = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        let missing_in = |one: &HashMap<Kind, Served>, other: &HashMap<Kind, Served>| {
+            let mut missing: Vec<Kind> =
+                one.keys().filter(|kind| !other.contains_key(kind)).cloned().collect();
+            missing.sort();
+            missing
+        };
+        let refreshed =
+            Refreshed { appeared: missing_in(&kinds, &known), vanished: missing_in(&known, &kinds) };
+        *known = kinds;
+        Ok(refreshed)
+    }
+}
+
+#[cfg(test)]
+impl Discovery {
+    /// Kinds as if they had been asked for.
+    pub(crate) fn knowing(client: Client, kinds: impl IntoIterator<Item = (Kind, Scope)>) -> Self {
+        let served = |(kind, scope): (Kind, Scope)| {
+            let gvk = kube::core::GroupVersionKind::gvk(kind.group(), kind.version(), kind.name());
+            (kind, Served { resource: ApiResource::from_gvk(&gvk), scope })
+        };
+        Self { client, kinds: RwLock::new(kinds.into_iter().map(served).collect()) }
+    }
+}
+
+impl Scopes for Discovery {
+    fn scope(&self, kind: &Kind) -> Option<Scope> {
+        self.resolve(kind).map(|served| served.scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::Script;
+
+    fn group(name: &str, version: &str, resources: Value) -> Value {
+        json!({"metadata": {"name": name}, "versions": [{"version": version, "resources": resources}]})
+    }
+
+    fn resource(plural: &str, group: &str, kind: &str, scope: &str) -> Value {
+        json!({
+            "resource": plural, "scope": scope, "verbs": ["get", "list", "watch"], "singularResource": "",
+            "responseKind": {"group": group, "version": "v1", "kind": kind},
+        })
+    }
+
+    #[tokio::test]
+    async fn kinds_appear_and_vanish() {
+        let core = || group("", "v1", json!([resource("namespaces", "", "Namespace", "Cluster")]));
+        let monitors = group(
+            "monitoring.coreos.com",
+            "v1",
+            json!([resource("servicemonitors", "monitoring.coreos.com", "ServiceMonitor", "Namespaced")]),
+        );
+        let list = |items: Vec<Value>| json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items});
+        let script = Script::default();
+        script.answer(200, list(vec![]));
+        script.answer(200, list(vec![core()]));
+        script.answer(200, list(vec![monitors]));
+        script.answer(200, list(vec![core()]));
+        script.answer(200, list(vec![]));
+        script.answer(200, list(vec![core()]));
+        let discovery = Discovery::new(script.client());
+        let namespace = Kind::parse("v1/Namespace").unwrap();
+        let monitor = Kind::parse("monitoring.coreos.com/v1/ServiceMonitor").unwrap();
+        assert_eq!(discovery.scope(&namespace), None);
+
+        let first = discovery.refresh().await.unwrap();
+        assert_eq!(first, Refreshed { appeared: vec![namespace.clone()], vanished: vec![] });
+        assert_eq!(discovery.scope(&namespace), Some(Scope::Cluster));
+        assert_eq!(discovery.resolve(&monitor), None);
+
+        let second = discovery.refresh().await.unwrap();
+        assert_eq!(second, Refreshed { appeared: vec![monitor.clone()], vanished: vec![] });
+        assert_eq!(discovery.resolve(&monitor).unwrap().resource.plural, "servicemonitors");
+        assert_eq!(discovery.scope(&monitor), Some(Scope::Namespaced));
+
+        let third = discovery.refresh().await.unwrap();
+        assert_eq!(third, Refreshed { appeared: vec![], vanished: vec![monitor] });
+    }
+}

@@ -1,0 +1,297 @@
+//! One leader at a time, by a Lease; uses the client and a monotonic clock.
+//!
+//! Wall clocks are never compared. Another's lease has expired when *we* have not seen it change for its duration; our
+//! own is valid for its duration counted from when the last successful renewal was *sent*, so we stop before anybody
+//! else may start. A lease is still no lock: every write carries a uid, and a request gets no more time than the lease
+//! has left.
+//!
+//! Losing the lease ends the process: [`Elector::hold`] returns an error, and main exits with it.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::gate::WriteGate;
+use crate::object::FIELD_MANAGER;
+
+mod decide;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Decision, Holder, decide};
+
+/// How long before its expiry our own lease counts as gone: what a write needs to arrive.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Times of an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a renewal lasts.
+    pub duration: Duration,
+    /// After how long without a successful renewal the holder gives up.
+    pub deadline: Duration,
+    /// Between two renewals, and between two looks at another's lease.
+    pub period: Duration,
+}
+
+/// Who takes part in which election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: String,
+    /// Unique per process start, so that a restarted pod never takes itself for its predecessor.
+    pub identity: String,
+    /// Times.
+    pub timing: Timing,
+}
+
+/// Why a held lease ended.
+#[derive(Debug, Error)]
+pub enum LeaseError {
+    /// Somebody else holds it.
+    #[error("the lease is held by {holder:?} now: this process must end")]
+    Taken {
+        /// The other's identity, empty when the lease is gone.
+        holder: String,
+    },
+    /// It could not be renewed in time.
+    #[error("the lease could not be renewed for {seconds} s: this process must end")]
+    Expired {
+        /// For how long.
+        seconds: u64,
+        /// The last error, when there was one.
+        source: Option<kube::Error>,
+    },
+}
+
+/// How long this process may write: what the executor asks.
+#[derive(Debug, Default)]
+pub struct LeaseGate {
+    valid_until: Mutex<Option<Instant>>,
+}
+
+/// Takes part in an election.
+pub struct Elector {
+    api: Api<Lease>,
+    candidate: Candidate,
+    gate: Arc<LeaseGate>,
+}
+
+/// A lease this process holds.
+pub struct Held {
+    lease: Lease,
+    sent: Instant,
+}
+
+impl Default for Timing {
+    /// As Kubernetes' own controllers: 15, 10 and 2 seconds.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            deadline: Duration::from_secs(10),
+            period: Duration::from_secs(2),
+        }
+    }
+}
+
+impl WriteGate for LeaseGate {
+    fn remaining(&self) -> Duration {
+        let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl LeaseGate {
+    fn set(&self, valid_until: Option<Instant>) {
+        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = valid_until;
+    }
+}
+
+// === impl Elector ===
+
+impl Elector {
+    /// `client` should be one of its own without a retry layer: a renewal that waits behind other requests is late.
+    #[must_use]
+    pub fn new(client: Client, candidate: Candidate) -> Self {
+        let api = Api::namespaced(client, &candidate.namespace);
+        Self { api, candidate, gate: Arc::default() }
+    }
+
+    /// The gate this election opens and closes.
+    #[must_use]
+    pub fn gate(&self) -> Arc<LeaseGate> {
+        self.gate.clone()
+    }
+
+    /// Waits until this process is the leader.
+    pub async fn acquire(&self) -> Held {
+        let mut seen: Option<Holder> = None;
+        let mut seen_at = Instant::now();
+        loop {
+            let pause = match self.look().await {
+                Ok(lease) => {
+                    let holder = lease.as_ref().map(Holder::of);
+                    if holder != seen {
+                        seen = holder;
+                        seen_at = Instant::now();
+                    }
+                    match decide(&self.candidate, seen.as_ref(), seen_at.elapsed()) {
+                        Decision::Wait(pause) => pause,
+                        Decision::Take => match self.write(lease).await {
+                            Ok(held) => return held,
+                            Err(error) => {
+                                tracing::debug!(%error, "lease not taken");
+                                self.candidate.timing.period
+                            }
+                        },
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(?error, "lease cannot be read");
+                    self.candidate.timing.period
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Renews until `stop` resolves, then releases the lease.
+    ///
+    /// # Errors
+    /// When the lease is lost. The gate is closed before this returns.
+    pub async fn hold(&self, held: Held, stop: impl Future<Output = ()>) -> Result<(), LeaseError> {
+        let mut stop = pin!(stop);
+        let mut held = held;
+        let result = loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break Ok(()),
+                () = sleep(self.candidate.timing.period) => {}
+            }
+            match self.renew(&held).await {
+                Ok(renewed) => held = renewed,
+                Err(error) => break Err(error),
+            }
+        };
+        self.gate.set(None);
+        if result.is_ok() {
+            self.release(held).await;
+        }
+        result
+    }
+
+    /// Renews, trying again until the deadline.
+    async fn renew(&self, held: &Held) -> Result<Held, LeaseError> {
+        let mut last = held.lease.clone();
+        let mut source = None;
+        while held.sent.elapsed() < self.candidate.timing.deadline {
+            match self.write(Some(last.clone())).await {
+                Ok(renewed) => return Ok(renewed),
+                Err(WriteError::Api(error)) => source = Some(error),
+                Err(WriteError::Late) => {}
+            }
+            // Our own write may have landed without its answer, or somebody else's did: look before trying again.
+            match self.look().await {
+                Ok(Some(lease)) if self.is_mine(&lease) => last = lease,
+                Ok(lease) => {
+                    self.gate.set(None);
+                    let holder = lease.as_ref().map(|lease| Holder::of(lease).identity).unwrap_or_default();
+                    return Err(LeaseError::Taken { holder });
+                }
+                Err(_) => sleep(self.candidate.timing.period).await,
+            }
+        }
+        self.gate.set(None);
+        Err(LeaseError::Expired { seconds: held.sent.elapsed().as_secs(), source })
+    }
+
+    fn is_mine(&self, lease: &Lease) -> bool {
+        Holder::of(lease).identity == self.candidate.identity
+    }
+
+    async fn look(&self) -> Result<Option<Lease>, WriteError> {
+        let answer = timeout(self.patience(), self.api.get_opt(&self.candidate.name)).await;
+        answer.map_err(|_| WriteError::Late)?.map_err(WriteError::Api)
+    }
+
+    /// Writes ourselves into the lease, with the resource version of what we saw: of two candidates one wins.
+    async fn write(&self, seen: Option<Lease>) -> Result<Held, WriteError> {
+        let sent = Instant::now();
+        let body = self.body(seen.as_ref());
+        let params = self.params();
+        let request = async {
+            match seen {
+                Some(_) => self.api.replace(&self.candidate.name, &params, &body).await,
+                None => self.api.create(&params, &body).await,
+            }
+        };
+        let lease = timeout(self.patience(), request)
+            .await
+            .map_err(|_| WriteError::Late)?
+            .map_err(WriteError::Api)?;
+        self.gate.set(Some(sent + self.candidate.timing.duration.saturating_sub(MARGIN)));
+        Ok(Held { lease, sent })
+    }
+
+    async fn release(&self, held: Held) {
+        let mut lease = held.lease;
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+        }
+        let params = self.params();
+        let request = self.api.replace(&self.candidate.name, &params, &lease);
+        // Unreleased it expires by itself.
+        if !matches!(timeout(self.patience(), request).await, Ok(Ok(_))) {
+            tracing::debug!("lease not released");
+        }
+    }
+
+    fn params(&self) -> PostParams {
+        PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+    }
+
+    fn body(&self, seen: Option<&Lease>) -> Lease {
+        let spec = seen.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let now = MicroTime(Timestamp::now());
+        let is_renewal = spec.holder_identity.as_deref() == Some(&self.candidate.identity);
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        let spec = LeaseSpec {
+            holder_identity: Some(self.candidate.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.candidate.timing.duration.as_secs()).ok(),
+            acquire_time: if is_renewal { spec.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(if is_renewal || seen.is_none() { transitions } else { transitions + 1 }),
+            ..spec
+        };
+        let metadata = match seen {
+            Some(lease) => ObjectMeta { managed_fields: None, ..lease.metadata.clone() },
+            None => ObjectMeta { name: Some(self.candidate.name.clone()), ..ObjectMeta::default() },
+        };
+        Lease { metadata, spec: Some(spec) }
+    }
+
+    /// Deadline of one request: half of what is left to give up, so that a lost answer leaves time for another try.
+    fn patience(&self) -> Duration {
+        self.candidate.timing.deadline / 2
+    }
+}
+
+#[derive(Debug, Error)]
+enum WriteError {
+    #[error("no answer in time")]
+    Late,
+    #[error("refused or failed: {0}")]
+    Api(#[source] kube::Error),
+}

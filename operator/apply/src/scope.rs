@@ -1,0 +1,26 @@
+//! Whether a kind is served, and in which scope, as a value for the planner; no client or clock.
+
+use std::collections::BTreeMap;
+
+use crate::object::Kind;
+
+/// Where objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// In a namespace.
+    Namespaced,
+    /// In none.
+    Cluster,
+}
+
+/// The kinds a cluster serves.
+pub trait Scopes {
+    /// Scope of a kind, or nothing when the cluster does not serve it.
+    fn scope(&self, kind: &Kind) -> Option<Scope>;
+}
+
+impl Scopes for BTreeMap<Kind, Scope> {
+    fn scope(&self, kind: &Kind) -> Option<Scope> {
+        self.get(kind).copied()
+    }
+}
