@@ -1,0 +1,103 @@
+//! The command line: arguments in, one module a command. Commands need a client only where they say so.
+
+mod build;
+mod check;
+mod describe;
+mod files;
+mod get;
+mod manifests;
+mod render;
+mod retry;
+mod watch;
+
+use crate::controller;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Carries customers of hosted applications from sign-up to go-live on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "tenantry", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator.
+    Controller(controller::Config),
+    /// Check definitions and subscriptions in files, without a cluster.
+    Check(check::Arguments),
+    /// Print the objects that a subscription would have, without a cluster.
+    Render(render::Arguments),
+    /// Print what a cluster needs installed: custom resources, rights, admission policies.
+    Manifests(manifests::Arguments),
+    /// Pack a folder of templates into the object that is applied to a cluster.
+    Build(build::Arguments),
+    /// List subscriptions.
+    Get(get::Arguments),
+    /// Show everything about one subscription.
+    Describe(describe::Arguments),
+    /// Follow the checklists of subscriptions.
+    Watch(watch::Arguments),
+    /// Try a failed item of a subscription again.
+    Retry(retry::Arguments),
+}
+
+/// What a command that ran to its end has to say by its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Exit code 0.
+    Good,
+    /// Exit code 1: the command worked and what it looked at is not right.
+    Bad,
+}
+
+/// Runs the program: reads the arguments, does what they say, prints an error for people.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Several libraries bring a TLS implementation of their own; the choice is made once, here.
+    let _already_chosen = rustls::crypto::ring::default_provider().install_default();
+    match run(Arguments::parse().command) {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
+        Command::Manifests(arguments) => manifests::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Controller(config) => runtime()?.block_on(controller::run(config)).map(|()| Outcome::Good),
+        Command::Get(arguments) => runtime()?.block_on(get::run(&arguments)),
+        Command::Describe(arguments) => runtime()?.block_on(describe::run(&arguments)),
+        Command::Watch(arguments) => runtime()?.block_on(watch::run(&arguments)),
+        Command::Retry(arguments) => runtime()?.block_on(retry::run(&arguments)),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // Two threads: the controller waits for the API server nearly all the time.
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+/// A client by the usual rules: kubeconfig of the environment, else the service account of the pod.
+async fn client() -> anyhow::Result<kube::Client> {
+    kube::Client::try_default().await.map_err(|error| {
+        anyhow::anyhow!("cannot find a cluster: {error}; set KUBECONFIG or run inside a cluster")
+    })
+}
+
+/// Text for people about a failed request.
+fn explain(error: kube::Error, what: &str) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::anyhow!("{what}: {}", status.message),
+        other => anyhow::anyhow!("{what}: {other}"),
+    }
+}

@@ -1,0 +1,45 @@
+//! Settings of `tenantry controller`, validated once; no client or clock.
+
+use clap::Args;
+use std::net::SocketAddr;
+
+/// Settings of the controller.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Config {
+    /// Namespace of the controller: its lease and the revisions of definitions live there.
+    #[arg(long, env = "TENANTRY_NAMESPACE", default_value = "tenantry-system")]
+    pub(crate) namespace: String,
+    /// Service account that the controller runs as. Its rights in each tenant's namespace are bound to this name.
+    #[arg(long, env = "TENANTRY_SERVICE_ACCOUNT", default_value = "tenantry-controller")]
+    pub(crate) service_account: String,
+    /// Name of this replica in the lease; made unique for each start.
+    #[arg(long, env = "HOSTNAME", default_value = "tenantry")]
+    pub(crate) identity: String,
+    /// Address of /livez, /readyz and /metrics.
+    #[arg(long, env = "TENANTRY_ADMIN_ADDRESS", default_value = "127.0.0.1:8085")]
+    pub(crate) admin_address: SocketAddr,
+    /// Subscriptions that are worked on at the same time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    /// Requests to the API server in flight at the same time, watches apart.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) max_in_flight: u16,
+    /// Tenants that a changed definition moves at the same time.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) move_max_in_flight: u16,
+    /// Tenants that may fail on a changed definition before no further one is moved to it.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) move_stop_after_failures: u16,
+    /// Form of the log.
+    #[arg(long, value_enum, default_value_t = LogFormat::Json)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Text,
+}

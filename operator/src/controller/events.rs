@@ -1,0 +1,103 @@
+//! Kubernetes events at transitions. Needs a client.
+
+use super::roots::Root;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tenantry_crds::common::{Condition, ConditionStatus};
+
+/// Longest note the API server accepts is one KiB.
+const NOTE_BYTES: usize = 1000;
+
+/// Publishes events.
+#[derive(Clone)]
+pub(crate) struct Events {
+    recorder: Recorder,
+}
+
+/// What happened to a subscription, in order of importance.
+const TELLING: [(&str, ConditionStatus, EventType); 6] = [
+    ("Stalled", ConditionStatus::True, EventType::Warning),
+    ("Live", ConditionStatus::True, EventType::Normal),
+    ("Ready", ConditionStatus::True, EventType::Normal),
+    ("Accepted", ConditionStatus::False, EventType::Warning),
+    ("Ready", ConditionStatus::False, EventType::Warning),
+    ("Accepted", ConditionStatus::True, EventType::Normal),
+];
+
+// === impl Events ===
+
+impl Events {
+    /// Publishes in the name of this replica.
+    #[must_use]
+    pub(crate) fn new(client: Client, identity: &str) -> Self {
+        let reporter = Reporter { controller: "tenantry".to_owned(), instance: Some(identity.to_owned()) };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Publishes the most important transition between two sets of conditions, if there is one. An event that cannot
+    /// be published is lost: the conditions say the same.
+    pub(crate) async fn transition(&self, root: &Root, old: &[Condition], new: &[Condition]) {
+        let Some((condition, kind)) = transition(old, new) else { return };
+        let mut note = condition.message.clone();
+        note.truncate(note.floor_char_boundary(NOTE_BYTES));
+        let event = Event {
+            type_: kind,
+            reason: condition.reason.clone(),
+            note: Some(note),
+            action: condition.type_.clone(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &root.reference()).await {
+            tracing::warn!(subscription = %root.name, %error, "event not published");
+        }
+    }
+}
+
+/// The most important condition that changed, with the kind of its event.
+fn transition<'a>(old: &[Condition], new: &'a [Condition]) -> Option<(&'a Condition, EventType)> {
+    let find = |all: &[Condition], type_: &str| all.iter().find(|c| c.type_ == type_).map(|c| c.status);
+    TELLING.iter().find_map(|(type_, status, kind)| {
+        let condition = new.iter().find(|c| c.type_ == *type_ && c.status == *status)?;
+        // That something new is not ready yet is no event.
+        let before = find(old, type_);
+        let is_news = match status {
+            ConditionStatus::False if *type_ == "Ready" => before == Some(ConditionStatus::True),
+            _ => before != Some(*status),
+        };
+        is_news.then_some((condition, *kind))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(list: &[(&str, ConditionStatus)]) -> Vec<Condition> {
+        let condition = |(type_, status): &(&str, ConditionStatus)| Condition {
+            type_: (*type_).to_owned(),
+            status: *status,
+            reason: "Because".to_owned(),
+            message: String::new(),
+            last_transition_time: tenantry_checklist::time::time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: 1,
+        };
+        list.iter().map(condition).collect()
+    }
+
+    fn told(old: &[(&str, ConditionStatus)], new: &[(&str, ConditionStatus)]) -> Option<String> {
+        let (old, new) = (conditions(old), conditions(new));
+        transition(&old, &new).map(|(condition, _)| condition.type_.clone())
+    }
+
+    #[test]
+    fn one_event_tells_the_most_important_transition() {
+        use ConditionStatus::{False, True};
+        let accepted = [("Accepted", True), ("Ready", False), ("Live", False)];
+        let live = [("Accepted", True), ("Ready", True), ("Live", True)];
+        assert_eq!(told(&[], &accepted).as_deref(), Some("Accepted"));
+        assert_eq!(told(&accepted, &live).as_deref(), Some("Live"));
+        assert_eq!(told(&live, &live), None);
+        assert_eq!(told(&live, &accepted).as_deref(), Some("Ready"), "it was ready and is not any more");
+        assert_eq!(told(&[], &[("Accepted", False)]).as_deref(), Some("Accepted"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Metrics of the controller, in the OpenMetrics text format; no client or clock.
+//!
+//! No label names a tenant: a thousand tenants would make a thousand series of each.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_apply::counters::Counters;
+
+/// Label of one outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OutcomeLabel {
+    /// What came of it.
+    pub(crate) outcome: &'static str,
+}
+
+/// Metrics of the controller.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Runs of the reconciler by outcome.
+    pub(crate) reconciles: Family<OutcomeLabel, Counter>,
+    /// Seconds that runs took.
+    pub(crate) reconcile_seconds: Histogram,
+    /// Writes of a status.
+    pub(crate) status_writes: Counter,
+    /// Subscriptions that wait for a worker.
+    pub(crate) queue_depth: Gauge,
+    /// Subscriptions known.
+    pub(crate) subscriptions: Gauge,
+    /// One while this process holds the lease.
+    pub(crate) leader: Gauge,
+}
+
+/// Counts of the apply engine, read when metrics are asked for.
+#[derive(Debug)]
+struct Engine(Arc<Counters>);
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Registers every metric, and what the apply engine counts.
+    #[must_use]
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        let mut registry = Registry::with_prefix("tenantry");
+        // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
+        let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
+        let reconciles = Family::default();
+        let status_writes = Counter::default();
+        let (queue_depth, subscriptions, leader) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("reconciles", "Runs of the reconciler", reconciles.clone());
+        registry.register("reconcile_seconds", "Seconds that runs took", reconcile_seconds.clone());
+        registry.register("status_writes", "Writes of a subscription's status", status_writes.clone());
+        registry.register("queue_depth", "Subscriptions that wait for a worker", queue_depth.clone());
+        registry.register("subscriptions", "Subscriptions known", subscriptions.clone());
+        registry.register("leader", "One while this process holds the lease", leader.clone());
+        registry.register_collector(Box::new(Engine(counters)));
+        Self { registry, reconciles, reconcile_seconds, status_writes, queue_depth, subscriptions, leader }
+    }
+
+    /// Counts one run of the reconciler.
+    pub(crate) fn reconciled(&self, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// All metrics as text.
+    ///
+    /// # Errors
+    /// When formatting fails, which it does only when memory runs out.
+    pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+// === impl Engine ===
+
+impl Collector for Engine {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut metric =
+            encoder.encode_descriptor("requests", "Requests for tenants' objects", None, MetricType::Counter)?;
+        for (key, count) in self.0.requests() {
+            let labels = [("verb", key.verb.as_str()), ("kind", &key.kind), ("result", key.ending.as_str())];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        let mut metric =
+            encoder.encode_descriptor("repairs", "Objects that were not as intended", None, MetricType::Counter)?;
+        for (kind, count) in self.0.repairs() {
+            ConstCounter::new(count).encode(metric.encode_family(&[("kind", kind.as_str())])?)?;
+        }
+        let restarts = ConstCounter::new(self.0.watch_restarts());
+        let metric =
+            encoder.encode_descriptor("watch_restarts", "Watches that began anew", None, restarts.metric_type())?;
+        restarts.encode(metric)
+    }
+}

@@ -1,0 +1,26 @@
+//! The operator: watches in, one reconciler, writes out. Needs clients and a clock.
+//!
+//! ```text
+//! watches -> queue -> dereference -> resolve -> render -> plan -> execute -> report
+//!            roots, definitions,     checklist  blueprint  apply    apply     checklist
+//!            index: in memory        pure       pure       pure     all I/O   pure
+//! ```
+//! [`run`](run()) wires it together. [`reconcile`] is the way of one subscription.
+
+mod admin;
+mod config;
+mod context;
+mod events;
+mod follow;
+mod metrics;
+mod patch;
+mod queue;
+mod reconcile;
+mod rights;
+pub(crate) mod roots;
+mod run;
+mod session;
+mod watches;
+
+pub(crate) use config::Config;
+pub(crate) use run::run;

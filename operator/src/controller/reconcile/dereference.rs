@@ -1,0 +1,128 @@
+//! The snapshot that a run works on, and the order it amounts to. Makes no request.
+
+use super::prepare::{Prepared, Workshop};
+use crate::controller::context::Context;
+use crate::controller::roots::Root;
+use crate::controller::session::Session;
+use std::sync::{Arc, PoisonError};
+use tenantry_checklist::Problem;
+use tenantry_checklist::access::TenantId;
+use tenantry_checklist::hosts::Host;
+use tenantry_checklist::order::{self, OrderInput};
+use tenantry_checklist::select::{SelectInput, select};
+use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
+use tokio::time::Instant;
+
+/// What a run works on.
+pub(crate) struct Snapshot {
+    pub(crate) root: Arc<Root>,
+    pub(crate) status: TenantSubscriptionStatus,
+    /// The present, by the calendar and by the monotonic clock.
+    pub(crate) now: jiff::Timestamp,
+    pub(crate) instant: Instant,
+}
+
+/// Takes the snapshot; `None` when the subscription is gone or is another one by now.
+pub(crate) fn dereference(context: &Context, name: &str, uid: &str) -> Option<Snapshot> {
+    let root = context.roots.get(name).filter(|root| root.uid == uid)?;
+    let status = root.status();
+    Some(Snapshot { root, status, now: jiff::Timestamp::now(), instant: Instant::now() })
+}
+
+/// The order of a subscription with everything that shall exist for it.
+///
+/// # Errors
+/// Every problem of the order, each with its field, reason and remedy.
+pub(crate) fn resolve(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+) -> Result<Arc<Prepared>, Vec<Problem>> {
+    if snapshot.root.status_is_unreadable() {
+        return Err(vec![Problem::new(
+            "status",
+            "StatusUnreadable",
+            "the status holds something this version cannot read, so nothing is touched; run the version that wrote it, \
+             or restore the status",
+        )]);
+    }
+    let spec = snapshot.root.spec().map_err(|error| {
+        vec![Problem::new("spec", "SpecUnreadable", format!("cannot be read: {error}; correct the field it names"))]
+    })?;
+    let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots);
+    let selection = SelectInput { spec: &spec, accepted: snapshot.status.accepted.as_ref(), moves };
+    let definitions = select(&selection, &*context.store)?;
+    let tenant_id = tenant_id(snapshot, session)?;
+    let order = claim(context, snapshot, &spec, |claims| {
+        order::resolve(&OrderInput {
+            name: &snapshot.root.name,
+            uid: &snapshot.root.uid,
+            spec: &spec,
+            definitions: &definitions,
+            tenant_id: &tenant_id,
+            claims,
+            recorded_hosts: &snapshot.status.hosts,
+        })
+    })?;
+    let surroundings = context.surroundings.generation();
+    if let Some(prepared) = &session.prepared
+        && prepared.order.digest == order.digest
+        && prepared.order.not_before == order.not_before
+        && prepared.surroundings == surroundings
+    {
+        return Ok(Arc::clone(prepared));
+    }
+    let workshop = Workshop {
+        config: &context.config,
+        compiler: &context.compiler,
+        discovery: &context.discovery,
+        rights: &context.surroundings.rights(),
+        surroundings,
+    };
+    let prepared = Arc::new(workshop.prepare(order)?);
+    session.prepared = Some(Arc::clone(&prepared));
+    Ok(prepared)
+}
+
+/// The tenant's identity: the recorded one, else one that is made now and recorded before anything is created.
+fn tenant_id(snapshot: &Snapshot, session: &mut Session) -> Result<TenantId, Vec<Problem>> {
+    if let Some(tenant) = &snapshot.status.tenant {
+        return tenant.id.parse().map_err(|error| {
+            vec![Problem::new("status.tenant.id", "StatusUnreadable", format!("{error}; restore the status"))]
+        });
+    }
+    if let Some(id) = &session.tenant_id {
+        return Ok(id.clone());
+    }
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        vec![Problem::new("status.tenant.id", "NoRandomness", format!("the system gives no random bytes: {error}"))]
+    })?;
+    let id = TenantId::from_random(bytes);
+    session.tenant_id = Some(id.clone());
+    Ok(id)
+}
+
+/// Resolves an order while nobody else can claim a host, and keeps the claims of a valid one.
+fn claim<T>(
+    context: &Context,
+    snapshot: &Snapshot,
+    spec: &TenantSubscriptionSpec,
+    resolve: impl FnOnce(&tenantry_checklist::hosts::Claims) -> Result<T, Vec<Problem>>,
+) -> Result<T, Vec<Problem>> {
+    let wished: Vec<Host> = spec.network.hosts.iter().filter_map(|host| host.parse().ok()).collect();
+    let recorded = &snapshot.status.hosts;
+    let uid = &snapshot.root.uid;
+    let mut claims = context.claims.lock().unwrap_or_else(PoisonError::into_inner);
+    claims.set(uid, recorded, &wished);
+    let order = resolve(&claims);
+    match &order {
+        // From here on they are as good as recorded: no other order of this process may have them.
+        Ok(_) => {
+            let all = tenantry_checklist::hosts::recorded(recorded, &wished);
+            claims.set(uid, &all, &[]);
+        }
+        Err(_) => claims.set(uid, recorded, &[]),
+    }
+    order
+}

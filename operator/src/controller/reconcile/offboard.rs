@@ -1,0 +1,157 @@
+//! Taking a tenant away once its subscription is deleted, from the record alone. Needs clients.
+//!
+//! The policy is read from the API server itself before the first deletion, and every deletion carries a UID. The
+//! finalizer goes last, when everything that shall go was seen gone.
+
+use super::dereference::Snapshot;
+use super::write::{self, WriteError};
+use super::{Next, Outcome, SYNC_EVERY, backoff, earlier};
+use crate::controller::context::Context;
+use crate::controller::session::Session;
+use std::time::Duration;
+use tenantry_apply::classify::Verdict as Refusal;
+use tenantry_apply::executor::Execution;
+use tenantry_apply::object::{Kind, Owner};
+use tenantry_apply::plan::{Plan, Removal, Wait, is_removed, plan_removal};
+use tenantry_apply::streams::Mode;
+use tenantry_apply::wave::rank;
+use tenantry_checklist::report::{ReportInput, Verdict, report};
+use tenantry_crds::inventory::{Inventory, InventoryEntry};
+use tenantry_crds::subscription::DeletionPolicy;
+
+/// After so long a person should look at what holds the end of a tenant up.
+const STUCK_AFTER: Duration = Duration::from_secs(600);
+/// Rounds of one run; every round makes the record smaller.
+const MAX_ROUNDS: usize = 24;
+/// Lowest rank of what lets people and traffic in: role bindings and routes.
+const DOORS: u8 = 8;
+
+pub(super) async fn run(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+) -> Result<(Outcome, Next), WriteError> {
+    if !snapshot.root.is_finalized() {
+        // Nothing of ours is to be done for it, and others may still hold it.
+        return Ok((Outcome::Settled, None));
+    }
+    let recorded = session.inventory.clone().or_else(|| snapshot.status.inventory.clone()).unwrap_or_default();
+    let Some(tenant) = &snapshot.status.tenant else {
+        // The record is written together with the tenant's identity: without one nothing was ever made.
+        write::finalizer(context, snapshot, false).await?;
+        return Ok((Outcome::Settled, None));
+    };
+    let owner = Owner {
+        tenant_id: tenant.id.as_str().into(),
+        subscription: snapshot.root.name.as_str().into(),
+        namespace: tenant.namespace.as_str().into(),
+    };
+    watch_kinds(context, &recorded);
+    let Some(live) = write::live(context, snapshot).await? else { return Ok((Outcome::Gone, None)) };
+    if live.deleting_since.is_none() {
+        return Ok((Outcome::Settled, None));
+    }
+    // A spec that cannot be read says nothing about the policy, and keeping is what can be undone.
+    let policy = live.spec().map(|spec| spec.deletion_policy).unwrap_or(DeletionPolicy::Retain);
+    let (inventory, plan, done) = remove(context, &owner, policy, recorded, session).await;
+    if is_removed(&inventory) {
+        write::finalizer(context, snapshot, false).await?;
+        tracing::info!(subscription = %snapshot.root.name, ?policy, "ended");
+        return Ok((Outcome::Settled, None));
+    }
+    let blockers = blockers(&plan, &done);
+    let since = snapshot.root.deleting_since.unwrap_or(snapshot.now);
+    let waited = Duration::try_from(snapshot.now.duration_since(since)).unwrap_or_default();
+    let status = report(&ReportInput {
+        generation: snapshot.root.generation,
+        previous: &snapshot.status,
+        verdict: Verdict::Terminating { blockers: &blockers, stuck: waited >= STUCK_AFTER },
+        obstacles: &[],
+        evaluation: None,
+        inventory: Some(inventory),
+        now: snapshot.now,
+    });
+    write::status(context, snapshot, session, status).await?;
+    Ok((Outcome::Waiting, next(snapshot, session, &plan, &done, waited)))
+}
+
+fn watch_kinds(context: &Context, inventory: &Inventory) {
+    for entry in &inventory.objects {
+        if let Some(kind) = Kind::parse(&entry.kind)
+            && let Some(served) = context.discovery.resolve(&kind)
+        {
+            context.streams.ensure(&kind, &served.resource, Mode::Metadata);
+        }
+    }
+}
+
+/// Plans and executes until nothing can be done at once.
+async fn remove(
+    context: &Context,
+    owner: &Owner,
+    policy: DeletionPolicy,
+    recorded: Inventory,
+    session: &mut Session,
+) -> (Inventory, Plan, Execution) {
+    let keep = |entry: &InventoryEntry| policy == DeletionPolicy::Retain && !is_door(entry);
+    let mut done = Execution { outcomes: Vec::new(), inventory: recorded };
+    let mut plan = Plan::default();
+    for _ in 0..MAX_ROUNDS {
+        let ids = tenantry_apply::record::identities(&done.inventory, owner, &*context.discovery);
+        let view = context.index.snapshot(ids);
+        plan = plan_removal(&Removal {
+            owner,
+            inventory: &done.inventory,
+            view: &view,
+            scopes: &*context.discovery,
+            keep: &keep,
+        });
+        if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
+            break;
+        }
+        done = context.executor.execute(owner, &plan, &[], &done.inventory).await;
+        session.inventory = Some(done.inventory.clone());
+    }
+    (done.inventory.clone(), plan, done)
+}
+
+/// Whether an object lets people or traffic in.
+fn is_door(entry: &InventoryEntry) -> bool {
+    Kind::parse(&entry.kind).is_some_and(|kind| rank(&kind) >= DOORS)
+}
+
+/// What is not gone yet and why, in a fixed order.
+fn blockers(plan: &Plan, done: &Execution) -> Vec<String> {
+    let waiting = plan.waits.iter().filter_map(|waiting| {
+        let why = match waiting.wait {
+            Wait::Terminating => "its deletion was accepted and is not finished",
+            Wait::NameConflict => "an object of that name exists that is not this tenant's; it is left alone",
+            _ => return None,
+        };
+        Some(format!("{} {}: {why}", waiting.id.kind.name(), waiting.id.name))
+    });
+    let failed = done.outcomes.iter().filter_map(|outcome| {
+        let failure = outcome.result.as_ref().err()?;
+        Some(format!("{} {}: {}", outcome.id.kind.name(), outcome.id.name, failure.message))
+    });
+    let mut blockers: Vec<String> = waiting.chain(failed).collect();
+    blockers.sort();
+    blockers.dedup();
+    blockers
+}
+
+fn next(snapshot: &Snapshot, session: &mut Session, plan: &Plan, done: &Execution, waited: Duration) -> Next {
+    let mut next = (waited < STUCK_AFTER).then(|| snapshot.instant + (STUCK_AFTER - waited));
+    if plan.waits.iter().any(|waiting| waiting.wait == Wait::Sync) {
+        next = earlier(next, Some(snapshot.instant + SYNC_EVERY));
+    }
+    let failed = done
+        .outcomes
+        .iter()
+        .any(|outcome| outcome.result.as_ref().is_err_and(|failure| failure.verdict != Refusal::Skipped));
+    session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
+    if failed {
+        next = earlier(next, Some(snapshot.instant + backoff(session.outages)));
+    }
+    next
+}

@@ -1,0 +1,219 @@
+//! From an order to everything that shall exist for it; no client, no clock.
+
+use crate::controller::config::Config;
+use crate::controller::rights::{Resource, Rights};
+use crate::definitions::compiler::Compiler;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tenantry_apply::discovery::Discovery;
+use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, Owner, Policy, Stage};
+use tenantry_apply::scope::{Scope, Scopes};
+use tenantry_blueprint::baseline::{self, BaselineInput, Limits, Quota, ServiceAccount};
+use tenantry_blueprint::context::Tenant;
+use tenantry_blueprint::expression::Expression;
+use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedObject};
+use tenantry_checklist::Problem;
+use tenantry_checklist::order::Order;
+use tenantry_crds::ServicePlanSpec;
+use tenantry_crds::blueprint::{Baseline, Item};
+use tenantry_crds::version::GeneratedSecret;
+
+/// Everything that shall exist for one tenant.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The order it was made from.
+    pub(crate) order: Order,
+    /// Whose objects.
+    pub(crate) owner: Owner,
+    /// The checklist items, with why one does not apply.
+    pub(crate) items: Vec<(Item, Option<String>)>,
+    /// The objects, all released.
+    pub(crate) desired: Vec<Desired>,
+    /// Compiled readiness expressions by their text.
+    pub(crate) ready_when: HashMap<String, Expression>,
+    /// What it depends on besides the order: kinds that are served and rights that are held.
+    pub(crate) surroundings: u64,
+}
+
+/// What orders are prepared with.
+pub(crate) struct Workshop<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) compiler: &'a Compiler,
+    pub(crate) discovery: &'a Discovery,
+    pub(crate) rights: &'a Rights,
+    pub(crate) surroundings: u64,
+}
+
+// === impl Workshop ===
+
+impl Workshop<'_> {
+    /// Renders an order and checks that the result fits the plan and that it can be written.
+    ///
+    /// # Errors
+    /// Every problem, each with its field, reason and remedy.
+    pub(crate) fn prepare(&self, order: Order) -> Result<Prepared, Vec<Problem>> {
+        let compiled = self.compiler.compile(&order.definitions)?;
+        let tenant = Tenant::of(&order);
+        let plan = Arc::clone(&order.definitions.plan.spec);
+        let rendered = compiled.render(&compiled.context(&order)).map_err(cannot_render)?;
+        let base = baseline::objects(BaselineInput::of(&tenant, &order)).map_err(cannot_render)?;
+        fits(&rendered, &plan)?;
+
+        let mut assembly = Assembly::new(self, &order, &compiled);
+        let items = assembly.items(rendered, base, &tenant);
+        let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
+        problems.extend(self.missing_rights(&desired, &order.definitions.application.revision.name()));
+        if problems.is_empty() {
+            Ok(Prepared { order, owner, items, desired, ready_when, surroundings: self.surroundings })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Rights that the controller lacks, as one problem that holds the remedy.
+    fn missing_rights(&self, desired: &[Desired], application: &str) -> Option<Problem> {
+        let mut managed = BTreeSet::new();
+        let mut watched = BTreeSet::new();
+        for object in desired {
+            let kind = &object.id.kind;
+            // Over namespaces and role bindings the controller has rights of its own, besides the aggregated roles.
+            if kind.is_namespace() || kind.is("rbac.authorization.k8s.io", "RoleBinding") {
+                continue;
+            }
+            let Some(served) = self.discovery.resolve(kind) else { continue };
+            let resource = Resource { group: served.resource.group, plural: served.resource.plural };
+            // Secrets are made, looked at and deleted, and never watched or changed: their rights are shipped.
+            if !kind.is_secret() {
+                watched.insert(resource.clone());
+                managed.insert(resource);
+            }
+        }
+        let missing = self.rights.missing(&managed, &watched);
+        (!missing.is_empty()).then(|| {
+            let message = format!(
+                "the controller lacks rights over kinds that this order needs; install\n{}",
+                missing.fragment(application)
+            );
+            Problem::new("spec.applicationRef", "MissingRights", message)
+        })
+    }
+}
+
+/// Desired objects as they come together.
+struct Assembly<'a> {
+    shop: &'a Workshop<'a>,
+    compiled: &'a Compiled,
+    owner: Owner,
+    desired: Vec<Desired>,
+    ready_when: HashMap<String, Expression>,
+    problems: Vec<Problem>,
+}
+
+// === impl Assembly ===
+
+impl<'a> Assembly<'a> {
+    fn new(shop: &'a Workshop<'a>, order: &Order, compiled: &'a Compiled) -> Self {
+        let owner = Owner {
+            tenant_id: order.tenant_id.as_str().into(),
+            subscription: order.name.as_str().into(),
+            namespace: order.namespace.as_str().into(),
+        };
+        Self { shop, compiled, owner, desired: Vec::new(), ready_when: HashMap::new(), problems: Vec::new() }
+    }
+
+    /// Takes in the objects of every item, and gives the items with why one does not apply.
+    fn items(
+        &mut self,
+        rendered: Vec<RenderedItem>,
+        mut base: BTreeMap<Baseline, Vec<RenderedObject>>,
+        tenant: &Tenant,
+    ) -> Vec<(Item, Option<String>)> {
+        let definitions = self.compiled.specs();
+        let controller = ServiceAccount {
+            namespace: self.shop.config.namespace.clone(),
+            name: self.shop.config.service_account.clone(),
+        };
+        let mut items = Vec::new();
+        for (item, rendered) in definitions.blueprint.items.iter().zip(rendered) {
+            for part in &rendered.baseline {
+                for object in base.remove(part).unwrap_or_default() {
+                    self.add(&item.name, stage_of(*part), object);
+                }
+                if *part == Baseline::Namespace {
+                    self.add(&item.name, Stage::Foundation, baseline::manager_binding(tenant, &controller));
+                }
+            }
+            if item.application.is_some() && rendered.skipped.is_none() {
+                definitions.version.secrets.iter().for_each(|secret| self.secret(&item.name, secret));
+            }
+            let stage = if item.go_live.is_some() { Stage::Route } else { Stage::Ordinary };
+            for object in rendered.objects {
+                self.add(&item.name, stage, object);
+            }
+            items.push((item.clone(), rendered.skipped));
+        }
+        items
+    }
+
+    fn add(&mut self, item: &str, stage: Stage, object: RenderedObject) {
+        let RenderedObject { api_version, kind, name: _, body, optional, ready_when, origin } = object;
+        let kind = Kind::from_api_version(&api_version, &kind);
+        // A kind that is not served is taken for a namespaced one: the planner waits for it, or goes without.
+        let namespaced = self.shop.discovery.scope(&kind) != Some(Scope::Cluster);
+        let mut desired = match Desired::new(&self.owner, item, stage, namespaced, body) {
+            Ok(desired) => desired,
+            Err(error) => {
+                self.problems.push(cannot_render_one(&format!("{origin}: {error}")));
+                return;
+            }
+        };
+        desired.optional = optional;
+        if let Some(expression) = ready_when.and_then(|index| self.compiled.readiness(index)) {
+            desired.health = HealthRule::ReadyWhen(expression.source().to_owned());
+            self.ready_when.insert(expression.source().to_owned(), expression.clone());
+        }
+        self.desired.push(desired);
+    }
+
+    fn secret(&mut self, item: &str, secret: &GeneratedSecret) {
+        let body = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name}, "type": "Opaque"});
+        match Desired::new(&self.owner, item, Stage::Ordinary, true, body) {
+            Ok(mut desired) => {
+                let key = |key: &tenantry_crds::version::SecretKey| GeneratedKey {
+                    name: key.name.clone(),
+                    length: usize::try_from(key.length).unwrap_or_default(),
+                };
+                desired.policy = Policy::Generated(secret.keys.iter().map(key).collect());
+                self.desired.push(desired);
+            }
+            Err(error) => self.problems.push(cannot_render_one(&format!("secret {}: {error}", secret.name))),
+        }
+    }
+}
+
+/// What must stand before an object that Tenantry builds itself.
+fn stage_of(part: Baseline) -> Stage {
+    match part {
+        Baseline::Namespace | Baseline::DefaultDeny | Baseline::LimitRange => Stage::Foundation,
+        Baseline::ResourceQuota => Stage::Quota,
+        Baseline::AccessBindings => Stage::Access,
+    }
+}
+
+/// Proves that what the application asks for fits the plan, before the first object is written.
+fn fits(rendered: &[RenderedItem], plan: &ServicePlanSpec) -> Result<(), Vec<Problem>> {
+    let quota = Quota::new(plan).map_err(cannot_render)?;
+    let limits = Limits::new(plan).map_err(cannot_render)?;
+    let bodies = rendered.iter().flat_map(|item| &item.objects).map(|object| &object.body);
+    baseline::fits(bodies, &quota, &limits).map_err(|misfits| {
+        misfits.iter().map(|misfit| Problem::new("spec.planRef.name", "QuotaTooSmall", misfit.to_string())).collect()
+    })
+}
+
+fn cannot_render(error: impl std::fmt::Display) -> Vec<Problem> {
+    vec![cannot_render_one(&error.to_string())]
+}
+
+fn cannot_render_one(error: &str) -> Problem {
+    Problem::new("spec", "CannotRender", format!("the objects cannot be rendered: {error}"))
+}

@@ -1,0 +1,359 @@
+//! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
+
+use super::dereference::Snapshot;
+use super::evidence::{Observations, evidence};
+use super::prepare::Prepared;
+use super::write::{self, WriteError};
+use super::{Next, Outcome, STATUS_EVERY, SYNC_EVERY, backoff, deadline, earlier, secrets};
+use crate::controller::context::Context;
+use crate::controller::session::Session;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_apply::canonical::digest;
+use tenantry_apply::classify::Verdict as Refusal;
+use tenantry_apply::executor::{self, Done};
+use tenantry_apply::index::Seen;
+use tenantry_apply::object::{Desired, ObjectId, Owner};
+use tenantry_apply::plan::{self, Plan, Wait, Waiting};
+use tenantry_apply::record::Ledger;
+use tenantry_apply::shared::Snapshot as View;
+use tenantry_apply::streams::Mode;
+use tenantry_checklist::item::{EvaluateInput, Evaluation, Evidence, ItemInput, evaluate};
+use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
+use tenantry_crds::inventory::Inventory;
+use tenantry_crds::subscription::ItemState;
+
+/// Rounds of one run. Every round that does something makes the next one's work smaller, so this is never reached; it
+/// bounds a mistake.
+const MAX_ROUNDS: usize = 24;
+/// How long to wait for the watch to deliver a namespace that was just created. Until then every creation inside it
+/// would sleep 50 ms in the API server.
+const NAMESPACE_WAIT: Duration = Duration::from_millis(500);
+
+/// One look at a tenant.
+struct Look {
+    view: View,
+    evaluation: Evaluation,
+    plan: Plan,
+}
+
+/// What a run found out so far.
+struct Progress {
+    inventory: Inventory,
+    outcomes: Vec<executor::Outcome>,
+}
+
+pub(super) async fn run(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    prepared: Arc<Prepared>,
+) -> Result<(Outcome, Next), WriteError> {
+    watch_kinds(context, &prepared.desired);
+    let recorded = snapshot.status.inventory.clone().unwrap_or_default();
+    let mut progress = Progress {
+        inventory: session.inventory.clone().unwrap_or(recorded),
+        outcomes: Vec::new(),
+    };
+    let mut current = Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
+    let mut desired = prepared.desired.clone();
+    for _ in 0..MAX_ROUNDS {
+        let look = look(context, &current, &prepared, &mut desired, &progress);
+        if let Some(record) = &look.plan.record {
+            record_ahead(context, &mut current, session, &prepared, &look.evaluation, record.clone()).await?;
+            progress.inventory = record.clone();
+        }
+        if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
+            return finish(context, &current, session, &prepared, progress, look).await;
+        }
+        let done = context.executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
+        await_namespace(context, &done).await;
+        session.inventory = Some(done.inventory.clone());
+        progress.inventory = done.inventory;
+        progress.outcomes = done.outcomes;
+    }
+    tracing::error!(subscription = %snapshot.root.name, "rounds do not end; looking again later");
+    Ok((Outcome::Failed, Some(snapshot.instant + backoff(8))))
+}
+
+/// Asks for the watches that the objects need.
+fn watch_kinds(context: &Context, desired: &[Desired]) {
+    let mut modes: BTreeMap<_, Mode> = BTreeMap::new();
+    for object in desired {
+        let mode = modes.entry(object.id.kind.clone()).or_insert(Mode::Metadata);
+        *mode = Mode::of(object).max(*mode);
+    }
+    for (kind, mode) in modes {
+        if let Some(served) = context.discovery.resolve(&kind) {
+            context.streams.ensure(&kind, &served.resource, mode);
+        }
+    }
+}
+
+/// Looks at what exists, derives the checklist and plans what to do next.
+fn look(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    desired: &mut [Desired],
+    progress: &Progress,
+) -> Look {
+    let ledger = Ledger::new(progress.inventory.clone());
+    let ids = prepared.desired.iter().map(|desired| desired.id.clone());
+    let view = context.index.snapshot(ids.chain(recorded_ids(&progress.inventory, &prepared.owner, context)));
+    // What the planner would wait for is evidence, and what evidence releases the planner may do: so the plan is made
+    // twice, first with everything held back.
+    desired.iter_mut().for_each(|object| object.released = false);
+    let held = plan(context, prepared, desired, &progress.inventory, &view);
+    let evaluation = evaluated(context, snapshot, prepared, &ledger, &view, &held.waits, &progress.outcomes);
+    for object in desired.iter_mut() {
+        object.released = evaluation.released.contains(&object.item);
+    }
+    let plan = plan(context, prepared, desired, &progress.inventory, &view);
+    Look { view, evaluation, plan }
+}
+
+fn plan(context: &Context, prepared: &Prepared, desired: &[Desired], inventory: &Inventory, view: &View) -> Plan {
+    plan::plan(&plan::Input {
+        owner: &prepared.owner,
+        order: &prepared.order.digest,
+        desired,
+        complete: true,
+        inventory,
+        view,
+        scopes: &*context.discovery,
+    })
+}
+
+fn evaluated(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    ledger: &Ledger,
+    view: &View,
+    waits: &[Waiting],
+    outcomes: &[executor::Outcome],
+) -> Evaluation {
+    let application = prepared.items.iter().find(|(item, _)| item.application.is_some());
+    let binds_late = |claim: &Desired| {
+        let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
+        class.is_some_and(|class| context.surroundings.binds_late(class))
+    };
+    let observations =
+        Observations { view, ledger, ready_when: &prepared.ready_when, waits_for_consumer: &binds_late };
+    let application = application.map(|(item, _)| item.name.as_str());
+    let mut evidence = evidence(&prepared.desired, application, &observations, waits, outcomes, snapshot.now);
+    let inputs: Vec<ItemInput> = prepared
+        .items
+        .iter()
+        .filter_map(|(item, skipped)| {
+            let proof = evidence.remove(&item.name).unwrap_or_default();
+            let input = ItemInput::new(item, prepared.order.not_before, input_digest(prepared, &item.name), proof);
+            // The schema admits only durations that can be read, so none is left out.
+            input.ok().map(|input| ItemInput { skipped: skipped.clone(), ..input })
+        })
+        .collect();
+    evaluate_items(snapshot, &inputs)
+}
+
+fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
+    let input = EvaluateInput {
+        subscription: &snapshot.root.name,
+        items,
+        previous: &snapshot.status.checklist,
+        retry: snapshot.root.retry.as_deref(),
+        observed_retry: snapshot.status.observed_retry.as_deref(),
+        now: snapshot.now,
+    };
+    evaluate(&input).unwrap_or_else(|errors| {
+        // The static check refuses such blueprints, so none is ever accepted.
+        tracing::error!(subscription = %snapshot.root.name, ?errors, "the blueprint has no order");
+        Evaluation::default()
+    })
+}
+
+/// Digest of everything an item is made of.
+fn input_digest(prepared: &Prepared, item: &str) -> String {
+    let digests: Vec<&str> =
+        prepared.desired.iter().filter(|object| object.item == item).map(|object| object.digest.as_str()).collect();
+    digest(&serde_json::json!(digests))
+}
+
+/// Writes what may come to exist before anything is created: first the finalizer, then the record.
+async fn record_ahead(
+    context: &Context,
+    snapshot: &mut Snapshot,
+    session: &mut Session,
+    prepared: &Prepared,
+    evaluation: &Evaluation,
+    record: Inventory,
+) -> Result<(), WriteError> {
+    write::finalizer(context, snapshot, true).await?;
+    let status = report(&ReportInput {
+        generation: snapshot.root.generation,
+        previous: &snapshot.status,
+        verdict: Verdict::Accepted(&prepared.order),
+        obstacles: &[],
+        evaluation: Some(evaluation),
+        inventory: Some(record),
+        now: snapshot.now,
+    });
+    if let Some(root) = write::status(context, snapshot, session, status.clone()).await? {
+        snapshot.root = root;
+    }
+    snapshot.status = status;
+    session.inventory = None;
+    Ok(())
+}
+
+/// A namespace that was just created is waited for until our own watch has it.
+async fn await_namespace(context: &Context, done: &executor::Execution) {
+    for outcome in &done.outcomes {
+        if outcome.id.kind.is_namespace()
+            && outcome.result == Ok(Done::Created)
+            && let Some(uid) = Ledger::new(done.inventory.clone()).entry(&outcome.id).and_then(|e| e.uid.clone())
+        {
+            context.index.confirmed(&outcome.id, &uid, NAMESPACE_WAIT).await;
+        }
+    }
+}
+
+/// Reports, and says when to look again.
+async fn finish(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    prepared: &Prepared,
+    progress: Progress,
+    look: Look,
+) -> Result<(Outcome, Next), WriteError> {
+    let ledger = Ledger::new(progress.inventory.clone());
+    if let Some((item, _)) = prepared.items.iter().find(|(item, _)| item.application.is_some())
+        && secrets::should_look(snapshot, session, &look.evaluation, &item.name)
+    {
+        secrets::look(context, snapshot, session, &prepared.desired, &ledger).await;
+    }
+    let mut obstacles = conflicts(prepared, &look, &progress.outcomes);
+    obstacles.extend(secrets::obstacles(snapshot, session));
+    let known = snapshot.status.inventory.clone().unwrap_or_default();
+    let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
+        true => progress.inventory.clone(),
+        // Tokens alone are not worth a write; they are kept in memory and go with the next one.
+        false => known,
+    };
+    let status = report(&ReportInput {
+        generation: snapshot.root.generation,
+        previous: &snapshot.status,
+        verdict: Verdict::Accepted(&prepared.order),
+        obstacles: &obstacles,
+        evaluation: Some(&look.evaluation),
+        inventory: Some(inventory),
+        now: snapshot.now,
+    });
+    let mut next = deadline(snapshot, look.evaluation.deadline);
+    if look.plan.waits.iter().any(|waiting| waiting.wait == Wait::Sync) {
+        next = earlier(next, Some(snapshot.instant + SYNC_EVERY));
+    }
+    let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
+    let outages = failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
+    let mut failed = false;
+    for outage in outages {
+        failed = true;
+        let wait = outage.retry_after.unwrap_or_default().max(again_after(outage.verdict, session.outages));
+        next = earlier(next, Some(snapshot.instant + wait));
+    }
+    session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
+    let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
+    let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);
+    match due {
+        // Written a moment ago, and more is coming.
+        Some(at) => next = earlier(next, Some(at)),
+        None => {
+            write::status(context, snapshot, session, status).await?;
+            session.inventory = Some(progress.inventory);
+        }
+    }
+    let settled = !busy && !failed;
+    if settled {
+        session.settle();
+    }
+    Ok((if settled { Outcome::Settled } else { Outcome::Waiting }, next))
+}
+
+/// A race with another writer is over at once; an outage is not.
+fn again_after(verdict: Refusal, outages: u32) -> Duration {
+    match verdict {
+        Refusal::Contention | Refusal::Precondition | Refusal::AlreadyExists => {
+            (Duration::from_millis(20) * 2_u32.saturating_pow(outages.min(10))).min(Duration::from_secs(10))
+        }
+        _ => backoff(outages + 1),
+    }
+}
+
+/// Objects of other people under names that the tenant needs.
+fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -> Vec<Obstacle> {
+    let waiting = look.plan.waits.iter().filter(|waiting| waiting.wait == Wait::NameConflict).map(|w| &w.id);
+    let refused = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.as_ref().is_err_and(|f| f.verdict == Refusal::NameConflict))
+        .map(|outcome| &outcome.id);
+    let mut ids: Vec<&ObjectId> = waiting.chain(refused).collect();
+    ids.sort();
+    ids.dedup();
+    ids.into_iter()
+        .map(|id| match tenantry_apply::plan::View::see(&look.view, id) {
+            Seen::Present(observed, _) if id.kind.is_namespace() && is_predecessor(prepared, &observed) => {
+                Obstacle::predecessor_terminating(&prepared.owner.namespace)
+            }
+            _ if id.kind.is_namespace() => Obstacle::name_conflict(&prepared.owner.namespace),
+            _ => Obstacle::object_conflict(&format!("{} {}", id.kind.name(), id.name)),
+        })
+        .collect()
+}
+
+/// Whether a namespace is that of an earlier subscription of the same name.
+fn is_predecessor(prepared: &Prepared, observed: &tenantry_apply::observed::Observed) -> bool {
+    observed.subscription.as_deref() == Some(&*prepared.owner.subscription)
+        && observed.tenant_id.as_deref() != Some(&*prepared.owner.tenant_id)
+}
+
+/// The identities of everything recorded.
+fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Context) -> Vec<ObjectId> {
+    tenantry_apply::record::identities(inventory, owner, &*context.discovery)
+}
+
+/// The checklist of a tenant whose edited order was refused: what was accepted before, by its evidence.
+pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) -> Option<Evaluation> {
+    let accepted = snapshot.status.accepted.as_ref()?;
+    let blueprint = context.store.blueprint_of(accepted)?;
+    let tenant = snapshot.status.tenant.as_ref()?;
+    let owner = Owner {
+        tenant_id: tenant.id.as_str().into(),
+        subscription: snapshot.root.name.as_str().into(),
+        namespace: tenant.namespace.as_str().into(),
+    };
+    let inventory = session.inventory.clone().or_else(|| snapshot.status.inventory.clone())?;
+    let view = context.index.snapshot(recorded_ids(&inventory, &owner, context));
+    let items: Vec<ItemInput> = snapshot
+        .status
+        .checklist
+        .iter()
+        .filter_map(|entry| {
+            let item = blueprint.items.iter().find(|item| item.name == entry.name)?;
+            ItemInput::kept(item, entry, recorded_evidence(&inventory, &owner, &view, context, &entry.name)).ok()
+        })
+        .collect();
+    Some(evaluate_items(snapshot, &items))
+}
+
+/// Evidence by the record alone, for an item that nothing can be rendered for.
+fn recorded_evidence(
+    inventory: &Inventory,
+    owner: &Owner,
+    view: &View,
+    context: &Context,
+    item: &str,
+) -> Evidence {
+    super::evidence::recorded(inventory, owner, view, &*context.discovery, item)
+}

@@ -1,0 +1,146 @@
+//! Writes to the subscription itself: its status, and our finalizer. Needs a client.
+
+use super::dereference::Snapshot;
+use crate::controller::context::Context;
+use crate::controller::patch::merge_patch;
+use crate::controller::roots::{FINALIZER, Root, RootObject};
+use crate::controller::session::Session;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_crds::TenantSubscriptionStatus;
+use thiserror::Error;
+use tokio::time::{Instant, timeout};
+
+/// Field manager of statuses.
+const STATUS_MANAGER: &str = "tenantry-status";
+/// Deadline of one request.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a write did not happen, or may not have.
+#[derive(Debug, Error)]
+pub(crate) enum WriteError {
+    /// This process may not write any more.
+    #[error("the lease is not held any more")]
+    NotLeader,
+    /// No answer in time.
+    #[error("{what}: no answer in {} s", DEADLINE.as_secs())]
+    Timeout {
+        /// What was tried.
+        what: &'static str,
+    },
+    /// The API server refused.
+    #[error("{what}: {source}")]
+    Request {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: Box<kube::Error>,
+    },
+    /// The status has no JSON form.
+    #[error("the status cannot be written")]
+    Content(#[from] serde_json::Error),
+}
+
+/// Writes the status if it differs from the one that is there. Says whether it did, and updates the snapshot of what
+/// is known.
+pub(crate) async fn status(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    new: TenantSubscriptionStatus,
+) -> Result<Option<Arc<Root>>, WriteError> {
+    let old = &snapshot.status;
+    let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else { return Ok(None) };
+    let metadata = if old.inventory == new.inventory {
+        json!({"uid": snapshot.root.uid})
+    } else {
+        // The record of what exists is written only over the one it was made from.
+        json!({"uid": snapshot.root.uid, "resourceVersion": current(context, snapshot).resource_version})
+    };
+    if let Some(patch) = patch.as_object_mut() {
+        patch.insert("metadata".to_owned(), metadata);
+    }
+    let what = "writing the status";
+    let root = send(context, snapshot, what, |api, name, parameters| async move {
+        api.patch_status(&name, &parameters, &Patch::Merge(patch)).await
+    })
+    .await?;
+    context.metrics.status_writes.inc();
+    session.written = Some(Instant::now());
+    if let Some(root) = &root {
+        context.wake_definitions_after(&snapshot.root, root);
+    }
+    context.events.transition(&snapshot.root, &old.conditions, &new.conditions).await;
+    Ok(root)
+}
+
+/// Puts our finalizer on the subscription, or takes it off. The UID in the body makes sure that it is the one we mean,
+/// the resource version that no other finalizer is lost.
+pub(crate) async fn finalizer(context: &Context, snapshot: &Snapshot, wanted: bool) -> Result<(), WriteError> {
+    let root = current(context, snapshot);
+    if root.is_finalized() == wanted {
+        return Ok(());
+    }
+    let mut finalizers: Vec<&str> =
+        root.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != FINALIZER).collect();
+    if wanted {
+        finalizers.push(FINALIZER);
+    }
+    let metadata = json!({"uid": root.uid, "resourceVersion": root.resource_version, "finalizers": finalizers});
+    let patch: Value = json!({ "metadata": metadata });
+    let what = if wanted { "adding the finalizer" } else { "removing the finalizer" };
+    send(context, snapshot, what, |api, name, parameters| async move {
+        api.patch(&name, &parameters, &Patch::Merge(patch)).await
+    })
+    .await?;
+    Ok(())
+}
+
+/// Reads the subscription from the API server itself, before anything is destroyed because of it.
+pub(crate) async fn live(context: &Context, snapshot: &Snapshot) -> Result<Option<Root>, WriteError> {
+    let what = "reading the subscription";
+    let api: Api<RootObject> = Api::all(context.client.clone());
+    let answer = timeout(DEADLINE, api.get_opt(&snapshot.root.name)).await;
+    let object = answer.map_err(|_| WriteError::Timeout { what })?.map_err(|source| request(what, source))?;
+    Ok(object.and_then(Root::from_object).filter(|root| root.uid == snapshot.root.uid))
+}
+
+/// The newest record of the subscription: our own write may be newer than the snapshot.
+fn current(context: &Context, snapshot: &Snapshot) -> Arc<Root> {
+    context
+        .roots
+        .get(&snapshot.root.name)
+        .filter(|root| root.uid == snapshot.root.uid)
+        .unwrap_or_else(|| Arc::clone(&snapshot.root))
+}
+
+/// Sends one write of the subscription and records its answer.
+async fn send<F, R>(
+    context: &Context,
+    snapshot: &Snapshot,
+    what: &'static str,
+    write: F,
+) -> Result<Option<Arc<Root>>, WriteError>
+where
+    F: FnOnce(Api<RootObject>, String, PatchParams) -> R,
+    R: Future<Output = Result<RootObject, kube::Error>>,
+{
+    if !context.executor.gate.may_write() {
+        return Err(WriteError::NotLeader);
+    }
+    let api: Api<RootObject> = Api::all(context.client.clone());
+    let parameters = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
+    let at_most = DEADLINE.min(context.executor.gate.remaining());
+    let answer = timeout(at_most, write(api, snapshot.root.name.clone(), parameters)).await;
+    let object = answer.map_err(|_| WriteError::Timeout { what })?.map_err(|source| request(what, source))?;
+    if let Some(root) = Root::from_object(object) {
+        context.roots.record_write(root);
+    }
+    Ok(context.roots.get(&snapshot.root.name))
+}
+
+fn request(what: &'static str, source: kube::Error) -> WriteError {
+    WriteError::Request { what, source: Box::new(source) }
+}

@@ -1,0 +1,386 @@
+//! Compact records of all subscriptions, as last observed or written by us; no client or clock.
+//!
+//! The record keeps spec and status as the bytes that came from the API server: a typed object would be several
+//! times larger, and most records are not looked at for days. A record is also made for an object whose spec cannot
+//! be read, so that one broken object never hides the others.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tenantry_crds::subscription::AcceptedRevisions;
+use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
+
+/// Finalizer of a subscription that has objects.
+pub(crate) const FINALIZER: &str = "tenantry.io/tenant";
+/// Annotation that asks for another try, as a [`tenantry_checklist::item::RetryRequest`].
+pub(crate) const RETRY_ANNOTATION: &str = "tenantry.io/retry";
+
+/// A subscription as it comes over a watch.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RootObject {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Option<Box<RawValue>>,
+    #[serde(default)]
+    status: Option<Box<RawValue>>,
+}
+
+/// One subscription, compactly.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    /// Name of the subscription.
+    pub(crate) name: String,
+    /// UID of the object.
+    pub(crate) uid: String,
+    /// Generation of the spec.
+    pub(crate) generation: i64,
+    /// Resource version of the record.
+    pub(crate) resource_version: String,
+    /// When deletion was asked for.
+    pub(crate) deleting_since: Option<jiff::Timestamp>,
+    /// Finalizers on it, ours and others'.
+    pub(crate) finalizers: Vec<String>,
+    /// Value of the retry annotation.
+    pub(crate) retry: Option<String>,
+    /// What other subscriptions and the definitions need to know of this one.
+    pub(crate) brief: Brief,
+    spec: Option<Arc<RawValue>>,
+    status: Option<Arc<RawValue>>,
+}
+
+/// What others need to know of a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Brief {
+    /// Revisions it runs.
+    pub(crate) accepted: Option<AcceptedRevisions>,
+    /// Hosts claimed for it.
+    pub(crate) claimed_hosts: Vec<String>,
+    /// Hosts it asks for.
+    pub(crate) wanted_hosts: Vec<String>,
+    /// Names of plan, application and application version it asks for.
+    pub(crate) references: [String; 3],
+    /// Condition `Ready` is true.
+    pub(crate) ready: bool,
+    /// Condition `Stalled` is true.
+    pub(crate) stalled: bool,
+    /// Identity of its tenant.
+    pub(crate) tenant_id: Option<String>,
+}
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    records: RwLock<HashMap<String, Arc<Root>>>,
+}
+
+/// What a new observation means for the subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Observation {
+    /// Nothing that its reconciler does not know.
+    Known,
+    /// Something that its reconciler has to look at.
+    Changed,
+}
+
+// === impl RootObject ===
+
+impl Resource for RootObject {
+    type DynamicType = ();
+    type Scope = kube::core::ClusterResourceScope;
+
+    fn kind(dt: &()) -> Cow<'_, str> {
+        TenantSubscription::kind(dt)
+    }
+
+    fn group(dt: &()) -> Cow<'_, str> {
+        TenantSubscription::group(dt)
+    }
+
+    fn version(dt: &()) -> Cow<'_, str> {
+        TenantSubscription::version(dt)
+    }
+
+    fn plural(dt: &()) -> Cow<'_, str> {
+        TenantSubscription::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+// === impl Root ===
+
+impl Root {
+    /// The record of an object; `None` for one without name or UID, which no API server sends.
+    #[must_use]
+    pub(crate) fn from_object(object: RootObject) -> Option<Self> {
+        let meta = object.metadata;
+        let spec: Option<Arc<RawValue>> = object.spec.map(Arc::from);
+        let status: Option<Arc<RawValue>> = object.status.map(Arc::from);
+        let mut annotations = meta.annotations.unwrap_or_default();
+        Some(Self {
+            name: meta.name?,
+            uid: meta.uid?,
+            generation: meta.generation.unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            deleting_since: meta.deletion_timestamp.as_ref().map(tenantry_checklist::time::instant),
+            finalizers: meta.finalizers.unwrap_or_default(),
+            retry: annotations.remove(RETRY_ANNOTATION),
+            brief: Brief::read(spec.as_deref(), status.as_deref()),
+            spec,
+            status,
+        })
+    }
+
+    /// Whether our finalizer is on it.
+    #[must_use]
+    pub(crate) fn is_finalized(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+    }
+
+    /// How events refer to it.
+    #[must_use]
+    pub(crate) fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(TenantSubscription::api_version(&()).into_owned()),
+            kind: Some(TenantSubscription::kind(&()).into_owned()),
+            name: Some(self.name.clone()),
+            uid: Some(self.uid.clone()),
+            ..ObjectReference::default()
+        }
+    }
+
+    /// The spec.
+    ///
+    /// # Errors
+    /// When the object holds something that this version does not read; the text names the place.
+    pub(crate) fn spec(&self) -> Result<TenantSubscriptionSpec, serde_json::Error> {
+        serde_json::from_str(self.spec.as_deref().map_or("{}", RawValue::get))
+    }
+
+    /// The status; empty where there is none or where it cannot be read, because it can be derived again.
+    #[must_use]
+    pub(crate) fn status(&self) -> TenantSubscriptionStatus {
+        self.status.as_deref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+
+    /// Whether a status was written and cannot be read. Nothing may be deleted or created then.
+    #[must_use]
+    pub(crate) fn status_is_unreadable(&self) -> bool {
+        self.status
+            .as_deref()
+            .is_some_and(|raw| serde_json::from_str::<TenantSubscriptionStatus>(raw.get()).is_err())
+    }
+}
+
+// === impl Brief ===
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BriefStatus {
+    accepted: Option<AcceptedRevisions>,
+    hosts: Vec<String>,
+    conditions: Vec<BriefCondition>,
+    tenant: Option<BriefTenant>,
+}
+
+#[derive(Deserialize)]
+struct BriefCondition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+}
+
+#[derive(Deserialize)]
+struct BriefTenant {
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BriefSpec {
+    plan_ref: BriefReference,
+    application_ref: BriefReference,
+    network: BriefNetwork,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BriefReference {
+    name: String,
+    version: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BriefNetwork {
+    hosts: Vec<String>,
+}
+
+impl Brief {
+    fn read(spec: Option<&RawValue>, status: Option<&RawValue>) -> Self {
+        let spec: BriefSpec =
+            spec.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let status: BriefStatus =
+            status.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let holds = |type_: &str| {
+            status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True")
+        };
+        let version = format!("{}-{}", spec.application_ref.name, spec.application_ref.version);
+        Self {
+            ready: holds("Ready"),
+            stalled: holds("Stalled"),
+            accepted: status.accepted,
+            claimed_hosts: status.hosts,
+            wanted_hosts: spec.network.hosts,
+            references: [spec.plan_ref.name, spec.application_ref.name, version],
+            tenant_id: status.tenant.map(|tenant| tenant.id),
+        }
+    }
+}
+
+// === impl Roots ===
+
+impl Roots {
+    /// Takes in an object from a watch or from the answer to one of our writes. The newer resource version wins.
+    pub(crate) fn observe(&self, root: Root) -> Observation {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        let observation = match records.get(&root.name) {
+            Some(known) if known.uid == root.uid && !is_newer(&root, known) => return Observation::Known,
+            Some(known) if known.uid == root.uid => known.compare(&root),
+            _ => Observation::Changed,
+        };
+        records.insert(root.name.clone(), Arc::new(root));
+        observation
+    }
+
+    /// Takes in the answer to a write of ours, which its reconciler knows already.
+    pub(crate) fn record_write(&self, root: Root) {
+        let _known = self.observe(root);
+    }
+
+    /// Forgets a subscription that is gone. A newer one of the same name stays.
+    pub(crate) fn remove(&self, name: &str, uid: &str) -> Option<Arc<Root>> {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        if records.get(name).is_some_and(|known| known.uid == uid) { records.remove(name) } else { None }
+    }
+
+    /// Forgets every subscription that is not in `names`, after a relist, and returns those.
+    pub(crate) fn retain(&self, names: &std::collections::HashSet<String>) -> Vec<Arc<Root>> {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> =
+            records.values().filter(|root| !names.contains(&root.name)).map(Arc::clone).collect();
+        records.retain(|name, _| names.contains(name));
+        gone
+    }
+
+    /// One subscription.
+    #[must_use]
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Root>> {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// All subscriptions, sorted by name.
+    #[must_use]
+    pub(crate) fn all(&self) -> Vec<Arc<Root>> {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = records.values().map(Arc::clone).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+impl Root {
+    /// Whether `newer` holds anything that a reconciler has to look at. Its own status writes are recorded from their
+    /// answers and so never come here as news.
+    fn compare(&self, newer: &Self) -> Observation {
+        let raw = |value: &Option<Arc<RawValue>>| value.as_deref().map(|raw| raw.get().to_owned());
+        let same = self.generation == newer.generation
+            && self.deleting_since == newer.deleting_since
+            && self.finalizers == newer.finalizers
+            && self.retry == newer.retry
+            && raw(&self.status) == raw(&newer.status);
+        if same { Observation::Known } else { Observation::Changed }
+    }
+}
+
+/// Resource versions are compared as integers, which Kubernetes guarantees since 1.35 (KEP-5504) and which held for
+/// etcd before.
+fn is_newer(new: &Root, known: &Root) -> bool {
+    match (new.resource_version.parse::<u64>(), known.resource_version.parse::<u64>()) {
+        (Ok(new), Ok(known)) => new > known,
+        _ => new.resource_version != known.resource_version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(json: &str) -> Root {
+        Root::from_object(serde_json::from_str(json).unwrap()).unwrap()
+    }
+
+    fn acme(rv: u32, generation: u32, status: &str) -> Root {
+        object(&format!(
+            r#"{{"apiVersion":"tenantry.io/v1alpha1","kind":"TenantSubscription","metadata":{{"name":"acme","uid":"u1",
+            "resourceVersion":"{rv}","generation":{generation}}},"spec":{{"planRef":{{"name":"gold"}},
+            "applicationRef":{{"name":"erp","version":"4.2.1"}},"network":{{"hosts":["a.example"]}}}},"status":{status}}}"#
+        ))
+    }
+
+    #[test]
+    fn the_brief_is_read_without_the_rest() {
+        let root = acme(1, 1, r#"{"hosts":["a.example"],"conditions":[{"type":"Ready","status":"True"}],"x":[1,{"y":2}]}"#);
+        assert_eq!(root.brief.references, ["gold", "erp", "erp-4.2.1"].map(str::to_owned));
+        assert!(root.brief.ready);
+        assert!(!root.brief.stalled);
+        assert_eq!(root.brief.claimed_hosts, ["a.example"]);
+    }
+
+    #[test]
+    fn our_own_write_is_no_news_and_a_foreign_status_write_is() {
+        let roots = Roots::default();
+        assert_eq!(roots.observe(acme(1, 1, "{}")), Observation::Changed);
+        roots.record_write(acme(2, 1, r#"{"progress":"1/2"}"#));
+        assert_eq!(roots.observe(acme(2, 1, r#"{"progress":"1/2"}"#)), Observation::Known, "our own write");
+        assert_eq!(roots.observe(acme(1, 1, "{}")), Observation::Known, "older than what we have");
+        assert_eq!(roots.observe(acme(3, 1, "{}")), Observation::Changed, "somebody took the status away");
+        assert_eq!(roots.observe(acme(4, 2, "{}")), Observation::Changed, "a new generation");
+        assert_eq!(roots.observe(acme(5, 2, "{}")), Observation::Known, "a label");
+    }
+
+    #[test]
+    fn a_later_object_of_the_same_name_replaces_the_earlier_one() {
+        let roots = Roots::default();
+        roots.observe(acme(9, 1, "{}"));
+        let mut later = acme(10, 1, "{}");
+        later.uid = "u2".to_owned();
+        assert_eq!(roots.observe(later), Observation::Changed);
+        assert!(roots.remove("acme", "u1").is_none(), "the deletion of the earlier one comes late");
+        assert_eq!(roots.get("acme").unwrap().uid, "u2");
+    }
+
+    #[test]
+    fn a_spec_that_cannot_be_read_still_makes_a_record() {
+        let root = object(r#"{"metadata":{"name":"broken","uid":"u"},"spec":{"planRef":7}}"#);
+        assert!(root.spec().is_err());
+        assert_eq!(root.brief.references[0], "");
+    }
+}

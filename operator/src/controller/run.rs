@@ -1,0 +1,362 @@
+//! Wiring: from settings to running tasks, and the orderly end. Needs clients, signals and a clock.
+
+use super::admin::{self, Readiness};
+use super::config::{Config, LogFormat};
+use super::context::{Context, Surroundings};
+use super::events::Events;
+use super::metrics::Metrics;
+use super::queue::Queue;
+use super::reconcile::{self, Outcome};
+use super::session::Sessions;
+use super::watches;
+use crate::definitions::acceptor::Acceptor;
+use crate::definitions::compiler::Compiler;
+use crate::definitions::mover::Mover;
+use crate::definitions::{Key, Store};
+use anyhow::Context as _;
+use kube::Client;
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_apply::counters::Counters;
+use tenantry_apply::discovery::Discovery;
+use tenantry_apply::executor::{Bindings, Executor};
+use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Timing};
+use tenantry_apply::object::{GeneratedKey, Kind};
+use tenantry_apply::shared::SharedIndex;
+use tenantry_apply::streams::Streams;
+use tenantry_checklist::pace::Limits;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Name of the lease.
+const LEASE: &str = "tenantry-controller";
+/// How long running work may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Wait after a definition whose run failed.
+const DEFINITION_RETRY: Duration = Duration::from_secs(2);
+/// Further changes of kinds within this time are looked at together: a chart installs many at once.
+const KINDS_TOGETHER: Duration = Duration::from_millis(100);
+/// Between two looks at whether our own kinds are installed.
+const KINDS_EVERY: Duration = Duration::from_secs(2);
+/// Letters of generated values.
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Runs the controller until it is told to end, or loses its lease.
+///
+/// # Errors
+/// When it cannot start, when the lease is lost, or when a part of it ends on its own.
+pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
+    start_log(config.log_format);
+    tracing::info!(?config, version = env!("CARGO_PKG_VERSION"), "starting");
+    let readiness = Arc::new(Readiness::default());
+    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::new(Arc::clone(&counters)));
+    readiness.wait_for("lease", "another replica works");
+    let mut tasks = JoinSet::new();
+    let stop = Arc::new(Notify::new());
+    {
+        let (readiness, metrics, stop) = (Arc::clone(&readiness), Arc::clone(&metrics), Arc::clone(&stop));
+        let address = config.admin_address;
+        let served = async move { stop.notified().await };
+        tasks.spawn(async move {
+            if let Err(error) = admin::serve(address, readiness, metrics, served).await {
+                tracing::error!(error = format!("{error:#}"), "the administration address is closed");
+            }
+            "admin"
+        });
+    }
+    let elector = elector(&config).await?;
+    let context = Arc::new(context(config, readiness, metrics, counters, elector.gate()).await?);
+    tasks.spawn({
+        let context = Arc::clone(&context);
+        async move {
+            watches::kinds(context).await;
+            "kinds"
+        }
+    });
+    tokio::select! {
+        biased;
+        signal = stop_signal() => return signal,
+        ended = tasks.join_next() => return ended_early(ended),
+        () = own_kinds(&context) => {}
+    }
+    let held = tokio::select! {
+        biased;
+        signal = stop_signal() => return signal,
+        ended = tasks.join_next() => return ended_early(ended),
+        held = elector.acquire() => held,
+    };
+    context.readiness.is_ready("lease");
+    context.metrics.leader.set(1);
+    tracing::info!("leading");
+    let release = Arc::new(Notify::new());
+    let holding = {
+        let release = Arc::clone(&release);
+        async move { elector.hold(held, async move { release.notified().await }).await }
+    };
+    let mut holding = std::pin::pin!(holding);
+    start_work(&context, &mut tasks);
+    tokio::select! {
+        biased;
+        // Losing the lease ends the process at once: whoever holds it now may be writing already.
+        lost = &mut holding => lost.context("leadership was lost")?,
+        signal = stop_signal() => signal?,
+        ended = tasks.join_next() => ended_early(ended)?,
+    }
+    tracing::info!("stopping");
+    context.queue.close();
+    context.definition_queue.close();
+    let idle = async {
+        while context.running.load(std::sync::atomic::Ordering::SeqCst) > 0 {
+            context.went_idle.notified().await;
+        }
+    };
+    let _late = tokio::time::timeout(DRAIN, idle).await;
+    release.notify_one();
+    let _released = tokio::time::timeout(DRAIN, holding).await;
+    stop.notify_one();
+    Ok(())
+}
+
+fn start_log(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+/// A client without a retry of its own: it would send a write again minutes later, past the lease.
+async fn client() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+async fn elector(config: &Config) -> anyhow::Result<Elector> {
+    let mut unique = [0; 4];
+    getrandom::fill(&mut unique).map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    let candidate = Candidate {
+        namespace: config.namespace.clone(),
+        name: LEASE.to_owned(),
+        identity: format!("{}-{:08x}", config.identity, u32::from_be_bytes(unique)),
+        timing: Timing::default(),
+    };
+    Ok(Elector::new(client().await?, candidate))
+}
+
+async fn context(
+    config: Config,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+    counters: Arc<Counters>,
+    gate: Arc<LeaseGate>,
+) -> anyhow::Result<Context> {
+    let (client, watch_client) = (client().await?, client().await?);
+    let queue: Arc<Queue<String>> = Arc::default();
+    let listener = {
+        let queue = Arc::clone(&queue);
+        move |change: &tenantry_apply::index::Change| {
+            if let Some(subscription) = &change.subscription {
+                queue.wake(subscription.to_string());
+            }
+        }
+    };
+    let index = Arc::new(SharedIndex::new(Box::new(listener)));
+    let discovery = Arc::new(Discovery::new(client.clone()));
+    let executor = Executor {
+        client: client.clone(),
+        discovery: Arc::clone(&discovery),
+        index: Arc::clone(&index),
+        gate,
+        values: Arc::new(random_value),
+        permits: Arc::new(Semaphore::new(usize::from(config.max_in_flight))),
+        counters: Arc::clone(&counters),
+        bindings: Bindings::default(),
+    };
+    let limits = Limits {
+        max_in_flight: usize::from(config.move_max_in_flight),
+        stop_after_failures: usize::from(config.move_stop_after_failures),
+    };
+    Ok(Context {
+        events: Events::new(client.clone(), &config.identity),
+        streams: Streams::new(watch_client.clone(), Arc::clone(&index), counters),
+        config,
+        client,
+        watch_client,
+        roots: Arc::default(),
+        store: Arc::new(Store::default()),
+        compiler: Compiler::default(),
+        mover: Arc::new(Mover::new(limits)),
+        claims: Default::default(),
+        sessions: Sessions::default(),
+        queue,
+        definition_queue: Queue::default(),
+        index,
+        discovery,
+        executor,
+        metrics,
+        readiness,
+        kinds_changed: Arc::default(),
+        surroundings: Surroundings::default(),
+        refused: Default::default(),
+        syncing: Default::default(),
+        all_synced: Notify::new(),
+        running: Default::default(),
+        went_idle: Notify::new(),
+    })
+}
+
+/// One value of a generated Secret. Bytes that would favour some letters are thrown away.
+fn random_value(key: &GeneratedKey) -> String {
+    let mut value = String::with_capacity(key.length);
+    let mut bytes = [0_u8; 64];
+    while value.len() < key.length {
+        // Without randomness there is no secret; the creation fails and is tried again.
+        if getrandom::fill(&mut bytes).is_err() {
+            return String::new();
+        }
+        let fair = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < 4 * ALPHABET.len());
+        let letters = fair.filter_map(|byte| ALPHABET.get(byte % ALPHABET.len()));
+        value.extend(letters.map(|letter| char::from(*letter)).take(key.length - value.len()));
+    }
+    value
+}
+
+/// Waits until the cluster serves our own kinds.
+async fn own_kinds(context: &Context) {
+    loop {
+        let changed = context.kinds_changed.notified();
+        match context.discovery.refresh().await {
+            Ok(_) => {
+                let missing: Vec<String> = watches::own_kinds()
+                    .into_iter()
+                    .filter(|kind| Kind::parse(kind).is_none_or(|kind| context.discovery.resolve(&kind).is_none()))
+                    .collect();
+                if missing.is_empty() {
+                    context.readiness.is_ready("kinds");
+                    return;
+                }
+                let reason = format!("{} not installed; run tenantry manifests crds", missing.join(", "));
+                context.readiness.wait_for("kinds", reason);
+            }
+            Err(error) => context.readiness.wait_for("kinds", format!("the API server does not answer: {error}")),
+        }
+        let _changed = tokio::time::timeout(KINDS_EVERY, changed).await;
+    }
+}
+
+fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
+    watches::start(context, tasks);
+    let starting = Arc::clone(context);
+    tasks.spawn(async move {
+        starting.wait_synced().await;
+        starting.load_claims();
+        let mut workers = JoinSet::new();
+        for _ in 0..starting.config.concurrency {
+            workers.spawn(work(Arc::clone(&starting)));
+        }
+        workers.spawn(accept(Arc::clone(&starting)));
+        workers.spawn(follow_kinds(Arc::clone(&starting)));
+        tracing::info!("working");
+        // Workers end only with the queue, or by a panic, and then the process ends too.
+        workers.join_next().await;
+        "workers"
+    });
+}
+
+async fn work(context: Arc<Context>) {
+    while let Some(name) = context.queue.take().await {
+        let _running = context.begin();
+        context.metrics.queue_depth.set(i64::try_from(context.queue.depth()).unwrap_or(i64::MAX));
+        let started = Instant::now();
+        let (outcome, next) = reconcile::reconcile(&context, &name).await;
+        context.metrics.reconciled(outcome.as_str(), started.elapsed());
+        if outcome == Outcome::Gone {
+            tracing::debug!(subscription = name, "gone");
+        }
+        context.queue.done(&name, next);
+    }
+}
+
+async fn accept(context: Arc<Context>) {
+    let acceptor = Acceptor {
+        client: context.client.clone(),
+        namespace: context.config.namespace.clone(),
+        store: Arc::clone(&context.store),
+        roots: Arc::clone(&context.roots),
+        mover: Arc::clone(&context.mover),
+    };
+    for key in context.store.keys() {
+        context.definition_queue.wake(key);
+    }
+    while let Some(key) = context.definition_queue.take().await {
+        let _running = context.begin();
+        let next = accept_one(&context, &acceptor, &key).await;
+        context.definition_queue.done(&key, next);
+    }
+}
+
+async fn accept_one(context: &Context, acceptor: &Acceptor, key: &Key) -> Option<Instant> {
+    use tenantry_checklist::select::Catalogue;
+    if !tenantry_apply::gate::WriteGate::may_write(&*context.executor.gate) {
+        return Some(Instant::now() + DEFINITION_RETRY);
+    }
+    let before = context.store.latest(key.kind, &key.name);
+    let result = acceptor.run(key, jiff::Timestamp::now()).await;
+    if before != context.store.latest(key.kind, &key.name) {
+        context.wake_users_of(key);
+    }
+    match result {
+        Ok(()) => None,
+        Err(error) => {
+            tracing::warn!(definition = %key, error = %error, "a definition will be looked at again");
+            Some(Instant::now() + DEFINITION_RETRY)
+        }
+    }
+}
+
+/// Asks the cluster which kinds it serves whenever a custom resource definition comes or goes.
+async fn follow_kinds(context: Arc<Context>) {
+    loop {
+        context.kinds_changed.notified().await;
+        tokio::time::sleep(KINDS_TOGETHER).await;
+        match context.discovery.refresh().await {
+            Ok(refreshed) => {
+                for kind in &refreshed.vanished {
+                    context.streams.remove(kind);
+                }
+                if !refreshed.appeared.is_empty() || !refreshed.vanished.is_empty() {
+                    context.wake_all();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cluster does not say which kinds it serves; asking again");
+                tokio::time::sleep(KINDS_EVERY).await;
+                context.kinds_changed.notify_one();
+            }
+        }
+    }
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn ended_early(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> anyhow::Result<()> {
+    match ended {
+        Some(Ok(task)) => anyhow::bail!("the task {task:?} ended on its own"),
+        Some(Err(error)) => Err(anyhow::anyhow!(error).context("a task failed")),
+        None => anyhow::bail!("no task is left"),
+    }
+}

@@ -1,0 +1,77 @@
+//! What is known of a tenant between two status writes; no client.
+//!
+//! A tenant is created in several passes within a fraction of a second, while its status is written once before and
+//! once after. In between, this holds what the answers said. A crash loses it, and then the next leader finds the
+//! objects by what was recorded beforehand, at the cost of one apply for each.
+
+use super::reconcile::prepare::Prepared;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tenantry_checklist::access::TenantId;
+use tenantry_crds::inventory::Inventory;
+use tokio::time::Instant;
+
+/// What is known of one tenant between two status writes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    /// Identity given to a tenant whose status has not been written yet.
+    pub(crate) tenant_id: Option<TenantId>,
+    /// Inventory after the last answers.
+    pub(crate) inventory: Option<Inventory>,
+    /// When the status was last written.
+    pub(crate) written: Option<Instant>,
+    /// What is desired, while what it is made from stays the same.
+    pub(crate) prepared: Option<Arc<Prepared>>,
+    /// Outages in a row.
+    pub(crate) outages: u32,
+    /// Generated secrets that were looked for and not found.
+    pub(crate) lost_secrets: Vec<String>,
+    /// Value of the retry annotation for which lost secrets were looked for.
+    pub(crate) looked_for: Option<Option<String>>,
+}
+
+/// Sessions by UID of the subscription.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
+
+// === impl Session ===
+
+impl Session {
+    /// Whether anything in it is not in the status.
+    #[must_use]
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.tenant_id.is_some()
+            || self.inventory.is_some()
+            || self.prepared.is_some()
+            || self.outages > 0
+            || !self.lost_secrets.is_empty()
+    }
+
+    /// The tenant is at rest: what was only kept to be faster is dropped. Tokens that are newer than those of the
+    /// status are in the index as well.
+    pub(crate) fn settle(&mut self) {
+        self.tenant_id = None;
+        self.inventory = None;
+        self.prepared = None;
+    }
+}
+
+// === impl Sessions ===
+
+impl Sessions {
+    /// Takes a session out, for the one run of its key.
+    #[must_use]
+    pub(crate) fn take(&self, uid: &str) -> Session {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid).unwrap_or_default()
+    }
+
+    /// Puts a session back.
+    pub(crate) fn put(&self, uid: &str, session: Session) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), session);
+    }
+
+    /// Forgets the session of a subscription that is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}

@@ -1,0 +1,278 @@
+//! The watches that feed the controller: subscriptions, definitions, stored revisions, rights, kinds, storage classes.
+//! Needs a client.
+
+use super::context::Context;
+use super::follow::follow;
+use super::rights::{MANAGER_ROLE, WATCHER_ROLE};
+use super::roots::{Observation, Root, RootObject};
+use crate::definitions::content::{self, Content, Key};
+use crate::definitions::store::Live;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DynamicObject};
+use kube::core::{ApiResource, ClusterResourceScope, PartialObjectMeta};
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use std::collections::HashSet;
+use std::sync::Arc;
+use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
+use tenantry_checklist::revision::DefinitionKind;
+use tenantry_crds::{
+    Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec, HostedApplicationVersion,
+    HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription,
+};
+use tokio::task::JoinSet;
+
+/// Starts every watch of the controller. They end with the set.
+pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
+    let spawn = |tasks: &mut JoinSet<&'static str>, watch: Watch| {
+        let context = Arc::clone(context);
+        context.syncing(watch.word());
+        tasks.spawn(async move {
+            run(watch, context).await;
+            watch.word()
+        });
+    };
+    for watch in Watch::ALL {
+        spawn(tasks, watch);
+    }
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug)]
+enum Watch {
+    Subscriptions,
+    Plans,
+    Applications,
+    Versions,
+    Blueprints,
+    Revisions,
+    ManagerRole,
+    WatcherRole,
+    StorageClasses,
+}
+
+impl Watch {
+    const ALL: [Self; 9] = [
+        Self::Subscriptions,
+        Self::Plans,
+        Self::Applications,
+        Self::Versions,
+        Self::Blueprints,
+        Self::Revisions,
+        Self::ManagerRole,
+        Self::WatcherRole,
+        Self::StorageClasses,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Subscriptions => "subscriptions",
+            Self::Plans => "plans",
+            Self::Applications => "applications",
+            Self::Versions => "versions",
+            Self::Blueprints => "blueprints",
+            Self::Revisions => "revisions",
+            Self::ManagerRole => "manager-role",
+            Self::WatcherRole => "watcher-role",
+            Self::StorageClasses => "storage-classes",
+        }
+    }
+}
+
+async fn run(watch: Watch, context: Arc<Context>) {
+    let word = watch.word();
+    match watch {
+        Watch::Subscriptions => subscriptions(context).await,
+        Watch::Plans => definitions::<ServicePlan>(context, word).await,
+        Watch::Applications => definitions::<HostedApplication>(context, word).await,
+        Watch::Versions => definitions::<HostedApplicationVersion>(context, word).await,
+        Watch::Blueprints => definitions::<Blueprint>(context, word).await,
+        Watch::Revisions => revisions(context).await,
+        Watch::ManagerRole => role(context, word, MANAGER_ROLE).await,
+        Watch::WatcherRole => role(context, word, WATCHER_ROLE).await,
+        Watch::StorageClasses => storage_classes(context).await,
+    }
+}
+
+async fn subscriptions(context: Arc<Context>) {
+    let api: Api<RootObject> = Api::all(context.watch_client.clone());
+    let mut seen = HashSet::new();
+    follow(api, None, None, |event| match event {
+        Event::Init => seen.clear(),
+        Event::InitApply(object) | Event::Apply(object) => {
+            let Some(root) = Root::from_object(object) else { return };
+            seen.insert(root.name.clone());
+            let name = root.name.clone();
+            if context.roots.observe(root) == Observation::Changed {
+                context.queue.wake(name);
+            }
+        }
+        Event::InitDone => {
+            for gone in context.roots.retain(&seen) {
+                context.subscription_gone(&gone);
+            }
+            context.synced("subscriptions");
+        }
+        Event::Delete(object) => {
+            let Some(root) = Root::from_object(object) else { return };
+            if let Some(gone) = context.roots.remove(&root.name, &root.uid) {
+                context.subscription_gone(&gone);
+            }
+        }
+    })
+    .await;
+}
+
+/// A kind of definition, as far as watching it is concerned.
+trait Definition {
+    const KIND: DefinitionKind;
+    type Spec: DeserializeOwned;
+    fn content(spec: Self::Spec) -> Content;
+    fn resource() -> ApiResource;
+}
+
+macro_rules! definition {
+    ($object:ty, $spec:ty, $variant:ident) => {
+        impl Definition for $object {
+            const KIND: DefinitionKind = DefinitionKind::$variant;
+            type Spec = $spec;
+
+            fn content(spec: $spec) -> Content {
+                Content::$variant(Arc::new(spec))
+            }
+
+            fn resource() -> ApiResource {
+                ApiResource::erase::<Self>(&())
+            }
+        }
+    };
+}
+definition!(ServicePlan, ServicePlanSpec, Plan);
+definition!(HostedApplication, HostedApplicationSpec, Application);
+definition!(HostedApplicationVersion, HostedApplicationVersionSpec, Version);
+definition!(Blueprint, BlueprintSpec, Blueprint);
+
+/// Watched without a type, so that one definition that cannot be read does not hide the others.
+async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
+    let api: Api<DynamicObject> = Api::all_with(context.watch_client.clone(), &D::resource());
+    let mut seen = HashSet::new();
+    follow(api, None, None, |event| match event {
+        Event::Init => seen.clear(),
+        Event::InitApply(object) | Event::Apply(object) => {
+            let Some((key, live)) = read::<D>(object) else { return };
+            seen.insert(key.name.clone());
+            if context.store.observe(key.clone(), live) {
+                context.definition_changed(&key);
+            }
+        }
+        Event::InitDone => {
+            for key in context.store.retain(D::KIND, &seen) {
+                context.definition_changed(&key);
+            }
+            context.synced(word);
+        }
+        Event::Delete(object) => {
+            let Some((key, _)) = read::<D>(object) else { return };
+            context.store.remove(&key);
+            context.definition_changed(&key);
+        }
+    })
+    .await;
+}
+
+fn read<D: Definition>(mut object: DynamicObject) -> Option<(Key, Live)> {
+    let name = object.metadata.name?;
+    let spec = object.data.get_mut("spec").map(serde_json::Value::take).unwrap_or_default();
+    let content = serde_json::from_value::<D::Spec>(spec).map(D::content).map_err(|error| error.to_string());
+    let status = object.data.get_mut("status").map(serde_json::Value::take).unwrap_or_default();
+    let live = Live {
+        uid: object.metadata.uid?,
+        generation: object.metadata.generation.unwrap_or_default(),
+        content,
+        status: serde_json::from_value::<Option<DefinitionStatus>>(status).ok().flatten().unwrap_or_default(),
+    };
+    Some((Key::new(D::KIND, name), live))
+}
+
+async fn revisions(context: Arc<Context>) {
+    let namespace = &context.config.namespace;
+    let api: Api<ControllerRevision> = Api::namespaced(context.watch_client.clone(), namespace);
+    let labels = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
+    follow(api, None, Some(labels), |event| match event {
+        Event::Init => {}
+        Event::InitApply(object) | Event::Apply(object) => match content::from_object(&object) {
+            Some((key, revision, content, number)) => {
+                context.store.observe_stored(key, revision, content, number);
+            }
+            None => tracing::warn!(name = ?object.metadata.name, "a stored revision cannot be read"),
+        },
+        Event::InitDone => context.synced("revisions"),
+        Event::Delete(object) => {
+            if let Some((key, revision, ..)) = content::from_object(&object) {
+                context.store.remove_stored(&key, &revision);
+                // Stored again where it is what a live definition says.
+                context.definition_changed(&key);
+            }
+        }
+    })
+    .await;
+}
+
+async fn role(context: Arc<Context>, word: &'static str, name: &'static str) {
+    let api: Api<ClusterRole> = Api::all(context.watch_client.clone());
+    let fields = format!("metadata.name={name}");
+    let mut rules = Vec::new();
+    follow(api, Some(fields), None, |event| {
+        match event {
+            Event::Init => rules.clear(),
+            Event::InitApply(role) | Event::Apply(role) => rules = role.rules.unwrap_or_default(),
+            Event::Delete(_) => rules.clear(),
+            Event::InitDone => context.synced(word),
+        }
+        context.rights_changed(name, rules.clone());
+    })
+    .await;
+}
+
+async fn storage_classes(context: Arc<Context>) {
+    let api: Api<StorageClass> = Api::all(context.watch_client.clone());
+    follow(api, None, None, |event| match event {
+        Event::Init => {}
+        Event::InitApply(class) | Event::Apply(class) => {
+            let late = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
+            context.storage_class(class.metadata.name.unwrap_or_default(), late);
+        }
+        Event::Delete(class) => context.storage_class(class.metadata.name.unwrap_or_default(), false),
+        Event::InitDone => context.synced("storage-classes"),
+    })
+    .await;
+}
+
+/// Follows the custom resource definitions: a kind that appears or vanishes is noticed at once. Runs on every
+/// replica, because readiness depends on our own kinds.
+pub(crate) async fn kinds(context: Arc<Context>) {
+    let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.watch_client.clone());
+    let changed = Arc::clone(&context.kinds_changed);
+    follow(api, None, None, move |event| match event {
+        Event::Init | Event::InitApply(_) => {}
+        Event::Apply(_) | Event::InitDone | Event::Delete(_) => changed.notify_one(),
+    })
+    .await;
+}
+
+/// Names of our own kinds.
+pub(crate) fn own_kinds() -> Vec<String> {
+    fn kind<K: kube::Resource<Scope = ClusterResourceScope, DynamicType = ()>>() -> String {
+        format!("{}/{}", K::api_version(&()), K::kind(&()))
+    }
+    vec![
+        kind::<TenantSubscription>(),
+        kind::<ServicePlan>(),
+        kind::<HostedApplication>(),
+        kind::<HostedApplicationVersion>(),
+        kind::<Blueprint>(),
+    ]
+}

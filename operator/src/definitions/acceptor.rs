@@ -1,0 +1,261 @@
+//! Checks an edited definition, stores its revision, writes its status. Needs a client.
+//!
+//! One run for one definition: observe, decide, act. It writes only what differs, so a run without news makes no
+//! request.
+
+use super::content::{self, Content, Key};
+use super::examine::examine;
+use super::mover::{Mover, runs};
+use super::store::{Live, Store};
+use crate::controller::roots::Roots;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::{ClusterResourceScope, Resource};
+use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tenantry_checklist::pace::Pace;
+use tenantry_checklist::revision::{DefinitionKind, Revision};
+use tenantry_checklist::time;
+use tenantry_crds::common::{Condition, ConditionStatus};
+use tenantry_crds::{
+    Blueprint, DefinitionStatus, HostedApplication, HostedApplicationVersion, ServicePlan,
+};
+use thiserror::Error;
+
+/// Field manager of the status of definitions.
+const STATUS_MANAGER: &str = "tenantry-status";
+/// Longest message of a condition.
+const MESSAGE_BYTES: usize = 1024;
+
+/// What the acceptor works with.
+pub(crate) struct Acceptor {
+    /// Client without a retry layer of its own.
+    pub(crate) client: Client,
+    /// Namespace of the stored revisions.
+    pub(crate) namespace: String,
+    /// What is known of definitions.
+    pub(crate) store: Arc<Store>,
+    /// Who runs what.
+    pub(crate) roots: Arc<Roots>,
+    /// How far moves are.
+    pub(crate) mover: Arc<Mover>,
+}
+
+/// Why a run has to be repeated.
+#[derive(Debug, Error)]
+pub(crate) enum AcceptError {
+    /// The API server refused or did not answer.
+    #[error("{what} failed")]
+    Request {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The content has no JSON form.
+    #[error("the definition cannot be stored")]
+    Content(#[from] serde_json::Error),
+}
+
+/// What a run decided about the latest edit.
+enum Verdict {
+    Accepted(Revision, Content),
+    Refused(String),
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Looks at one definition. A definition that is gone needs nothing.
+    ///
+    /// # Errors
+    /// When a request failed; the caller tries again later.
+    pub(crate) async fn run(&self, key: &Key, now: jiff::Timestamp) -> Result<(), AcceptError> {
+        let Some(live) = self.store.live(key) else { return Ok(()) };
+        let verdict = self.decide(key, &live);
+        if let Verdict::Accepted(revision, content) = &verdict {
+            self.store_revision(key, revision, content).await?;
+        }
+        let status = self.status(key, &live, &verdict, now);
+        if status != live.status {
+            self.write_status(key, &live, &status).await?;
+            self.store.observe(key.clone(), Live { status, ..live });
+        }
+        self.prune(key).await
+    }
+
+    fn decide(&self, key: &Key, live: &Live) -> Verdict {
+        let content = match &live.content {
+            Ok(content) => content,
+            Err(why) => return Verdict::Refused(format!("the spec cannot be read: {why}; correct it")),
+        };
+        let revision = match content.revision(&key.name) {
+            Ok(revision) => revision,
+            Err(error) => return Verdict::Refused(error.to_string()),
+        };
+        let problems = examine(&self.store, &key.name, content);
+        match problems.is_empty() {
+            true => Verdict::Accepted(revision, content.clone()),
+            false => Verdict::Refused(problems.join("; ")),
+        }
+    }
+
+    async fn store_revision(&self, key: &Key, revision: &Revision, content: &Content) -> Result<(), AcceptError> {
+        if self.store.is_stored(key, revision) {
+            return Ok(());
+        }
+        let number = self.store.next_number(key);
+        let object = content::to_object(key, revision, content, number)?;
+        match self.revisions().create(&PostParams::default(), &object).await {
+            Ok(_) => {}
+            // Stored by an earlier run whose answer was lost. Names carry the digest, so it is the same content.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            Err(source) => return Err(request("storing a revision", source)),
+        }
+        self.store.observe_stored(key.clone(), revision.clone(), content.clone(), number);
+        tracing::info!(definition = %key, %revision, "accepted");
+        Ok(())
+    }
+
+    fn status(&self, key: &Key, live: &Live, verdict: &Verdict, now: jiff::Timestamp) -> DefinitionStatus {
+        let accepted = match verdict {
+            Verdict::Accepted(revision, _) => Some(revision.to_string()),
+            Verdict::Refused(_) => live.status.accepted.clone(),
+        };
+        let generation = live.generation;
+        let mut conditions = vec![accepted_condition(verdict, accepted.as_deref(), generation)];
+        let pace = self.mover.progress(key, &self.store, &self.roots);
+        conditions.extend(pace.filter(|pace| pace.total > 0).map(|pace| rollout_condition(&pace, generation)));
+        for condition in &mut conditions {
+            let before = live.status.conditions.iter().find(|known| known.type_ == condition.type_);
+            condition.last_transition_time = match before {
+                Some(before) if before.status == condition.status => before.last_transition_time.clone(),
+                _ => time::time(now),
+            };
+        }
+        DefinitionStatus {
+            observed_generation: Some(generation),
+            accepted,
+            in_use: self.users(key) > 0,
+            conditions,
+        }
+    }
+
+    /// Tenants that run a revision of the definition.
+    fn users(&self, key: &Key) -> usize {
+        let runs_it = |root: &Arc<crate::controller::roots::Root>| {
+            root.brief.accepted.as_ref().is_some_and(|accepted| runs(accepted, key).is_some())
+        };
+        self.roots.all().iter().filter(|root| runs_it(root)).count()
+    }
+
+    async fn write_status(&self, key: &Key, live: &Live, status: &DefinitionStatus) -> Result<(), AcceptError> {
+        let patch = json!({"metadata": {"uid": live.uid}, "status": status});
+        let client = self.client.clone();
+        let name = &key.name;
+        match key.kind {
+            DefinitionKind::Plan => patch_status::<ServicePlan>(client, name, patch).await,
+            DefinitionKind::Application => patch_status::<HostedApplication>(client, name, patch).await,
+            DefinitionKind::Version => patch_status::<HostedApplicationVersion>(client, name, patch).await,
+            DefinitionKind::Blueprint => patch_status::<Blueprint>(client, name, patch).await,
+        }
+    }
+
+    /// Deletes revisions that nothing uses, but the latest few.
+    async fn prune(&self, key: &Key) -> Result<(), AcceptError> {
+        let used: Vec<Revision> = self
+            .roots
+            .all()
+            .iter()
+            .filter_map(|root| root.brief.accepted.as_ref().and_then(|accepted| runs(accepted, key)))
+            .collect();
+        for revision in self.store.disposable(key, |revision| used.contains(revision)) {
+            let name = content::object_name(key, &revision);
+            match self.revisions().delete(&name, &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(source) => return Err(request("deleting an unused revision", source)),
+            }
+            self.store.remove_stored(key, &revision);
+        }
+        Ok(())
+    }
+
+    fn revisions(&self) -> Api<ControllerRevision> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+fn accepted_condition(verdict: &Verdict, accepted: Option<&str>, generation: i64) -> Condition {
+    match verdict {
+        Verdict::Accepted(revision, _) => {
+            condition("Accepted", ConditionStatus::True, "Accepted", format!("stored as {revision}"), generation)
+        }
+        Verdict::Refused(why) => {
+            let kept = accepted.map(|revision| format!("; tenants stay on {revision}")).unwrap_or_default();
+            // What to correct comes last in no case: the message is cut at its end.
+            let mut message = why.clone();
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES - kept.len().min(400)));
+            condition("Accepted", ConditionStatus::False, "Invalid", format!("{message}{kept}"), generation)
+        }
+    }
+}
+
+/// Says how far a move is, without numbers that would change with every tenant.
+fn rollout_condition(pace: &Pace, generation: i64) -> Condition {
+    let moved = pace.ready + pace.in_flight + pace.failed == pace.total;
+    let (status, reason, message) = if pace.stopped && !moved {
+        let message = format!(
+            "{} tenants failed on the latest revision, so no further one moves; correct the definition, or retry those tenants",
+            pace.failed
+        );
+        (ConditionStatus::False, "StoppedAfterFailures", message)
+    } else if moved {
+        (ConditionStatus::True, "AllMoved", "every tenant runs the latest revision".to_owned())
+    } else {
+        (ConditionStatus::False, "Moving", "tenants move to the latest revision a few at a time".to_owned())
+    };
+    condition("RolledOut", status, reason, message, generation)
+}
+
+fn condition(
+    type_: &str,
+    status: ConditionStatus,
+    reason: &str,
+    message: String,
+    observed_generation: i64,
+) -> Condition {
+    let last_transition_time = time::time(jiff::Timestamp::UNIX_EPOCH);
+    Condition {
+        type_: type_.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message,
+        last_transition_time,
+        observed_generation,
+    }
+}
+
+async fn patch_status<K>(client: Client, name: &str, patch: Value) -> Result<(), AcceptError>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::all(client);
+    let parameters = PatchParams { field_manager: Some(STATUS_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_status(name, &parameters, &Patch::Merge(patch)).await {
+        Ok(object) => {
+            tracing::debug!(kind = %K::kind(&()), name = %object.name_any(), "status written");
+            Ok(())
+        }
+        // Deleted, or replaced by another of the same name: its own run looks at that one.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(source) => Err(request("writing the status of a definition", source)),
+    }
+}
+
+fn request(what: &'static str, source: kube::Error) -> AcceptError {
+    AcceptError::Request { what, source: Box::new(source) }
+}

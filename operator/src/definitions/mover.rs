@@ -1,0 +1,211 @@
+//! Which tenants a changed definition moves now; no client or clock.
+//!
+//! How far a move is can be read off the subscriptions' statuses at any time, so nothing is remembered that a restart
+//! would lose. Turns that were given and have not shown in a status yet are kept in memory, so that two tenants woken
+//! at the same time do not take the same turn; after a restart such a turn is given again.
+
+use super::content::Key;
+use super::store::Store;
+use crate::controller::roots::{Root, Roots};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tenantry_checklist::pace::{Limits, Pace, Tenant, pace};
+use tenantry_checklist::revision::{DefinitionKind, Revision};
+use tenantry_checklist::select::{Catalogue, Latest, Moves};
+use tenantry_crds::subscription::AcceptedRevisions;
+
+/// Gives out turns.
+#[derive(Debug)]
+pub(crate) struct Mover {
+    limits: Limits,
+    given: Mutex<HashMap<Key, Turns>>,
+}
+
+/// Turns that were given for the move to one revision.
+#[derive(Debug)]
+struct Turns {
+    revision: Revision,
+    names: BTreeSet<String>,
+}
+
+impl Turns {
+    fn new(revision: Revision) -> Self {
+        Self { revision, names: BTreeSet::new() }
+    }
+}
+
+// === impl Mover ===
+
+impl Mover {
+    /// With these bounds, for every definition on its own.
+    #[must_use]
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, given: Mutex::default() }
+    }
+
+    /// Which definitions may move this tenant now.
+    #[must_use]
+    pub(crate) fn turns(&self, root: &Root, store: &Store, roots: &Roots) -> Moves {
+        let Some(accepted) = &root.brief.accepted else { return Moves::default() };
+        let may = |kind| self.has_turn(kind, accepted, root, store, roots);
+        Moves {
+            plan: may(DefinitionKind::Plan),
+            application: may(DefinitionKind::Application),
+            version: may(DefinitionKind::Version),
+            blueprint: may(DefinitionKind::Blueprint),
+        }
+    }
+
+    fn has_turn(
+        &self,
+        kind: DefinitionKind,
+        accepted: &AcceptedRevisions,
+        root: &Root,
+        store: &Store,
+        roots: &Roots,
+    ) -> bool {
+        let Some((key, latest)) = pending_move(kind, accepted, store) else { return false };
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = given.entry(key.clone()).or_insert_with(|| Turns::new(latest.clone()));
+        if turns.revision != latest {
+            *turns = Turns::new(latest.clone());
+        }
+        let pace = pace(&tenants(&key, &latest, roots, &turns.names), self.limits);
+        let has_turn = !pace.stopped && (turns.names.contains(&root.name) || pace.may_move.contains(&root.name));
+        if has_turn {
+            turns.names.insert(root.name.clone());
+        } else {
+            turns.names.remove(&root.name);
+        }
+        has_turn
+    }
+
+    /// Tenants that are not on the latest revision, as many as may move at the same time: those to wake when another
+    /// one has moved.
+    #[must_use]
+    pub(crate) fn candidates(&self, key: &Key, store: &Store, roots: &Roots) -> Vec<String> {
+        let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return Vec::new() };
+        let tenants = tenants(key, &revision, roots, &BTreeSet::new());
+        let behind = tenants.into_iter().filter(|tenant| !tenant.on_latest).map(|tenant| tenant.name);
+        behind.take(self.limits.max_in_flight.max(1)).collect()
+    }
+
+    /// How far the move to the latest revision of a definition is; `None` when none was ever accepted.
+    #[must_use]
+    pub(crate) fn progress(&self, key: &Key, store: &Store, roots: &Roots) -> Option<Pace> {
+        let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return None };
+        Some(pace(&tenants(key, &revision, roots, &BTreeSet::new()), self.limits))
+    }
+}
+
+/// The tenants that run a definition. One that was given a turn counts as on its way.
+fn tenants(key: &Key, latest: &Revision, roots: &Roots, turns: &BTreeSet<String>) -> Vec<Tenant> {
+    let tenant = |root: &Arc<Root>| {
+        let moved = runs(root.brief.accepted.as_ref()?, key)? == *latest;
+        Some(Tenant {
+            name: root.name.clone(),
+            on_latest: moved || turns.contains(&root.name),
+            moved_and_ready: moved && root.brief.ready,
+            moved_and_failed: moved && root.brief.stalled,
+        })
+    };
+    roots.all().iter().filter_map(tenant).collect()
+}
+
+/// The definition of a kind that a tenant runs, when a later revision of it is accepted.
+fn pending_move(kind: DefinitionKind, accepted: &AcceptedRevisions, store: &Store) -> Option<(Key, Revision)> {
+    let current: Revision = text(kind, accepted).parse().ok()?;
+    match store.latest(kind, current.name()) {
+        Latest::Accepted { revision, .. } if revision != current => {
+            Some((Key::new(kind, current.name()), revision))
+        }
+        _ => None,
+    }
+}
+
+/// The revision of a definition that a tenant runs, when it runs one.
+#[must_use]
+pub(crate) fn runs(accepted: &AcceptedRevisions, key: &Key) -> Option<Revision> {
+    let revision: Revision = text(key.kind, accepted).parse().ok()?;
+    (revision.name() == key.name).then_some(revision)
+}
+
+fn text(kind: DefinitionKind, accepted: &AcceptedRevisions) -> &str {
+    match kind {
+        DefinitionKind::Plan => &accepted.plan,
+        DefinitionKind::Application => &accepted.application,
+        DefinitionKind::Version => &accepted.version,
+        DefinitionKind::Blueprint => &accepted.blueprint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definitions::content::Content;
+    use crate::definitions::store::Live;
+    use tenantry_crds::common::Lifecycle;
+    use tenantry_crds::{DefinitionStatus, ServicePlanSpec};
+
+    fn plan(tier: &str) -> (Content, Revision) {
+        let lifecycle = Lifecycle::Published;
+        let spec = ServicePlanSpec { tier: tier.to_owned(), lifecycle, ..ServicePlanSpec::default() };
+        let content = Content::Plan(Arc::new(spec));
+        let revision = content.revision("gold").unwrap();
+        (content, revision)
+    }
+
+    /// A store in which the plan `gold` has an old and a latest revision.
+    fn store() -> (Store, Revision, Revision) {
+        let store = Store::default();
+        let key = Key::new(DefinitionKind::Plan, "gold");
+        let ((old, old_revision), (new, new_revision)) = (plan("Old"), plan("New"));
+        store.observe_stored(key.clone(), old_revision.clone(), old, 1);
+        store.observe_stored(key.clone(), new_revision.clone(), new.clone(), 2);
+        let status =
+            DefinitionStatus { accepted: Some(new_revision.to_string()), ..DefinitionStatus::default() };
+        store.observe(key, Live { uid: "u".to_owned(), generation: 2, content: Ok(new), status });
+        (store, old_revision, new_revision)
+    }
+
+    fn set(roots: &Roots, name: &str, rv: u32, revision: &Revision, condition: &str) {
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","uid":"{name}","resourceVersion":"{rv}"}},"status":{{"accepted":{{"plan":
+            "{revision}","application":"","version":"","blueprint":""}},"conditions":[{{"type":"{condition}","status":"True"}}]}}}}"#
+        );
+        roots.observe(Root::from_object(serde_json::from_str(&text).unwrap()).unwrap());
+    }
+
+    fn with_turn(mover: &Mover, store: &Store, roots: &Roots) -> Vec<String> {
+        let all = roots.all();
+        let may = all.iter().filter(|root| mover.turns(root, store, roots).plan);
+        may.map(|root| root.name.clone()).collect()
+    }
+
+    #[test]
+    fn turns_are_given_a_few_at_a_time_and_stop_at_failures() {
+        let (store, old, new) = store();
+        let roots = Roots::default();
+        for name in ["a", "b", "c", "d"] {
+            set(&roots, name, 1, &old, "Ready");
+        }
+        let mover = Mover::new(Limits { max_in_flight: 2, stop_after_failures: 1 });
+        assert_eq!(with_turn(&mover, &store, &roots), ["a", "b"]);
+        assert_eq!(with_turn(&mover, &store, &roots), ["a", "b"], "a turn that has not shown is not given again");
+        set(&roots, "a", 2, &new, "Ready");
+        assert_eq!(with_turn(&mover, &store, &roots), ["b", "c"]);
+        set(&roots, "b", 2, &new, "Stalled");
+        assert_eq!(with_turn(&mover, &store, &roots), Vec::<String>::new(), "one failure stops the move");
+    }
+
+    #[test]
+    fn a_restart_gives_no_more_turns_than_before() {
+        let (store, old, new) = store();
+        let roots = Roots::default();
+        set(&roots, "a", 2, &new, "Reconciling");
+        set(&roots, "b", 1, &old, "Ready");
+        set(&roots, "c", 1, &old, "Ready");
+        let mover = Mover::new(Limits { max_in_flight: 2, stop_after_failures: 1 });
+        assert_eq!(with_turn(&mover, &store, &roots), ["b"], "a is still on its way, by its status");
+    }
+}

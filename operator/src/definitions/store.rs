@@ -1,0 +1,260 @@
+//! What is known of definitions and their stored revisions, in memory; no client or clock.
+
+use super::content::{Content, Key};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tenantry_checklist::revision::{DefinitionKind, Revision};
+use tenantry_checklist::select::{Catalogue, Latest};
+use tenantry_crds::subscription::AcceptedRevisions;
+use tenantry_crds::{
+    BlueprintSpec, DefinitionStatus, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
+};
+
+/// Stored revisions that nothing uses and that are kept all the same, for a look back.
+const KEEP_UNUSED: usize = 10;
+
+/// A definition as it is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    /// UID of the object.
+    pub(crate) uid: String,
+    /// Generation of its spec.
+    pub(crate) generation: i64,
+    /// Its spec, or why it cannot be read.
+    pub(crate) content: Result<Content, String>,
+    /// Its status.
+    pub(crate) status: DefinitionStatus,
+}
+
+/// Everything known of definitions.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: HashMap<Key, Live>,
+    /// Stored revisions of each definition, by number in the order of storing.
+    stored: HashMap<Key, BTreeMap<i64, (Revision, Content)>>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Takes in a definition as observed. Says whether anything but its status differs from what was known.
+    pub(crate) fn observe(&self, key: Key, live: Live) -> bool {
+        let mut state = self.write();
+        let changed = state.live.get(&key).is_none_or(|known| {
+            known.uid != live.uid || known.generation != live.generation || known.content != live.content
+        });
+        state.live.insert(key, live);
+        changed
+    }
+
+    /// Forgets a definition that is gone. Its stored revisions stay.
+    pub(crate) fn remove(&self, key: &Key) {
+        self.write().live.remove(key);
+    }
+
+    /// Forgets every definition of a kind that is not in `names`, after a relist, and returns those.
+    pub(crate) fn retain(&self, kind: DefinitionKind, names: &HashSet<String>) -> Vec<Key> {
+        let mut state = self.write();
+        let gone: Vec<Key> =
+            state.live.keys().filter(|key| key.kind == kind && !names.contains(&key.name)).cloned().collect();
+        for key in &gone {
+            state.live.remove(key);
+        }
+        gone
+    }
+
+    /// Takes in a stored revision.
+    pub(crate) fn observe_stored(&self, key: Key, revision: Revision, content: Content, number: i64) {
+        self.write().stored.entry(key).or_default().insert(number, (revision, content));
+    }
+
+    /// Forgets a stored revision that is gone.
+    pub(crate) fn remove_stored(&self, key: &Key, revision: &Revision) {
+        if let Some(stored) = self.write().stored.get_mut(key) {
+            stored.retain(|_, (known, _)| known != revision);
+        }
+    }
+
+    /// A definition as it is now.
+    #[must_use]
+    pub(crate) fn live(&self, key: &Key) -> Option<Live> {
+        self.read().live.get(key).cloned()
+    }
+
+    /// Every definition there is.
+    #[must_use]
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.read().live.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// Whether a revision is stored.
+    #[must_use]
+    pub(crate) fn is_stored(&self, key: &Key, revision: &Revision) -> bool {
+        self.content(key, revision).is_some()
+    }
+
+    /// Number for the next revision of a definition.
+    #[must_use]
+    pub(crate) fn next_number(&self, key: &Key) -> i64 {
+        let last = self.read().stored.get(key).and_then(|stored| stored.keys().next_back().copied());
+        last.unwrap_or(0) + 1
+    }
+
+    /// Revisions that may be deleted: all that `used` does not hold, but the latest ones.
+    #[must_use]
+    pub(crate) fn disposable(&self, key: &Key, used: impl Fn(&Revision) -> bool) -> Vec<Revision> {
+        let state = self.read();
+        let Some(stored) = state.stored.get(key) else { return Vec::new() };
+        let current = state.live.get(key).and_then(|live| live.status.accepted.clone());
+        let unused = stored.values().rev().map(|(revision, _)| revision).filter(|revision| {
+            !used(revision) && Some(revision.to_string()) != current
+        });
+        unused.skip(KEEP_UNUSED).cloned().collect()
+    }
+
+    /// The content of a stored revision.
+    #[must_use]
+    pub(crate) fn content(&self, key: &Key, revision: &Revision) -> Option<Content> {
+        let state = self.read();
+        let mut stored = state.stored.get(key)?.values();
+        stored.find(|(known, _)| known == revision).map(|(_, content)| content.clone())
+    }
+
+    /// The blueprint that a tenant runs.
+    #[must_use]
+    pub(crate) fn blueprint_of(&self, accepted: &AcceptedRevisions) -> Option<Arc<BlueprintSpec>> {
+        self.blueprint(&accepted.blueprint.parse().ok()?)
+    }
+
+    /// The live content of a definition, accepted or not.
+    #[must_use]
+    pub(crate) fn live_content(&self, kind: DefinitionKind, name: &str) -> Option<Content> {
+        self.read().live.get(&Key::new(kind, name))?.content.clone().ok()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Catalogue for Store {
+    fn latest(&self, kind: DefinitionKind, name: &str) -> Latest {
+        let key = Key::new(kind, name);
+        let state = self.read();
+        let Some(live) = state.live.get(&key) else { return Latest::Missing };
+        let accepted = live.status.accepted.as_deref().and_then(|text| text.parse::<Revision>().ok());
+        let stored = state.stored.get(&key);
+        let is_stored =
+            |revision: &Revision| stored.is_some_and(|all| all.values().any(|(known, _)| known == revision));
+        // An unreadable definition is out of reach for new orders only by its lifecycle, which is then the last known.
+        let lifecycle = match (&live.content, stored.and_then(|all| all.values().next_back())) {
+            (Ok(content), _) | (Err(_), Some((_, content))) => content.lifecycle(),
+            (Err(_), None) => return Latest::NotAccepted,
+        };
+        match accepted.filter(is_stored) {
+            Some(revision) => Latest::Accepted { revision, lifecycle },
+            None => Latest::NotAccepted,
+        }
+    }
+
+    fn plan(&self, revision: &Revision) -> Option<Arc<ServicePlanSpec>> {
+        match self.content(&Key::new(DefinitionKind::Plan, revision.name()), revision)? {
+            Content::Plan(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    fn application(&self, revision: &Revision) -> Option<Arc<HostedApplicationSpec>> {
+        match self.content(&Key::new(DefinitionKind::Application, revision.name()), revision)? {
+            Content::Application(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    fn version(&self, revision: &Revision) -> Option<Arc<HostedApplicationVersionSpec>> {
+        match self.content(&Key::new(DefinitionKind::Version, revision.name()), revision)? {
+            Content::Version(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    fn blueprint(&self, revision: &Revision) -> Option<Arc<BlueprintSpec>> {
+        match self.content(&Key::new(DefinitionKind::Blueprint, revision.name()), revision)? {
+            Content::Blueprint(spec) => Some(spec),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenantry_crds::common::Lifecycle;
+
+    fn plan(tier: &str, lifecycle: Lifecycle) -> Content {
+        let spec = ServicePlanSpec { tier: tier.to_owned(), lifecycle, ..ServicePlanSpec::default() };
+        Content::Plan(Arc::new(spec))
+    }
+
+    fn key() -> Key {
+        Key::new(DefinitionKind::Plan, "gold")
+    }
+
+    fn live(content: Result<Content, String>, accepted: Option<&Revision>) -> Live {
+        let status =
+            DefinitionStatus { accepted: accepted.map(ToString::to_string), ..DefinitionStatus::default() };
+        Live { uid: "u".to_owned(), generation: 1, content, status }
+    }
+
+    #[test]
+    fn a_definition_counts_once_its_accepted_state_is_stored() {
+        let store = Store::default();
+        assert_eq!(store.latest(DefinitionKind::Plan, "gold"), Latest::Missing);
+        let content = plan("Gold", Lifecycle::Published);
+        let revision = content.revision("gold").unwrap();
+        store.observe(key(), live(Ok(content.clone()), Some(&revision)));
+        assert_eq!(store.latest(DefinitionKind::Plan, "gold"), Latest::NotAccepted, "not stored yet");
+        store.observe_stored(key(), revision.clone(), content, 1);
+        let accepted = Latest::Accepted { revision, lifecycle: Lifecycle::Published };
+        assert_eq!(store.latest(DefinitionKind::Plan, "gold"), accepted);
+    }
+
+    #[test]
+    fn an_edit_into_nonsense_leaves_the_accepted_state_in_force() {
+        let store = Store::default();
+        let content = plan("Gold", Lifecycle::Published);
+        let revision = content.revision("gold").unwrap();
+        store.observe_stored(key(), revision.clone(), content, 1);
+        store.observe(key(), live(Err("spec.tier: not text".to_owned()), Some(&revision)));
+        let accepted = Latest::Accepted { revision: revision.clone(), lifecycle: Lifecycle::Published };
+        assert_eq!(store.latest(DefinitionKind::Plan, "gold"), accepted);
+        store.remove(&key());
+        assert!(store.plan(&revision).is_some(), "a deleted definition goes on for those who run it");
+    }
+
+    #[test]
+    fn ten_unused_revisions_are_kept_and_used_ones_always() {
+        let store = Store::default();
+        for number in 1..=15 {
+            let content = plan(&format!("Tier{number}"), Lifecycle::Published);
+            store.observe_stored(key(), content.revision("gold").unwrap(), content, number);
+        }
+        let first = plan("Tier1", Lifecycle::Published).revision("gold").unwrap();
+        assert_eq!(store.disposable(&key(), |_| false).len(), 5);
+        let disposable = store.disposable(&key(), |revision| *revision == first);
+        assert_eq!(disposable.len(), 4);
+        assert!(!disposable.contains(&first));
+        assert_eq!(store.next_number(&key()), 16);
+    }
+}

@@ -1,0 +1,12 @@
+//! Tenantry: a Kubernetes operator that carries a customer's subscription from sign-up to go-live.
+//!
+//! `cli` reads the command line, `controller` runs the operator, `definitions` keeps the accepted revisions of plans,
+//! applications and blueprints, and `manifests` holds what a cluster needs installed. The rooms beside this crate
+//! hold the logic: `checklist`, `blueprint` and `apply`.
+
+mod cli;
+mod controller;
+mod definitions;
+pub mod manifests;
+
+pub use cli::main;

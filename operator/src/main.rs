@@ -1,0 +1,7 @@
+//! The binary `tenantry`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tenantry::main()
+}

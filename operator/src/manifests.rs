@@ -1,0 +1,319 @@
+//! What a cluster needs installed before the controller can run: definitions, rights, policies and classes; no client or
+//! clock.
+//!
+//! The YAML lies in `operator/manifests` and is embedded. `tenantry manifests` prints it; the demo, the tests and the
+//! benchmarks install exactly this, and run as the ServiceAccount in it.
+
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Namespace in the embedded YAML, which every other one is put in place of.
+pub const DEFAULT_NAMESPACE: &str = "tenantry-system";
+/// ServiceAccount of the controller.
+pub const SERVICE_ACCOUNT: &str = "tenantry-controller";
+/// Health of a TenantSubscription for Argo CD, as Lua.
+pub const ARGOCD_HEALTH: &str = include_str!("../manifests/argocd-health.lua");
+
+const NAMESPACE: &str = include_str!("../manifests/namespace.yaml");
+const RBAC_CONTROLLER: &str = include_str!("../manifests/rbac-controller.yaml");
+const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
+const CLASSES: &str = include_str!("../manifests/classes.yaml");
+const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
+const POLICIES: [&str; 8] = [
+    include_str!("../manifests/policies/controller-namespaces.yaml"),
+    include_str!("../manifests/policies/controller-rolebindings.yaml"),
+    include_str!("../manifests/policies/controller-subscriptions.yaml"),
+    include_str!("../manifests/policies/definitions-in-use.yaml"),
+    include_str!("../manifests/policies/deletion-protection.yaml"),
+    include_str!("../manifests/policies/managed-objects.yaml"),
+    include_str!("../manifests/policies/reserved-keys.yaml"),
+    include_str!("../manifests/policies/terminating.yaml"),
+];
+
+/// A part of what is installed, in the order of installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// The controller's namespace and ServiceAccount.
+    Namespace,
+    /// The custom resource definitions.
+    Crds,
+    /// ClusterRoles, roles and bindings.
+    Rbac,
+    /// Priority classes.
+    Classes,
+    /// Validating admission policies and their bindings.
+    Policies,
+}
+
+/// Why manifests cannot be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The namespace would not be accepted by the API server.
+    #[error(
+        "namespace {0:?} is no DNS label; use at most 63 of a-z, 0-9 and dashes, without a dash at either end"
+    )]
+    Namespace(String),
+    /// The image cannot be a reference to a container image.
+    #[error("image {0:?} is no image reference; use for example registry.example/tenantry:0.1.0")]
+    Image(String),
+    /// The embedded YAML of a group does not parse: a fault of this build.
+    #[error("the embedded manifests do not parse; this build is broken, please report it")]
+    Embedded(#[source] serde_saphyr::Error),
+    /// A value cannot be written: a fault of this build.
+    #[error("the manifests cannot be written as YAML; this build is broken, please report it")]
+    Written(#[source] serde_saphyr::SerializeError),
+    /// A definition is no JSON: a fault of this build.
+    #[error("a definition cannot be written as JSON; this build is broken, please report it")]
+    Definition(#[source] serde_json::Error),
+}
+
+impl Group {
+    /// Every group, in the order of installation.
+    pub const ALL: [Self; 5] = [Self::Namespace, Self::Crds, Self::Rbac, Self::Classes, Self::Policies];
+
+    /// The objects of the group, for a controller in `namespace`.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace is not a DNS label.
+    pub fn objects(self, namespace: &str) -> Result<Vec<Value>, Error> {
+        match self {
+            Self::Namespace => parse(NAMESPACE, namespace),
+            Self::Crds => tenantry_crds::all()
+                .iter()
+                .map(|crd| serde_json::to_value(crd).map_err(Error::Definition))
+                .collect(),
+            Self::Rbac => {
+                let mut objects = parse(RBAC_CONTROLLER, namespace)?;
+                objects.extend(parse(RBAC_TENANTS, namespace)?);
+                Ok(objects)
+            }
+            Self::Classes => parse(CLASSES, namespace),
+            Self::Policies => {
+                let parsed: Result<Vec<_>, _> = POLICIES.iter().map(|text| parse(text, namespace)).collect();
+                Ok(parsed?.into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
+/// Everything that is installed, in an order in which each object's needs come before it. With an image, the
+/// controller's Deployment comes last.
+///
+/// # Errors
+///
+/// When the namespace is not a DNS label or the image is not an image reference.
+pub fn all(namespace: &str, image: Option<&str>) -> Result<Vec<Value>, Error> {
+    let mut objects = Vec::new();
+    for group in Group::ALL {
+        objects.extend(group.objects(namespace)?);
+    }
+    if let Some(image) = image {
+        objects.extend(controller(namespace, image)?);
+    }
+    Ok(objects)
+}
+
+/// The objects as YAML documents.
+///
+/// # Errors
+///
+/// Never for objects of this module.
+pub fn yaml(objects: &[Value]) -> Result<String, Error> {
+    let mut text = String::new();
+    for object in objects {
+        let document = serde_saphyr::to_string(object).map_err(Error::Written)?;
+        // Writing to a string cannot fail.
+        let _ = write!(text, "---\n{document}");
+    }
+    Ok(text)
+}
+
+fn controller(namespace: &str, image: &str) -> Result<Vec<Value>, Error> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._:@/-".contains(c);
+    if image.is_empty() || image.len() > 512 || !image.chars().all(fits) {
+        return Err(Error::Image(image.chars().take(64).collect()));
+    }
+    let mut objects = parse(CONTROLLER, namespace)?;
+    for object in &mut objects {
+        if let Some(slot) = object.pointer_mut("/spec/template/spec/containers/0/image") {
+            *slot = Value::from(image);
+        }
+    }
+    Ok(objects)
+}
+
+/// Reads documents after putting the namespace in place. It is checked first, so it cannot change the YAML's shape.
+fn parse(text: &str, namespace: &str) -> Result<Vec<Value>, Error> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edges = |c: &str| c.starts_with('-') || c.ends_with('-');
+    if namespace.is_empty() || namespace.len() > 63 || !namespace.chars().all(inner) || edges(namespace) {
+        return Err(Error::Namespace(namespace.chars().take(64).collect()));
+    }
+    let text = text.replace(DEFAULT_NAMESPACE, namespace);
+    serde_saphyr::from_multiple(&text).map_err(Error::Embedded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+        value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn list(value: &Value, pointer: &str) -> Vec<String> {
+        let items = value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    fn rules<'a>(objects: &'a [Value], role: &str) -> &'a Vec<Value> {
+        let found =
+            objects.iter().find(|o| text(o, "/kind") == "ClusterRole" && text(o, "/metadata/name") == role);
+        found.and_then(|role| role["rules"].as_array()).unwrap()
+    }
+
+    #[test]
+    fn another_namespace_is_put_everywhere() {
+        let objects = all("platform", Some("registry.example/tenantry:0.1.0")).unwrap();
+        let yaml = yaml(&objects).unwrap();
+        assert!(!yaml.contains(DEFAULT_NAMESPACE), "{yaml}");
+        assert!(yaml.contains("system:serviceaccount:platform:tenantry-controller"));
+        assert!(
+            yaml.contains("image: \"registry.example/tenantry:0.1.0\"")
+                || yaml.contains("image: registry.example/tenantry:0.1.0")
+        );
+        let back: Vec<Value> = serde_saphyr::from_multiple(&yaml).unwrap();
+        assert_eq!(back.len(), objects.len());
+        let seen: BTreeSet<&str> = objects.iter().map(|object| text(object, "/metadata/namespace")).collect();
+        assert_eq!(seen, BTreeSet::from(["", "platform"]));
+    }
+
+    #[test]
+    fn each_object_comes_once_and_after_what_it_needs() {
+        let objects = all(DEFAULT_NAMESPACE, None).unwrap();
+        let key = |o: &Value| {
+            let part = |pointer| text(o, pointer).to_owned();
+            (part("/apiVersion"), part("/kind"), part("/metadata/namespace"), part("/metadata/name"))
+        };
+        let keys: BTreeSet<_> = objects.iter().map(key).collect();
+        assert_eq!(keys.len(), objects.len());
+        let place = |kind: &str, name: &str| {
+            let fits = |o: &Value| text(o, "/kind") == kind && text(o, "/metadata/name") == name;
+            objects.iter().position(fits).unwrap_or_else(|| panic!("{kind} {name} is missing"))
+        };
+        assert!(place("Namespace", DEFAULT_NAMESPACE) < place("ServiceAccount", SERVICE_ACCOUNT));
+        assert!(
+            place("CustomResourceDefinition", "tenantsubscriptions.tenantry.io")
+                < place("ClusterRole", SERVICE_ACCOUNT)
+        );
+        for object in objects.iter().filter(|o| text(o, "/kind") == "ValidatingAdmissionPolicyBinding") {
+            let policy = text(object, "/spec/policyName");
+            assert!(
+                place("ValidatingAdmissionPolicy", policy)
+                    < place("ValidatingAdmissionPolicyBinding", policy)
+            );
+            assert_eq!(list(object, "/spec/validationActions"), ["Deny"]);
+        }
+        let count = |kind: &str| objects.iter().filter(|o| text(o, "/kind") == kind).count();
+        assert_eq!(count("ValidatingAdmissionPolicy"), count("ValidatingAdmissionPolicyBinding"));
+        let files =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/policies")).unwrap().count();
+        assert_eq!(files, POLICIES.len(), "every policy file is embedded");
+    }
+
+    #[test]
+    fn policies_fail_closed_and_speak_to_people() {
+        for policy in Group::Policies.objects(DEFAULT_NAMESPACE).unwrap() {
+            if text(&policy, "/kind") != "ValidatingAdmissionPolicy" {
+                continue;
+            }
+            let name = text(&policy, "/metadata/name");
+            assert_eq!(text(&policy, "/spec/failurePolicy"), "Fail", "{name}");
+            for validation in policy["spec"]["validations"].as_array().unwrap() {
+                let message = text(validation, "/message");
+                assert!(
+                    message.split_whitespace().count() >= 8 && message.contains([';', ',']),
+                    "{name}: {message:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_role_holds_a_wildcard_or_rights_over_rights() {
+        for object in all(DEFAULT_NAMESPACE, None).unwrap() {
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let name = text(&object, "/metadata/name");
+                let verbs = list(rule, "/verbs");
+                for part in ["/verbs", "/resources", "/apiGroups"] {
+                    assert!(!list(rule, part).iter().any(|entry| entry == "*"), "{name}: {rule}");
+                }
+                assert!(
+                    !verbs.iter().any(|verb| verb == "escalate" || verb == "impersonate"),
+                    "{name}: {rule}"
+                );
+                if verbs.iter().any(|verb| verb == "bind") {
+                    assert!(!list(rule, "/resourceNames").is_empty(), "{name}: {rule}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_watcher_sees_what_the_manager_writes_but_no_secrets() {
+        let objects = Group::Rbac.objects(DEFAULT_NAMESPACE).unwrap();
+        let kinds = |role: &str| -> BTreeSet<(String, String)> {
+            let pairs = rules(&objects, role).iter().flat_map(|rule| {
+                let groups = list(rule, "/apiGroups");
+                let resources = list(rule, "/resources");
+                groups
+                    .into_iter()
+                    .flat_map(move |g| resources.clone().into_iter().map(move |r| (g.clone(), r)))
+            });
+            pairs.collect()
+        };
+        let mut managed = kinds("tenantry-standard-tenant-manager");
+        let watched = kinds("tenantry-standard-watcher");
+        assert!(managed.remove(&(String::new(), "secrets".to_owned())));
+        assert_eq!(managed, watched);
+        for rule in rules(&objects, "tenantry-standard-watcher") {
+            assert_eq!(list(rule, "/verbs"), ["list", "watch"]);
+        }
+    }
+
+    #[test]
+    fn people_of_tenants_read_no_secrets_and_write_nothing_that_isolates() {
+        let objects = Group::Rbac.objects(DEFAULT_NAMESPACE).unwrap();
+        for role in ["tenantry-administrator", "tenantry-user", "tenantry-viewer"] {
+            for rule in rules(&objects, role) {
+                let reads =
+                    list(rule, "/verbs").iter().all(|verb| ["get", "list", "watch"].contains(&verb.as_str()));
+                for resource in list(rule, "/resources") {
+                    assert_ne!(resource, "secrets", "{role}");
+                    let isolating = [
+                        "networkpolicies",
+                        "resourcequotas",
+                        "limitranges",
+                        "rolebindings",
+                        "roles",
+                        "namespaces",
+                    ];
+                    assert!(reads || !isolating.contains(&resource.as_str()), "{role}: {rule}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_refused() {
+        for namespace in ["", "Platform", "a.b", "-a", "a-", "a\nb: c", &"a".repeat(64)] {
+            let error = all(namespace, None).unwrap_err();
+            assert!(matches!(error, Error::Namespace(_)), "{namespace:?}: {error}");
+        }
+        for image in ["", "a b", "a\"b", "a\nb", &"a".repeat(513)] {
+            assert!(matches!(all(DEFAULT_NAMESPACE, Some(image)), Err(Error::Image(_))), "{image:?}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What end-to-end tests and the demo share: a world of a real Kubernetes API, the installed product, and the real
+//! binary running as its own service account. Needs a client, a clock and processes.
+
+pub mod install;
+pub mod process;
+pub mod wait;
+pub mod world;
+
+pub use process::Controller;
+pub use world::{Setup, World};
+
+/// The name under which the API server's audit log knows the controller.
+pub const CONTROLLER_USER: &str = "system:serviceaccount:tenantry-system:tenantry-controller";
+/// Namespace of the controller.
+pub const NAMESPACE: &str = "tenantry-system";

@@ -1,0 +1,116 @@
+//! Waiting for a state by a watch, never by sleeping. Needs a client and a clock.
+
+use anyhow::{Result, bail};
+use futures::TryStreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use kube::api::Api;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::time::Duration;
+use tenantry_crds::TenantSubscription;
+use tenantry_crds::common::{Condition, ConditionStatus};
+
+/// Longer than anything takes on a slow machine; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until the object `name` satisfies `holds`; `None` is an object that does not exist.
+///
+/// # Errors
+/// When it does not within [`PATIENCE`]; the message shows the last state.
+pub async fn until<K>(api: Api<K>, name: &str, mut holds: impl FnMut(Option<&K>) -> bool) -> Result<Option<K>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut last: Option<K> = None;
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let watching = async {
+        let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut found = false;
+        while let Some(event) = stream.try_next().await.transpose() {
+            match event {
+                Ok(watcher::Event::Init) => found = false,
+                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+                    found = true;
+                    last = Some(object);
+                }
+                Ok(watcher::Event::Delete(_)) => last = None,
+                Ok(watcher::Event::InitDone) if !found => last = None,
+                Ok(watcher::Event::InitDone) => {}
+                // An API server that is down: the watch comes back on its own.
+                Err(_) => continue,
+            }
+            if holds(last.as_ref()) {
+                return;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, watching).await.is_ok();
+    if !in_time {
+        bail!("{name} did not become what was waited for in {PATIENCE:?}; last seen: {last:#?}");
+    }
+    Ok(last)
+}
+
+/// Waits until a subscription satisfies `holds`.
+///
+/// # Errors
+/// When it does not within [`PATIENCE`].
+pub async fn subscription(
+    client: &Client,
+    name: &str,
+    mut holds: impl FnMut(&TenantSubscription) -> bool,
+) -> Result<TenantSubscription> {
+    let api = Api::all(client.clone());
+    let found = until(api, name, |object| object.is_some_and(&mut holds)).await?;
+    match found {
+        Some(found) => Ok(found),
+        None => bail!("{name} vanished"),
+    }
+}
+
+/// Waits until nothing of that name exists.
+///
+/// # Errors
+/// When it still does after [`PATIENCE`].
+pub async fn gone<K>(api: Api<K>, name: &str) -> Result<()>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    until(api, name, |object| object.is_none()).await.map(|_| ())
+}
+
+/// An API in a namespace, for the types that live in one.
+#[must_use]
+pub fn namespaced<K>(client: &Client, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(client.clone(), namespace)
+}
+
+/// A condition of a subscription.
+#[must_use]
+pub fn condition<'a>(subscription: &'a TenantSubscription, type_: &str) -> Option<&'a Condition> {
+    subscription.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether a condition is true for the present spec.
+#[must_use]
+pub fn is_true(subscription: &TenantSubscription, type_: &str) -> bool {
+    condition(subscription, type_).is_some_and(|condition| {
+        condition.status == ConditionStatus::True
+            && Some(condition.observed_generation) == subscription.metadata.generation
+    })
+}
+
+/// Whether a condition is false for the present spec, with this reason.
+#[must_use]
+pub fn is_false(subscription: &TenantSubscription, type_: &str, reason: &str) -> bool {
+    condition(subscription, type_).is_some_and(|condition| {
+        condition.status == ConditionStatus::False
+            && condition.reason == reason
+            && Some(condition.observed_generation) == subscription.metadata.generation
+    })
+}

@@ -1,0 +1,171 @@
+//! A cluster with the product installed. Needs a client, a clock and processes.
+
+use crate::{Controller, NAMESPACE, install, process, wait};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Discovery};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+use tenantry_control_plane::{Cluster, Crd, Options, Profile};
+use tenantry_crds::TenantSubscription;
+
+/// What a world consists of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Processes of the control plane.
+    pub profile: Profile,
+    /// Optional kinds that are installed from the start.
+    pub optional_kinds: &'static [Crd],
+}
+
+/// A cluster with the product installed, and perhaps a running controller.
+pub struct World {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// A client of the administrator.
+    pub client: Client,
+    /// The controller, while one runs.
+    pub controller: Option<Controller>,
+    identity: PathBuf,
+    directory: TempDir,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let optional_kinds = &[Crd::HttpRoute, Crd::SecurityPolicy, Crd::ServiceMonitor, Crd::PrometheusRule];
+        Self { profile: Profile::P2, optional_kinds }
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// Starts a cluster with the optional kinds, a node of each server class and the product's own manifests.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn start(setup: Setup) -> Result<Self> {
+        let cluster = Cluster::start(Options::new(setup.profile)).await?;
+        if setup.profile == Profile::P2 {
+            for (node, class) in [("node-standard", "standard"), ("node-performance", "performance")] {
+                cluster.add_node(node, &[("tenantry.io/server-class", class)], &[]).await?;
+            }
+            cluster.play_gateway().await?;
+        }
+        cluster.install_crds(setup.optional_kinds).await?;
+        let client = cluster.client().await?;
+        install_product(&client).await?;
+        let identity = cluster.kubeconfig_for_service_account(NAMESPACE, "tenantry-controller").await?;
+        Ok(Self { cluster, client, controller: None, identity, directory: tempfile::tempdir()? })
+    }
+
+    /// Starts the controller.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_controller(&mut self, arguments: &[&str]) -> Result<()> {
+        self.controller = Some(Controller::start(&self.identity, self.directory.path(), arguments)?);
+        Ok(())
+    }
+
+    /// Kills the controller as a power cut would.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn kill_controller(&mut self) -> Result<()> {
+        self.controller.take().context("no controller runs")?.kill()
+    }
+
+    /// Applies YAML as the administrator.
+    ///
+    /// # Errors
+    /// When the API server refuses an object.
+    pub async fn apply(&self, yaml: &str) -> Result<()> {
+        self.apply_all(&install::documents(yaml)?).await
+    }
+
+    /// Applies objects as the administrator.
+    ///
+    /// # Errors
+    /// When the API server refuses an object.
+    pub async fn apply_all(&self, documents: &[Value]) -> Result<()> {
+        let discovery = Discovery::new(self.client.clone()).run_aggregated().await?;
+        install::apply(&self.client, &discovery, documents).await.map(|_| ())
+    }
+
+    /// Applies the definitions of the examples: plans, blueprint, applications and versions.
+    ///
+    /// # Errors
+    /// When the API server refuses an object.
+    pub async fn apply_definitions(&self) -> Result<()> {
+        let mut documents = install::directory(&examples().join("plans"))?;
+        documents.extend(install::directory(&examples().join("packed"))?);
+        self.apply_all(&documents).await
+    }
+
+    /// Changes a subscription by a merge patch.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn patch(&self, name: &str, patch: Value) -> Result<TenantSubscription> {
+        let api: Api<TenantSubscription> = Api::all(self.client.clone());
+        Ok(api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+    }
+
+    /// Waits until a subscription satisfies `holds`. When it does not, the end of the controller's log says more.
+    ///
+    /// # Errors
+    /// When it does not within [`wait::PATIENCE`].
+    pub async fn until(
+        &self,
+        name: &str,
+        holds: impl FnMut(&TenantSubscription) -> bool,
+    ) -> Result<TenantSubscription> {
+        wait::subscription(&self.client, name, holds).await.with_context(|| self.last_words())
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.controller.as_ref().and_then(|controller| controller.log().ok()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let end = lines.get(lines.len().saturating_sub(25)..).unwrap_or_default();
+        format!("the controller's last words:\n{}", end.join("\n"))
+    }
+}
+
+/// The examples of this repository.
+#[must_use]
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// Installs what `tenantry manifests` prints, and waits until the kinds are served.
+///
+/// # Errors
+/// When the command fails or the API server refuses an object.
+pub async fn install_product(client: &Client) -> Result<()> {
+    for group in ["crds", "install"] {
+        let output = Command::new(process::binary("tenantry")?).args(["manifests", group]).output()?;
+        ensure!(output.status.success(), "tenantry manifests {group}: {}", String::from_utf8_lossy(&output.stderr));
+        let documents = install::documents(&String::from_utf8(output.stdout)?)?;
+        let discovery = Discovery::new(client.clone()).run_aggregated().await?;
+        for object in install::apply(client, &discovery, &documents).await? {
+            if group == "crds" {
+                established(client, object.metadata.name.as_deref().unwrap_or_default()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn established(client: &Client, name: &str) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    wait::until(api, name, |crd| {
+        let conditions = crd.and_then(|crd| crd.status.as_ref()?.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Established" && c.status == "True"))
+    })
+    .await
+    .map(|_| ())
+}
