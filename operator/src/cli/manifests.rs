@@ -1,4 +1,61 @@
-//! Under construction.
-#[derive(clap::Args, Debug)]
-pub(crate) struct Arguments {}
-pub(crate) fn run(_: &Arguments) -> anyhow::Result<super::Outcome> { anyhow::bail!("") }
+//! `tenantry manifests`: what a cluster needs installed, as YAML. Needs no client.
+
+use super::Outcome;
+use crate::manifests::{self, Group};
+use clap::{Args, ValueEnum};
+
+/// Arguments of `tenantry manifests`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Only this part; without it everything.
+    #[arg(value_enum)]
+    part: Option<Part>,
+    /// Namespace of the controller.
+    #[arg(long, default_value = manifests::DEFAULT_NAMESPACE)]
+    namespace: String,
+    /// Image of the controller; without one its Deployment is left out.
+    #[arg(long)]
+    image: Option<String>,
+}
+
+/// A part of what is installed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    /// The custom resource definitions.
+    Crds,
+    /// Everything but the custom resource definitions.
+    Install,
+    /// The namespace of the controller.
+    Namespace,
+    /// Roles and bindings.
+    Rbac,
+    /// Priority classes.
+    Classes,
+    /// Admission policies.
+    Policies,
+    /// A health check for Argo CD, in Lua.
+    Argocd,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let Arguments { part, namespace, image } = arguments;
+    let everything = || manifests::all(namespace, image.as_deref());
+    let objects = match part {
+        None => everything()?,
+        Some(Part::Argocd) => {
+            print!("{}", manifests::ARGOCD_HEALTH);
+            return Ok(Outcome::Good);
+        }
+        Some(Part::Install) => {
+            let is_crd = |object: &serde_json::Value| object["kind"] == "CustomResourceDefinition";
+            everything()?.into_iter().filter(|object| !is_crd(object)).collect()
+        }
+        Some(Part::Crds) => Group::Crds.objects(namespace)?,
+        Some(Part::Namespace) => Group::Namespace.objects(namespace)?,
+        Some(Part::Rbac) => Group::Rbac.objects(namespace)?,
+        Some(Part::Classes) => Group::Classes.objects(namespace)?,
+        Some(Part::Policies) => Group::Policies.objects(namespace)?,
+    };
+    print!("{}", manifests::yaml(&objects)?);
+    Ok(Outcome::Good)
+}

@@ -14,7 +14,7 @@ use tenantry_apply::canonical::digest;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, ObjectId, Owner};
+use tenantry_apply::object::{Desired, ObjectId, Owner, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
@@ -108,7 +108,9 @@ fn look(
     let held = plan(context, prepared, desired, &progress.inventory, &view);
     let evaluation = evaluated(context, snapshot, prepared, &ledger, &view, &held.waits, &progress.outcomes);
     for object in desired.iter_mut() {
-        object.released = evaluation.released.contains(&object.item);
+        // The foundation stands before everything else, whichever items cite its parts: an item that waits for another
+        // must not keep the policy back without which that other may not create anything.
+        object.released = object.stage == Stage::Foundation || evaluation.released.contains(&object.item);
     }
     let plan = plan(context, prepared, desired, &progress.inventory, &view);
     Look { view, evaluation, plan }
