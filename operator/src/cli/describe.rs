@@ -79,9 +79,16 @@ fn checklist(out: &mut String, entries: &[ChecklistEntry], now: Timestamp) -> st
     for entry in entries {
         let mark = mark(entry.state);
         let since = age(&entry.since, now);
-        writeln!(out, "  {mark} {:<14} {:<8} {since:>5}  {}", entry.name, format!("{:?}", entry.state), entry.message)?;
+        writeln!(
+            out,
+            "  {mark} {:<14} {:<8} {since:>5}  {}",
+            entry.name,
+            format!("{:?}", entry.state),
+            entry.message
+        )?;
         if entry.attempts > 0 {
-            let next = entry.next_retry_at.as_ref().map(|at| format!(", next at {}", at.0)).unwrap_or_default();
+            let next =
+                entry.next_retry_at.as_ref().map(|at| format!(", next at {}", at.0)).unwrap_or_default();
             writeln!(out, "      attempts: {}{next}", entry.attempts)?;
         }
     }
@@ -144,7 +151,10 @@ mod tests {
         subscription.status =
             Some(TenantSubscriptionStatus { checklist: vec![entry], ..TenantSubscriptionStatus::default() });
         let text = text(&subscription, Timestamp::from_second(60).unwrap()).unwrap();
-        assert!(text.contains("✘ network        Failed     60s  run kubectl tenantry retry acme network"), "{text}");
+        assert!(
+            text.contains("✘ network        Failed     60s  run kubectl tenantry retry acme network"),
+            "{text}"
+        );
         assert!(text.contains("attempts: 5\n"), "{text}");
     }
 }

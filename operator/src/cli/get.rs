@@ -19,7 +19,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let api: Api<TenantSubscription> = Api::all(client().await?);
     let mut subscriptions = match &arguments.name {
         Some(name) => vec![api.get(name).await.map_err(|e| explain(e, "cannot read the subscription"))?],
-        None => api.list(&ListParams::default()).await.map_err(|e| explain(e, "cannot list subscriptions"))?.items,
+        None => {
+            api.list(&ListParams::default()).await.map_err(|e| explain(e, "cannot list subscriptions"))?.items
+        }
     };
     if subscriptions.is_empty() {
         eprintln!("there are no subscriptions");
@@ -98,8 +100,13 @@ mod tests {
 
     #[test]
     fn ages_are_read_at_a_glance() {
-        let at = |seconds: i64| age(&time::time(Timestamp::UNIX_EPOCH), Timestamp::from_second(seconds).unwrap());
+        let at =
+            |seconds: i64| age(&time::time(Timestamp::UNIX_EPOCH), Timestamp::from_second(seconds).unwrap());
         assert_eq!([at(5), at(119), at(120), at(7200), at(172_800)], ["5s", "119s", "2m", "2h", "2d"]);
-        assert_eq!(age(&time::time(Timestamp::from_second(9).unwrap()), Timestamp::UNIX_EPOCH), "0s", "clocks differ");
+        assert_eq!(
+            age(&time::time(Timestamp::from_second(9).unwrap()), Timestamp::UNIX_EPOCH),
+            "0s",
+            "clocks differ"
+        );
     }
 }

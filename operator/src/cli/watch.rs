@@ -33,11 +33,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
         None => watcher::Config::default(),
     };
-    let mut display: Box<dyn Display + Send> = if std::io::stdout().is_terminal() {
-        Box::new(Bars::default())
-    } else {
-        Box::new(Lines::default())
-    };
+    let mut display: Box<dyn Display + Send> =
+        if std::io::stdout().is_terminal() { Box::new(Bars::default()) } else { Box::new(Lines::default()) };
     let mut open = BTreeSet::new();
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.try_next().await? {
@@ -46,7 +43,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 let name = object.metadata.name.unwrap_or_default();
                 let status = object.status.unwrap_or_default();
                 display.show(&name, &status);
-                if is_live(&status) { open.remove(&name) } else { open.insert(name) };
+                if is_live(&status) {
+                    open.remove(&name)
+                } else {
+                    open.insert(name)
+                };
             }
             watcher::Event::Delete(object) => {
                 let name = object.metadata.name.unwrap_or_default();
@@ -106,7 +107,8 @@ fn changes(seen: &mut Seen, name: &str, checklist: &[ChecklistEntry]) -> Vec<Str
         let key = (name.to_owned(), entry.name.clone());
         let value = (entry.state, entry.message.clone());
         if seen.get(&key) != Some(&value) {
-            let text = format!("{name}: {} {} {:?} {}", mark(entry.state), entry.name, entry.state, entry.message);
+            let text =
+                format!("{name}: {} {} {:?} {}", mark(entry.state), entry.name, entry.state, entry.message);
             lines.push(text.trim_end().to_owned());
             seen.insert(key, value);
         }
@@ -140,7 +142,8 @@ impl Display for Bars {
 fn headline(status: &TenantSubscriptionStatus) -> String {
     let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
     let worth = |state| status.checklist.iter().find(|entry| entry.state == state);
-    let entry = worth(ItemState::Failed).or_else(|| worth(ItemState::Waiting)).or_else(|| worth(ItemState::Running));
+    let entry =
+        worth(ItemState::Failed).or_else(|| worth(ItemState::Waiting)).or_else(|| worth(ItemState::Running));
     match entry {
         Some(entry) => format!("{phase}: {} {} {}", mark(entry.state), entry.name, entry.message),
         None => phase,
@@ -182,7 +185,11 @@ mod tests {
     #[test]
     fn a_failure_comes_before_everything_else() {
         let status = TenantSubscriptionStatus {
-            checklist: vec![entry("a", ItemState::Running), entry("b", ItemState::Waiting), entry("c", ItemState::Failed)],
+            checklist: vec![
+                entry("a", ItemState::Running),
+                entry("b", ItemState::Waiting),
+                entry("c", ItemState::Failed),
+            ],
             ..TenantSubscriptionStatus::default()
         };
         assert!(headline(&status).contains("✘ c"));

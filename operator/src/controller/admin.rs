@@ -72,7 +72,11 @@ fn router(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
 
 async fn readyz(State(shared): State<Shared>) -> Response {
     let report = shared.readiness.report();
-    if report.is_empty() { "ok\n".into_response() } else { (StatusCode::SERVICE_UNAVAILABLE, report).into_response() }
+    if report.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, report).into_response()
+    }
 }
 
 async fn render_metrics(State(shared): State<Shared>) -> Response {

@@ -134,7 +134,9 @@ impl Context {
         }
         let accepted = [&old.brief.accepted, &new.brief.accepted];
         for key in self.store.keys() {
-            let runs_it = |accepted: &&Option<AcceptedRevisions>| accepted.as_ref().and_then(|a| runs(a, &key)).is_some();
+            let runs_it = |accepted: &&Option<AcceptedRevisions>| {
+                accepted.as_ref().and_then(|a| runs(a, &key)).is_some()
+            };
             if accepted.iter().any(runs_it) {
                 for name in self.mover.candidates(&key, &self.store, &self.roots) {
                     self.queue.wake(name);

@@ -12,8 +12,12 @@ use tenantry_apply::streams::Trouble;
 const WATCH_SECONDS: u32 = 290;
 
 /// Follows a watch and hands every event to `take`. Begins anew from a full list when the watch cannot go on.
-pub(crate) async fn follow<K>(api: Api<K>, fields: Option<String>, labels: Option<String>, mut take: impl FnMut(Event<K>))
-where
+pub(crate) async fn follow<K>(
+    api: Api<K>,
+    fields: Option<String>,
+    labels: Option<String>,
+    mut take: impl FnMut(Event<K>),
+) where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);

@@ -3,8 +3,8 @@
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -87,20 +87,32 @@ impl Metrics {
 
 impl Collector for Engine {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut metric =
-            encoder.encode_descriptor("requests", "Requests for tenants' objects", None, MetricType::Counter)?;
+        let mut metric = encoder.encode_descriptor(
+            "requests",
+            "Requests for tenants' objects",
+            None,
+            MetricType::Counter,
+        )?;
         for (key, count) in self.0.requests() {
             let labels = [("verb", key.verb.as_str()), ("kind", &key.kind), ("result", key.ending.as_str())];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }
-        let mut metric =
-            encoder.encode_descriptor("repairs", "Objects that were not as intended", None, MetricType::Counter)?;
+        let mut metric = encoder.encode_descriptor(
+            "repairs",
+            "Objects that were not as intended",
+            None,
+            MetricType::Counter,
+        )?;
         for (kind, count) in self.0.repairs() {
             ConstCounter::new(count).encode(metric.encode_family(&[("kind", kind.as_str())])?)?;
         }
         let restarts = ConstCounter::new(self.0.watch_restarts());
-        let metric =
-            encoder.encode_descriptor("watch_restarts", "Watches that began anew", None, restarts.metric_type())?;
+        let metric = encoder.encode_descriptor(
+            "watch_restarts",
+            "Watches that began anew",
+            None,
+            restarts.metric_type(),
+        )?;
         restarts.encode(metric)
     }
 }

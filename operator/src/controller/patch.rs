@@ -61,7 +61,8 @@ mod tests {
                     .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         });
-        prop::collection::btree_map("[a-d]", tree, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+        prop::collection::btree_map("[a-d]", tree, 0..4)
+            .prop_map(|map| Value::Object(map.into_iter().collect()))
     }
 
     proptest! {

@@ -39,8 +39,7 @@ struct Entry {
 
 impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
     fn default() -> Self {
-        let state =
-            State { due: BTreeSet::new(), entries: HashMap::new(), arrivals: 0, closed: false };
+        let state = State { due: BTreeSet::new(), entries: HashMap::new(), arrivals: 0, closed: false };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 }

@@ -229,13 +229,10 @@ struct BriefNetwork {
 
 impl Brief {
     fn read(spec: Option<&RawValue>, status: Option<&RawValue>) -> Self {
-        let spec: BriefSpec =
-            spec.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let spec: BriefSpec = spec.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let status: BriefStatus =
             status.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let holds = |type_: &str| {
-            status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True")
-        };
+        let holds = |type_: &str| status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
         let version = format!("{}-{}", spec.application_ref.name, spec.application_ref.version);
         Self {
             ready: holds("Ready"),
@@ -347,7 +344,11 @@ mod tests {
 
     #[test]
     fn the_brief_is_read_without_the_rest() {
-        let root = acme(1, 1, r#"{"hosts":["a.example"],"conditions":[{"type":"Ready","status":"True"}],"x":[1,{"y":2}]}"#);
+        let root = acme(
+            1,
+            1,
+            r#"{"hosts":["a.example"],"conditions":[{"type":"Ready","status":"True"}],"x":[1,{"y":2}]}"#,
+        );
         assert_eq!(root.brief.references, ["gold", "erp", "erp-4.2.1"].map(str::to_owned));
         assert!(root.brief.ready);
         assert!(!root.brief.stalled);

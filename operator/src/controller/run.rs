@@ -139,7 +139,8 @@ async fn client() -> anyhow::Result<Client> {
 
 async fn elector(config: &Config) -> anyhow::Result<Elector> {
     let mut unique = [0; 4];
-    getrandom::fill(&mut unique).map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    getrandom::fill(&mut unique)
+        .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
     let candidate = Candidate {
         namespace: config.namespace.clone(),
         name: LEASE.to_owned(),
@@ -235,7 +236,9 @@ async fn own_kinds(context: &Context) {
             Ok(_) => {
                 let missing: Vec<String> = watches::own_kinds()
                     .into_iter()
-                    .filter(|kind| Kind::parse(kind).is_none_or(|kind| context.discovery.resolve(&kind).is_none()))
+                    .filter(|kind| {
+                        Kind::parse(kind).is_none_or(|kind| context.discovery.resolve(&kind).is_none())
+                    })
                     .collect();
                 if missing.is_empty() {
                     context.readiness.is_ready("kinds");
@@ -244,7 +247,9 @@ async fn own_kinds(context: &Context) {
                 let reason = format!("{} not installed; run tenantry manifests crds", missing.join(", "));
                 context.readiness.wait_for("kinds", reason);
             }
-            Err(error) => context.readiness.wait_for("kinds", format!("the API server does not answer: {error}")),
+            Err(error) => {
+                context.readiness.wait_for("kinds", format!("the API server does not answer: {error}"))
+            }
         }
         let _changed = tokio::time::timeout(KINDS_EVERY, changed).await;
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
 use tenantry_checklist::revision::DefinitionKind;
 use tenantry_crds::{
-    Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec, HostedApplicationVersion,
-    HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription,
+    Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec,
+    HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription,
 };
 use tokio::task::JoinSet;
 

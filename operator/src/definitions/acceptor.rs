@@ -19,9 +19,7 @@ use tenantry_checklist::pace::Pace;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::time;
 use tenantry_crds::common::{Condition, ConditionStatus};
-use tenantry_crds::{
-    Blueprint, DefinitionStatus, HostedApplication, HostedApplicationVersion, ServicePlan,
-};
+use tenantry_crds::{Blueprint, DefinitionStatus, HostedApplication, HostedApplicationVersion, ServicePlan};
 use thiserror::Error;
 
 /// Field manager of the status of definitions.
@@ -103,7 +101,12 @@ impl Acceptor {
         }
     }
 
-    async fn store_revision(&self, key: &Key, revision: &Revision, content: &Content) -> Result<(), AcceptError> {
+    async fn store_revision(
+        &self,
+        key: &Key,
+        revision: &Revision,
+        content: &Content,
+    ) -> Result<(), AcceptError> {
         if self.store.is_stored(key, revision) {
             return Ok(());
         }
@@ -128,7 +131,8 @@ impl Acceptor {
         let generation = live.generation;
         let mut conditions = vec![accepted_condition(verdict, accepted.as_deref(), generation)];
         let pace = self.mover.progress(key, &self.store, &self.roots);
-        conditions.extend(pace.filter(|pace| pace.total > 0).map(|pace| rollout_condition(&pace, generation)));
+        conditions
+            .extend(pace.filter(|pace| pace.total > 0).map(|pace| rollout_condition(&pace, generation)));
         for condition in &mut conditions {
             let before = live.status.conditions.iter().find(|known| known.type_ == condition.type_);
             condition.last_transition_time = match before {
@@ -152,7 +156,12 @@ impl Acceptor {
         self.roots.all().iter().filter(|root| runs_it(root)).count()
     }
 
-    async fn write_status(&self, key: &Key, live: &Live, status: &DefinitionStatus) -> Result<(), AcceptError> {
+    async fn write_status(
+        &self,
+        key: &Key,
+        live: &Live,
+        status: &DefinitionStatus,
+    ) -> Result<(), AcceptError> {
         let patch = json!({"metadata": {"uid": live.uid}, "status": status});
         let client = self.client.clone();
         let name = &key.name;
@@ -191,9 +200,13 @@ impl Acceptor {
 
 fn accepted_condition(verdict: &Verdict, accepted: Option<&str>, generation: i64) -> Condition {
     match verdict {
-        Verdict::Accepted(revision, _) => {
-            condition("Accepted", ConditionStatus::True, "Accepted", format!("stored as {revision}"), generation)
-        }
+        Verdict::Accepted(revision, _) => condition(
+            "Accepted",
+            ConditionStatus::True,
+            "Accepted",
+            format!("stored as {revision}"),
+            generation,
+        ),
         Verdict::Refused(why) => {
             let kept = accepted.map(|revision| format!("; tenants stay on {revision}")).unwrap_or_default();
             // What to correct comes last in no case: the message is cut at its end.

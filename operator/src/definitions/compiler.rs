@@ -43,7 +43,8 @@ impl Compiler {
         let new = Arc::new(Compiled::new(sources).map_err(|errors| {
             let problem = |error: tenantry_blueprint::render::CompileError| {
                 let [blueprint, _, version] = &combination;
-                let message = format!("version {version} and blueprint {blueprint} do not fit together: {error}");
+                let message =
+                    format!("version {version} and blueprint {blueprint} do not fit together: {error}");
                 Problem::new("spec.applicationRef.version", "DefinitionsDoNotFit", message)
             };
             errors.into_iter().map(problem).collect::<Vec<_>>()

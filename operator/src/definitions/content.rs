@@ -141,11 +141,8 @@ pub(crate) fn to_object(
         (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
         (KIND_LABEL.to_owned(), word(key.kind).to_owned()),
     ]);
-    let metadata = ObjectMeta {
-        name: Some(object_name(key, revision)),
-        labels: Some(labels),
-        ..ObjectMeta::default()
-    };
+    let metadata =
+        ObjectMeta { name: Some(object_name(key, revision)), labels: Some(labels), ..ObjectMeta::default() };
     let data = json!({"definition": key.name, "revision": revision.to_string(), "spec": content.to_json()?});
     let data = k8s_openapi::apimachinery::pkg::runtime::RawExtension(data);
     Ok(ControllerRevision { metadata, data: Some(data), revision: number })

@@ -3,8 +3,8 @@
 use super::content::Content;
 use super::store::Store;
 use tenantry_blueprint::check::{Severity, Source, check_application, check_blueprint, check_version};
-use tenantry_blueprint::render::Compiled;
 use tenantry_blueprint::context::Specs;
+use tenantry_blueprint::render::Compiled;
 use tenantry_blueprint::source::SourceMap;
 use tenantry_checklist::plan;
 use tenantry_checklist::revision::DefinitionKind;
@@ -27,7 +27,8 @@ pub(crate) fn examine(store: &Store, name: &str, content: &Content) -> Vec<Strin
                 Some(Content::Blueprint(blueprint)) => Some(blueprint),
                 _ => None,
             };
-            let findings = check_version(Source { spec: &**spec, map: &map }, &application, blueprint.as_deref());
+            let findings =
+                check_version(Source { spec: &**spec, map: &map }, &application, blueprint.as_deref());
             if let (true, Some(blueprint)) = (findings.is_empty(), &blueprint)
                 && let Err(errors) =
                     Compiled::new(Specs { blueprint, application: &application, version: spec })

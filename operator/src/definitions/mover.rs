@@ -71,7 +71,8 @@ impl Mover {
             *turns = Turns::new(latest.clone());
         }
         let pace = pace(&tenants(&key, &latest, roots, &turns.names), self.limits);
-        let has_turn = !pace.stopped && (turns.names.contains(&root.name) || pace.may_move.contains(&root.name));
+        let has_turn =
+            !pace.stopped && (turns.names.contains(&root.name) || pace.may_move.contains(&root.name));
         if has_turn {
             turns.names.insert(root.name.clone());
         } else {
@@ -113,7 +114,11 @@ fn tenants(key: &Key, latest: &Revision, roots: &Roots, turns: &BTreeSet<String>
 }
 
 /// The definition of a kind that a tenant runs, when a later revision of it is accepted.
-fn pending_move(kind: DefinitionKind, accepted: &AcceptedRevisions, store: &Store) -> Option<(Key, Revision)> {
+fn pending_move(
+    kind: DefinitionKind,
+    accepted: &AcceptedRevisions,
+    store: &Store,
+) -> Option<(Key, Revision)> {
     let current: Revision = text(kind, accepted).parse().ok()?;
     match store.latest(kind, current.name()) {
         Latest::Accepted { revision, .. } if revision != current => {
@@ -191,7 +196,11 @@ mod tests {
         }
         let mover = Mover::new(Limits { max_in_flight: 2, stop_after_failures: 1 });
         assert_eq!(with_turn(&mover, &store, &roots), ["a", "b"]);
-        assert_eq!(with_turn(&mover, &store, &roots), ["a", "b"], "a turn that has not shown is not given again");
+        assert_eq!(
+            with_turn(&mover, &store, &roots),
+            ["a", "b"],
+            "a turn that has not shown is not given again"
+        );
         set(&roots, "a", 2, &new, "Ready");
         assert_eq!(with_turn(&mover, &store, &roots), ["b", "c"]);
         set(&roots, "b", 2, &new, "Stalled");

@@ -113,9 +113,11 @@ impl Store {
         let state = self.read();
         let Some(stored) = state.stored.get(key) else { return Vec::new() };
         let current = state.live.get(key).and_then(|live| live.status.accepted.clone());
-        let unused = stored.values().rev().map(|(revision, _)| revision).filter(|revision| {
-            !used(revision) && Some(revision.to_string()) != current
-        });
+        let unused = stored
+            .values()
+            .rev()
+            .map(|(revision, _)| revision)
+            .filter(|revision| !used(revision) && Some(revision.to_string()) != current);
         unused.skip(KEEP_UNUSED).cloned().collect()
     }
 

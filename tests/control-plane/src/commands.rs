@@ -214,6 +214,8 @@ impl Plan<'_> {
             flag("concurrent-resource-quota-syncs", 10),
             flag("concurrent-deployment-syncs", 10),
             flag("concurrent-gc-syncs", 20),
+            // Simulated nodes send no heartbeats: by default each would be taken for dead after 50 s, and its pods with it.
+            flag("node-monitor-grace-period", "24h"),
         ]
     }
 

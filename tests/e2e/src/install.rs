@@ -23,11 +23,16 @@ pub fn documents(text: &str) -> Result<Vec<Value>> {
 ///
 /// # Errors
 /// When a kind is not served or the API server refuses an object.
-pub async fn apply(client: &Client, discovery: &Discovery, documents: &[Value]) -> Result<Vec<DynamicObject>> {
+pub async fn apply(
+    client: &Client,
+    discovery: &Discovery,
+    documents: &[Value],
+) -> Result<Vec<DynamicObject>> {
     let mut applied = Vec::new();
     for document in documents {
         let api = api_for(client, discovery, document)?;
-        let name = document["metadata"]["name"].as_str().context("an object has no name")?;
+        let name =
+            document.pointer("/metadata/name").and_then(Value::as_str).context("an object has no name")?;
         let parameters = PatchParams::apply(MANAGER).force();
         let object = api
             .patch(name, &parameters, &Patch::Apply(document))
@@ -49,7 +54,7 @@ pub fn api_for(client: &Client, discovery: &Discovery, document: &Value) -> Resu
     let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
     let (resource, capabilities) =
         discovery.resolve_gvk(&gvk).with_context(|| format!("{api_version} {kind} is not served"))?;
-    Ok(match (capabilities.scope, document["metadata"]["namespace"].as_str()) {
+    Ok(match (capabilities.scope, document.pointer("/metadata/namespace").and_then(Value::as_str)) {
         (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, &resource),
         (Scope::Namespaced, None) => Api::default_namespaced_with(client.clone(), &resource),
         (Scope::Cluster, _) => Api::all_with(client.clone(), &resource),

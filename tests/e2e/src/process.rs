@@ -119,7 +119,8 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     // A test runs as target/<profile>/deps/<test>, a program as target/<profile>/<program>.
     let executable = std::env::current_exe()?;
     let directory = executable.parent().context("the test has no directory")?;
-    let directory = if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
+    let directory =
+        if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
     let path = directory.join(name);
     if !path.exists() {
         let built = Command::new("cargo").args(["build", "--quiet", "-p", "tenantry", "--bins"]).status()?;

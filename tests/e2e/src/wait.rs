@@ -30,7 +30,11 @@ where
         let mut found = false;
         while let Some(event) = stream.try_next().await.transpose() {
             match event {
-                Ok(watcher::Event::Init) => found = false,
+                // Nothing is known until the first list is complete.
+                Ok(watcher::Event::Init) => {
+                    found = false;
+                    continue;
+                }
                 Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
                     found = true;
                     last = Some(object);

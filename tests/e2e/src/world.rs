@@ -106,6 +106,29 @@ impl World {
         self.apply_all(&documents).await
     }
 
+    /// Waits until the controller has accepted every definition of the examples.
+    ///
+    /// # Errors
+    /// When one is not accepted within [`wait::PATIENCE`].
+    pub async fn definitions_accepted(&self) -> Result<()> {
+        let mut documents = install::directory(&examples().join("plans"))?;
+        documents.extend(install::directory(&examples().join("packed"))?);
+        let discovery = Discovery::new(self.client.clone()).run_aggregated().await?;
+        for document in &documents {
+            let api = install::api_for(&self.client, &discovery, document)?;
+            let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+            wait::until(api, name, |object| {
+                let conditions =
+                    object.and_then(|object| object.data.pointer("/status/conditions")?.as_array());
+                let accepted = |c: &Value| c["type"] == "Accepted" && c["status"] == "True";
+                conditions.is_some_and(|all| all.iter().any(accepted))
+            })
+            .await
+            .with_context(|| self.last_words())?;
+        }
+        Ok(())
+    }
+
     /// Changes a subscription by a merge patch.
     ///
     /// # Errors
@@ -148,7 +171,11 @@ pub fn examples() -> PathBuf {
 pub async fn install_product(client: &Client) -> Result<()> {
     for group in ["crds", "install"] {
         let output = Command::new(process::binary("tenantry")?).args(["manifests", group]).output()?;
-        ensure!(output.status.success(), "tenantry manifests {group}: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "tenantry manifests {group}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let documents = install::documents(&String::from_utf8(output.stdout)?)?;
         let discovery = Discovery::new(client.clone()).run_aggregated().await?;
         for object in install::apply(client, &discovery, &documents).await? {

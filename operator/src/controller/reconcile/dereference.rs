@@ -47,7 +47,11 @@ pub(crate) fn resolve(
         )]);
     }
     let spec = snapshot.root.spec().map_err(|error| {
-        vec![Problem::new("spec", "SpecUnreadable", format!("cannot be read: {error}; correct the field it names"))]
+        vec![Problem::new(
+            "spec",
+            "SpecUnreadable",
+            format!("cannot be read: {error}; correct the field it names"),
+        )]
     })?;
     let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots);
     let selection = SelectInput { spec: &spec, accepted: snapshot.status.accepted.as_ref(), moves };
@@ -96,7 +100,11 @@ fn tenant_id(snapshot: &Snapshot, session: &mut Session) -> Result<TenantId, Vec
     }
     let mut bytes = [0; 10];
     getrandom::fill(&mut bytes).map_err(|error| {
-        vec![Problem::new("status.tenant.id", "NoRandomness", format!("the system gives no random bytes: {error}"))]
+        vec![Problem::new(
+            "status.tenant.id",
+            "NoRandomness",
+            format!("the system gives no random bytes: {error}"),
+        )]
     })?;
     let id = TenantId::from_random(bytes);
     session.tenant_id = Some(id.clone());

@@ -5,14 +5,14 @@ use tenantry_apply::classify::{Failure, Verdict};
 use tenantry_apply::executor::Outcome;
 use tenantry_apply::health::Health;
 use tenantry_apply::index::Seen;
+use tenantry_apply::object::Owner;
 use tenantry_apply::object::{Desired, HealthRule, ObjectId, Policy};
 use tenantry_apply::plan::{View, Wait, Waiting};
-use tenantry_apply::object::Owner;
 use tenantry_apply::record::{Ledger, identities};
 use tenantry_apply::scope::Scopes;
 use tenantry_blueprint::expression::Expression;
-use tenantry_crds::inventory::{EntryState, Inventory};
 use tenantry_checklist::item::{self, Evidence, ItemFailure, Unhealthy};
+use tenantry_crds::inventory::{EntryState, Inventory};
 
 /// What is observed of the desired objects.
 pub(crate) struct Observations<'a> {
@@ -86,9 +86,17 @@ pub(crate) fn evidence(
 
 /// Evidence of one item by the record alone, for a tenant nothing can be rendered for.
 #[must_use]
-pub(crate) fn recorded(inventory: &Inventory, owner: &Owner, view: &dyn View, scopes: &dyn Scopes, item: &str) -> Evidence {
+pub(crate) fn recorded(
+    inventory: &Inventory,
+    owner: &Owner,
+    view: &dyn View,
+    scopes: &dyn Scopes,
+    item: &str,
+) -> Evidence {
     let mut evidence = Evidence::default();
-    for entry in inventory.objects.iter().filter(|entry| entry.item == item && entry.state != EntryState::Kept) {
+    for entry in
+        inventory.objects.iter().filter(|entry| entry.item == item && entry.state != EntryState::Kept)
+    {
         let only = Inventory { order: String::new(), objects: vec![entry.clone()] };
         let Some(id) = identities(&only, owner, scopes).pop() else { continue };
         evidence.desired += 1;
@@ -133,10 +141,13 @@ fn waiting(object: &Desired, wait: &Wait) -> Option<item::Waiting> {
             "NameConflict",
             format!("{kind} {name} exists and was not created for this subscription; remove or rename it"),
         ),
-        Wait::InventoryFull => {
-            ("InventoryFull", "the tenant has more objects than can be recorded; split the application".to_owned())
+        Wait::InventoryFull => (
+            "InventoryFull",
+            "the tenant has more objects than can be recorded; split the application".to_owned(),
+        ),
+        Wait::Terminating => {
+            ("Terminating", format!("{kind} {name} is being deleted and will be made again"))
         }
-        Wait::Terminating => ("Terminating", format!("{kind} {name} is being deleted and will be made again")),
         Wait::Release | Wait::Stage(_) | Wait::Sync => return None,
     };
     Some(item::Waiting { reason: reason.to_owned(), message })

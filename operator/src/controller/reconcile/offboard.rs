@@ -35,7 +35,8 @@ pub(super) async fn run(
         // Nothing of ours is to be done for it, and others may still hold it.
         return Ok((Outcome::Settled, None));
     }
-    let recorded = session.inventory.clone().or_else(|| snapshot.status.inventory.clone()).unwrap_or_default();
+    let recorded =
+        session.inventory.clone().or_else(|| snapshot.status.inventory.clone()).unwrap_or_default();
     let Some(tenant) = &snapshot.status.tenant else {
         // The record is written together with the tenant's identity: without one nothing was ever made.
         write::finalizer(context, snapshot, false).await?;

@@ -62,7 +62,7 @@ impl Workshop<'_> {
         let mut assembly = Assembly::new(self, &order, &compiled);
         let items = assembly.items(rendered, base, &tenant);
         let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
-        problems.extend(self.missing_rights(&desired, &order.definitions.application.revision.name()));
+        problems.extend(self.missing_rights(&desired, order.definitions.application.revision.name()));
         if problems.is_empty() {
             Ok(Prepared { order, owner, items, desired, ready_when, surroundings: self.surroundings })
         } else {
@@ -206,7 +206,10 @@ fn fits(rendered: &[RenderedItem], plan: &ServicePlanSpec) -> Result<(), Vec<Pro
     let limits = Limits::new(plan).map_err(cannot_render)?;
     let bodies = rendered.iter().flat_map(|item| &item.objects).map(|object| &object.body);
     baseline::fits(bodies, &quota, &limits).map_err(|misfits| {
-        misfits.iter().map(|misfit| Problem::new("spec.planRef.name", "QuotaTooSmall", misfit.to_string())).collect()
+        misfits
+            .iter()
+            .map(|misfit| Problem::new("spec.planRef.name", "QuotaTooSmall", misfit.to_string()))
+            .collect()
     })
 }
 

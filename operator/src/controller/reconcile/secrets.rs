@@ -18,7 +18,12 @@ use tenantry_crds::subscription::ItemState;
 
 /// Whether it is time to look: the application was fine and is not any more, or secrets were missed before and a
 /// person asks for another try.
-pub(super) fn should_look(snapshot: &Snapshot, session: &Session, evaluation: &Evaluation, item: &str) -> bool {
+pub(super) fn should_look(
+    snapshot: &Snapshot,
+    session: &Session,
+    evaluation: &Evaluation,
+    item: &str,
+) -> bool {
     let was_done = snapshot.status.checklist.iter().any(|e| e.name == item && e.state == ItemState::Done);
     let is_done = evaluation.entries.iter().any(|entry| entry.name == item && entry.state == ItemState::Done);
     let missed = snapshot
@@ -45,7 +50,8 @@ pub(super) async fn look(
         let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
         match api.get_metadata_opt(&object.id.name).await {
             // One that was restored from a backup has another UID and our label.
-            Ok(Some(found)) if found.metadata.uid.as_deref() == Some(&*uid) || has_our_label(&found, snapshot) => {}
+            Ok(Some(found))
+                if found.metadata.uid.as_deref() == Some(&*uid) || has_our_label(&found, snapshot) => {}
             Ok(_) => lost.push(object.id.name.to_string()),
             Err(error) => {
                 tracing::warn!(subscription = %snapshot.root.name, %error, "a secret could not be looked for");

@@ -52,11 +52,10 @@ pub(super) async fn run(
 ) -> Result<(Outcome, Next), WriteError> {
     watch_kinds(context, &prepared.desired);
     let recorded = snapshot.status.inventory.clone().unwrap_or_default();
-    let mut progress = Progress {
-        inventory: session.inventory.clone().unwrap_or(recorded),
-        outcomes: Vec::new(),
-    };
-    let mut current = Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
+    let mut progress =
+        Progress { inventory: session.inventory.clone().unwrap_or(recorded), outcomes: Vec::new() };
+    let mut current =
+        Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
     let mut desired = prepared.desired.clone();
     for _ in 0..MAX_ROUNDS {
         let look = look(context, &current, &prepared, &mut desired, &progress);
@@ -116,7 +115,13 @@ fn look(
     Look { view, evaluation, plan }
 }
 
-fn plan(context: &Context, prepared: &Prepared, desired: &[Desired], inventory: &Inventory, view: &View) -> Plan {
+fn plan(
+    context: &Context,
+    prepared: &Prepared,
+    desired: &[Desired],
+    inventory: &Inventory,
+    view: &View,
+) -> Plan {
     plan::plan(&plan::Input {
         owner: &prepared.owner,
         order: &prepared.order.digest,
@@ -151,7 +156,8 @@ fn evaluated(
         .iter()
         .filter_map(|(item, skipped)| {
             let proof = evidence.remove(&item.name).unwrap_or_default();
-            let input = ItemInput::new(item, prepared.order.not_before, input_digest(prepared, &item.name), proof);
+            let input =
+                ItemInput::new(item, prepared.order.not_before, input_digest(prepared, &item.name), proof);
             // The schema admits only durations that can be read, so none is left out.
             input.ok().map(|input| ItemInput { skipped: skipped.clone(), ..input })
         })
@@ -177,8 +183,12 @@ fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
 
 /// Digest of everything an item is made of.
 fn input_digest(prepared: &Prepared, item: &str) -> String {
-    let digests: Vec<&str> =
-        prepared.desired.iter().filter(|object| object.item == item).map(|object| object.digest.as_str()).collect();
+    let digests: Vec<&str> = prepared
+        .desired
+        .iter()
+        .filter(|object| object.item == item)
+        .map(|object| object.digest.as_str())
+        .collect();
     digest(&serde_json::json!(digests))
 }
 
@@ -214,7 +224,8 @@ async fn await_namespace(context: &Context, done: &executor::Execution) {
     for outcome in &done.outcomes {
         if outcome.id.kind.is_namespace()
             && outcome.result == Ok(Done::Created)
-            && let Some(uid) = Ledger::new(done.inventory.clone()).entry(&outcome.id).and_then(|e| e.uid.clone())
+            && let Some(uid) =
+                Ledger::new(done.inventory.clone()).entry(&outcome.id).and_then(|e| e.uid.clone())
         {
             context.index.confirmed(&outcome.id, &uid, NAMESPACE_WAIT).await;
         }
@@ -258,7 +269,8 @@ async fn finish(
         next = earlier(next, Some(snapshot.instant + SYNC_EVERY));
     }
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-    let outages = failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
+    let outages =
+        failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
     let mut failed = false;
     for outage in outages {
         failed = true;
@@ -343,7 +355,8 @@ pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) ->
         .iter()
         .filter_map(|entry| {
             let item = blueprint.items.iter().find(|item| item.name == entry.name)?;
-            ItemInput::kept(item, entry, recorded_evidence(&inventory, &owner, &view, context, &entry.name)).ok()
+            ItemInput::kept(item, entry, recorded_evidence(&inventory, &owner, &view, context, &entry.name))
+                .ok()
         })
         .collect();
     Some(evaluate_items(snapshot, &items))

@@ -52,7 +52,9 @@ pub(crate) async fn status(
     new: TenantSubscriptionStatus,
 ) -> Result<Option<Arc<Root>>, WriteError> {
     let old = &snapshot.status;
-    let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else { return Ok(None) };
+    let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
+        return Ok(None);
+    };
     let metadata = if old.inventory == new.inventory {
         json!({"uid": snapshot.root.uid})
     } else {
@@ -78,7 +80,11 @@ pub(crate) async fn status(
 
 /// Puts our finalizer on the subscription, or takes it off. The UID in the body makes sure that it is the one we mean,
 /// the resource version that no other finalizer is lost.
-pub(crate) async fn finalizer(context: &Context, snapshot: &Snapshot, wanted: bool) -> Result<(), WriteError> {
+pub(crate) async fn finalizer(
+    context: &Context,
+    snapshot: &Snapshot,
+    wanted: bool,
+) -> Result<(), WriteError> {
     let root = current(context, snapshot);
     if root.is_finalized() == wanted {
         return Ok(());
@@ -88,7 +94,8 @@ pub(crate) async fn finalizer(context: &Context, snapshot: &Snapshot, wanted: bo
     if wanted {
         finalizers.push(FINALIZER);
     }
-    let metadata = json!({"uid": root.uid, "resourceVersion": root.resource_version, "finalizers": finalizers});
+    let metadata =
+        json!({"uid": root.uid, "resourceVersion": root.resource_version, "finalizers": finalizers});
     let patch: Value = json!({ "metadata": metadata });
     let what = if wanted { "adding the finalizer" } else { "removing the finalizer" };
     send(context, snapshot, what, |api, name, parameters| async move {

@@ -1,0 +1,115 @@
+//! What `tenantry check` finds in files.
+
+use super::*;
+use std::fs;
+use std::path::Path;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+/// A copy of the examples without what is packed, with one text put in place of another in one file.
+fn changed(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    fn copy(source: &Path, target: &Path) {
+        fs::create_dir_all(target).unwrap();
+        for entry in fs::read_dir(source).unwrap().map(Result::unwrap) {
+            let target = target.join(entry.file_name());
+            match entry.path().is_dir() {
+                true if entry.file_name() == "packed" => {}
+                true => copy(&entry.path(), &target),
+                false => drop(fs::copy(entry.path(), target).unwrap()),
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&examples(), folder.path());
+    let path = folder.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has no {from:?}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    folder
+}
+
+fn found(paths: &[PathBuf]) -> Vec<String> {
+    let library = Library::read(paths).unwrap();
+    check(&library).unwrap().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_examples_are_right() {
+    assert_eq!(found(&[examples()]), Vec::<String>::new());
+}
+
+#[test]
+fn every_fault_is_found_where_it_stands() {
+    let cases = [
+        // (file, from, to, place, part of the message)
+        (
+            "applications/erp/4.2.1/web.yaml.tera",
+            "{{ ",
+            "{{ order.nowhere }}{{ ",
+            "applications/erp/4.2.1/web.yaml.tera:",
+            "nowhere",
+        ),
+        (
+            "applications/erp/4.2.1/version.yaml",
+            "file: web.yaml.tera",
+            "file: gone.yaml.tera",
+            "applications/erp/4.2.1/version.yaml:13:30: ",
+            "gone.yaml.tera",
+        ),
+        (
+            "tenants/acme.yaml",
+            "planRef: {name: gold}",
+            "planRef: {name: tin}",
+            "tenants/acme.yaml:10:19: ",
+            "there is no service plan tin",
+        ),
+        (
+            "tenants/acme.yaml",
+            "country: DE",
+            "country: Germany",
+            "tenants/acme.yaml:6:43: ",
+            "organization.country",
+        ),
+        ("tenants/acme.yaml", "erp.acme.example]", "erp.corvus.example]", "tenants/", "host"),
+        ("tenants/acme.yaml", "v1alpha1", "v1", "tenants/acme.yaml:1:13: ", "write tenantry.io/v1alpha1"),
+        ("plans/gold.yaml", "cpu: \"8\"", "cpu: eight", "plans/gold.yaml:", "cpu"),
+        ("plans/gold.yaml", "cpu: \"8\"", "cpu: \"1\"", "tenants/acme.yaml:1:1: ", "cpu"),
+        (
+            "applications/erp/application.yaml",
+            "name: erp",
+            "name: other",
+            "applications/erp/4.2.1/version.yaml:6:",
+            "no application `erp`",
+        ),
+    ];
+    let mut missed = Vec::new();
+    for (file, from, to, place, part) in cases {
+        let folder = changed(file, from, to);
+        let found = found(&[folder.path().to_owned()]);
+        let start = folder.path().join(place).to_string_lossy().into_owned();
+        let fits =
+            |line: &String| line.starts_with(&start) && line.contains(": error: ") && line.contains(part);
+        if !found.iter().any(fits) {
+            missed.push((file, to, found));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_rule_of_a_kind_is_checked_as_on_an_api_server() {
+    let folder = changed("applications/erp/4.2.1/version.yaml", "name: erp-4.2.1", "name: erp-4");
+    let found = found(&[folder.path().join("applications"), folder.path().join("blueprints")]);
+    assert!(
+        found.iter().any(|line| line.contains("metadata.name must be the application's name")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn fields_become_pointers() {
+    assert_eq!(pointer("spec.network.hosts[1]"), "/spec/network/hosts/1");
+    assert_eq!(pointer("spec"), "/spec");
+}
