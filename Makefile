@@ -1,6 +1,6 @@
 # Every target does its own set-up on a machine with Rust and Go.
 
-.PHONY: help demo test up down kubectl generate lint deny clean
+.PHONY: help demo test up down generate lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,7 @@ up: ## Start the demo and leave it running to play with
 down: ## Stop what `make up` left running
 	@scripts/demo --stop
 
-kubectl: ## Show how to reach what `make up` left running
-	@cargo run --quiet -p tenantry-control-plane -- kubectl version
-
-generate: ## Write generated files again: CRDs, reference pages, packed examples, golden digests
+generate: ## Write generated files again: CRDs, reference pages, packed examples
 	TENANTRY_UPDATE=1 cargo test -p tenantry-crds --test generated
 	TENANTRY_UPDATE=1 cargo test -p tenantry --test examples
 

@@ -2,7 +2,9 @@
 //! binary running as its own service account. Needs a client, a clock and processes.
 
 pub mod install;
+pub mod kept;
 pub mod process;
+pub mod report;
 pub mod wait;
 pub mod world;
 

@@ -40,6 +40,16 @@ impl Default for Setup {
     }
 }
 
+// === impl Setup ===
+
+impl Setup {
+    /// How a cluster for this setup is started: where pods run, somebody has to play the gateway, too.
+    #[must_use]
+    pub fn options(self) -> Options {
+        Options { gateway: self.profile == Profile::P2, ..Options::new(self.profile) }
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -48,18 +58,30 @@ impl World {
     /// # Errors
     /// When a step fails.
     pub async fn start(setup: Setup) -> Result<Self> {
-        let cluster = Cluster::start(Options::new(setup.profile)).await?;
+        Self::on(Cluster::start(setup.options()).await?, setup).await
+    }
+
+    /// [`World::start`] on a cluster that was started with [`Setup::options`].
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn on(cluster: Cluster, setup: Setup) -> Result<Self> {
         if setup.profile == Profile::P2 {
             for (node, class) in [("node-standard", "standard"), ("node-performance", "performance")] {
                 cluster.add_node(node, &[("tenantry.io/server-class", class)], &[]).await?;
             }
-            cluster.play_gateway().await?;
         }
         cluster.install_crds(setup.optional_kinds).await?;
         let client = cluster.client().await?;
         install_product(&client).await?;
         let identity = cluster.kubeconfig_for_service_account(NAMESPACE, "tenantry-controller").await?;
         Ok(Self { cluster, client, controller: None, identity, directory: tempfile::tempdir()? })
+    }
+
+    /// The kubeconfig of the controller's service account.
+    #[must_use]
+    pub fn identity(&self) -> &Path {
+        &self.identity
     }
 
     /// Starts the controller.
