@@ -36,6 +36,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut display: Box<dyn Display + Send> =
         if std::io::stdout().is_terminal() { Box::new(Bars::default()) } else { Box::new(Lines::default()) };
     let mut open = BTreeSet::new();
+    // Until the first list is complete nobody can say that all are live.
+    let mut is_listed = false;
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
     while let Some(event) = stream.try_next().await? {
         match event {
@@ -54,10 +56,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 display.gone(&name);
                 open.remove(&name);
             }
-            watcher::Event::Init => continue,
-            watcher::Event::InitDone => {}
+            watcher::Event::Init => is_listed = false,
+            watcher::Event::InitDone => is_listed = true,
         }
-        if arguments.until_live && open.is_empty() {
+        if arguments.until_live && is_listed && open.is_empty() {
             break;
         }
     }

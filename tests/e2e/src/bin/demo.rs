@@ -43,8 +43,7 @@ type Times<T> = BTreeMap<String, T>;
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let Arguments { keep, stop } = Arguments::parse();
-    let directory = directory();
-    std::fs::create_dir_all(&directory)?;
+    let directory = directory()?;
     if stop {
         end_kept(&directory)?;
         return Ok(ExitCode::SUCCESS);
@@ -216,6 +215,8 @@ async fn report(world: &World, mark: Mark, live: &Times<f64>) -> Result<Report> 
 }
 
 /// Where the report and the record of a controller that was left running are.
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/demo")
+fn directory() -> Result<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/demo");
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(directory.canonicalize()?)
 }
