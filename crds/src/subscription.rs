@@ -204,6 +204,10 @@ pub struct TenantSubscriptionStatus {
     /// Revisions of definitions that the tenant runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedRevisions>,
+    /// The spec that was last accepted, as JSON. The tenant keeps running on it while an edited spec is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 393216))]
+    pub accepted_order: Option<String>,
     /// The running thing behind the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantStatus>,

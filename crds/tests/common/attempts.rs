@@ -52,6 +52,9 @@ pub(crate) async fn prepare(admin: &Speaker) {
         }
         admin.create(&quota(name, "own", json!({}))).await;
     }
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "worker", "namespace": "tenant-acme"}, "rules": []});
+    admin.create(&role).await;
     admin.create(&namespace("kitchen", json!({}))).await;
     for (kind, used) in [
         ("ServicePlan", true),
@@ -261,6 +264,7 @@ fn role_bindings() -> Vec<Attempt> {
     const ROLES: &str = "binds only the shipped ClusterRoles";
     const GROUPS: &str = "groups <prefix>tenantry:<tenant id>:<role>";
     const PLACE: &str = "binds roles only in the namespaces of tenants";
+    const ACCOUNTS: &str = "bound only to ServiceAccounts of the same namespace";
     let make = |namespace: &str, role: &str, subjects: Value| post(role_binding(namespace, role, subjects));
     let person = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "oidc:tenantry:k7w3q9m2:viewer"}]);
     let robot = json!([{"kind": "ServiceAccount", "name": "web", "namespace": "tenant-acme"}]);
@@ -271,6 +275,12 @@ fn role_bindings() -> Vec<Attempt> {
     let both = json!([group("k7w3q9m2", "user"), group("p4t5x6y7", "user")]);
     let mut namesake = role_binding("tenant-acme", "tenantry-user", json!([group("k7w3q9m2", "user")]));
     namesake["roleRef"]["kind"] = json!("Role");
+    let of_namespace = |namespace: &str, name: &str| {
+        let subjects = json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}]);
+        let mut binding = role_binding("tenant-acme", "worker", subjects);
+        binding["roleRef"]["kind"] = json!("Role");
+        binding
+    };
     let by = |what, request| attempt(POLICY, what, Who::Controller, request);
     let existing = format!("{RBAC}/tenant-acme/rolebindings/tenantry-viewer");
     let elsewhere = format!("{RBAC}/tenantry-system/rolebindings/tenantry-controller");
@@ -291,7 +301,9 @@ fn role_bindings() -> Vec<Attempt> {
         by("foreign binding deleted", delete(elsewhere)).refused(PLACE),
         by("foreign role", make("tenant-acme", "cluster-admin", controller_subject())).refused(ROLES),
         by("built-in role", make("tenant-acme", "edit", json!([group("k7w3q9m2", "edit")]))).refused(ROLES),
-        by("role of the namespace", post(namesake)).refused(ROLES),
+        by("people in a role of the namespace", post(namesake)).refused(ACCOUNTS),
+        by("own account", post(of_namespace("tenant-acme", "web"))),
+        by("account of another tenant", post(of_namespace("tenant-bolt", "web"))).refused(ACCOUNTS),
         by("manager for a robot", make("tenant-bolt", "tenantry-tenant-manager", robot.clone()))
             .refused("own ServiceAccount"),
         by("manager for a namesake", make("tenant-bolt", "tenantry-tenant-manager", homonym))

@@ -123,6 +123,9 @@ pub(crate) fn admit(object: &mut Value, owner: Owner<'_>) -> Result<Identity, Fa
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("namespace".to_owned(), Value::String(owner.namespace.to_owned()));
     }
+    if identity.kind.is(RBAC, "RoleBinding") {
+        place_accounts(object, owner.namespace);
+    }
     Ok(identity)
 }
 
@@ -224,22 +227,34 @@ fn binding(object: &Value, owner: Owner<'_>) -> Result<(), Fault> {
             "a blueprint binds tenantry-administrator, tenantry-user or tenantry-viewer; an application binds its own roles",
         );
     }
+    let people =
+        text(&role_ref, "name").strip_prefix(RESERVED_NAME).map(|role| format!("{}{role}", owner.groups));
     for subject in object.get("subjects").and_then(Value::as_array).into_iter().flatten() {
         let namespace = text(subject, "namespace");
-        let good = match text(subject, "kind").as_str() {
-            "ServiceAccount" => namespace.is_empty() || namespace == owner.namespace,
-            "Group" => owner.author == Author::Blueprint && text(subject, "name").starts_with(owner.groups),
+        let good = match (owner.author, text(subject, "kind").as_str()) {
+            (Author::Application, "ServiceAccount") => namespace.is_empty() || namespace == owner.namespace,
+            (Author::Blueprint, "Group") => people.as_ref() == Some(&text(subject, "name")),
             _ => false,
         };
         if !good {
             return fault(
                 "subjects",
                 "the role binding has a subject that is not the tenant's own",
-                "name service accounts of the tenant, or in a blueprint groups of the tenant",
+                "in an application name its own service accounts, in a blueprint the tenant's group of the same role",
             );
         }
     }
     Ok(())
+}
+
+/// The API server wants the namespace of every service account, which a template need not know.
+fn place_accounts(binding: &mut Value, namespace: &str) {
+    let subjects = binding.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if subject.get("kind").and_then(Value::as_str) == Some("ServiceAccount") {
+            subject.insert("namespace".to_owned(), Value::String(namespace.to_owned()));
+        }
+    }
 }
 
 fn role(object: &Value) -> Result<(), Fault> {
@@ -356,7 +371,15 @@ mod tests {
         let group = json!({"kind": "Group", "name": "oidc:tenantry:k7:viewer"});
         for (author, object, good) in [
             (Author::Blueprint, binding(shipped.clone(), group.clone()), true),
-            (Author::Blueprint, binding(shipped.clone(), account.clone()), true),
+            (Author::Blueprint, binding(shipped.clone(), account.clone()), false),
+            (
+                Author::Blueprint,
+                binding(
+                    json!({"kind": "ClusterRole", "name": "tenantry-administrator"}),
+                    json!({"kind": "Group", "name": "oidc:tenantry:k7:viewer"}),
+                ),
+                false,
+            ),
             (Author::Application, binding(local.clone(), account.clone()), true),
             (Author::Application, binding(shipped.clone(), account.clone()), false),
             (Author::Blueprint, binding(local.clone(), account.clone()), false),
@@ -376,6 +399,14 @@ mod tests {
         ] {
             assert_eq!(admit_as(author, object.clone()).is_ok(), good, "{author:?} {object}");
         }
+        let bound = admit_as(
+            Author::Application,
+            binding(
+                json!({"kind": "Role", "name": "worker"}),
+                json!({"kind": "ServiceAccount", "name": "worker"}),
+            ),
+        );
+        assert_eq!(bound.unwrap()["subjects"][0]["namespace"], json!("tenant-acme"));
         let role = |rule: Value| json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}, "rules": [rule]});
         let leases = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]});
         assert!(admit_as(Author::Application, role(leases.clone())).is_ok());

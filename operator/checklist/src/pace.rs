@@ -13,6 +13,8 @@ pub struct Tenant {
     pub moved_and_ready: bool,
     /// Whether it runs the latest revision and something failed for good.
     pub moved_and_failed: bool,
+    /// Whether the latest revision takes something from it that it was not told of.
+    pub held: bool,
 }
 
 /// Bounds of a move.
@@ -37,6 +39,8 @@ pub struct Pace {
     pub in_flight: usize,
     /// Tenants that run the latest revision and failed.
     pub failed: usize,
+    /// Tenants that stay where they are until they are told what the latest revision takes from them.
+    pub held: usize,
     /// Whether failures keep the others where they are.
     pub stopped: bool,
 }
@@ -50,10 +54,12 @@ pub fn pace(tenants: &[Tenant], limits: Limits) -> Pace {
     let in_flight = count(|t| t.on_latest && !t.moved_and_ready && !t.moved_and_failed);
     let stopped = failed >= limits.stop_after_failures.max(1);
     let room = if stopped { 0 } else { limits.max_in_flight.max(1).saturating_sub(in_flight) };
-    let mut may_move: Vec<String> = tenants.iter().filter(|t| !t.on_latest).map(|t| t.name.clone()).collect();
+    let held = count(|t| !t.on_latest && t.held);
+    let movable = tenants.iter().filter(|t| !t.on_latest && !t.held);
+    let mut may_move: Vec<String> = movable.map(|t| t.name.clone()).collect();
     may_move.sort_unstable();
     may_move.truncate(room);
-    Pace { may_move, total: tenants.len(), ready, in_flight, failed, stopped }
+    Pace { may_move, total: tenants.len(), ready, in_flight, failed, held, stopped }
 }
 
 impl fmt::Display for Pace {
@@ -61,6 +67,9 @@ impl fmt::Display for Pace {
         write!(f, "{} of {} tenants run the latest revision", self.ready, self.total)?;
         if self.in_flight > 0 {
             write!(f, ", {} on the way", self.in_flight)?;
+        }
+        if self.held > 0 {
+            write!(f, ", {} stay until they are told what it takes from them", self.held)?;
         }
         if self.stopped {
             write!(
@@ -78,14 +87,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `o` old, `f` in flight, `r` ready, `x` failed; named by position, from the back.
+    /// `o` old, `h` old and held, `f` in flight, `r` ready, `x` failed; named by position, from the back.
     fn tenants(states: &str) -> Vec<Tenant> {
         let name = |at: usize| char::from(b'z' - u8::try_from(at).unwrap()).to_string();
         let tenant = |(at, state): (usize, char)| Tenant {
             name: name(at),
-            on_latest: state != 'o',
+            on_latest: !"oh".contains(state),
             moved_and_ready: state == 'r',
             moved_and_failed: state == 'x',
+            held: state == 'h',
         };
         states.chars().enumerate().map(tenant).collect()
     }
@@ -101,6 +111,8 @@ mod tests {
             ("oox", 2, 2, vec!["y", "z"]),
             ("ooxx", 5, 2, vec![]),
             ("oo", 0, 0, vec!["y"]),
+            ("hoh", 3, 1, vec!["y"]),
+            ("hh", 3, 1, vec![]),
             ("", 3, 3, vec![]),
         ] {
             let answer = pace(&tenants(states), Limits { max_in_flight, stop_after_failures });
@@ -120,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bounds_hold_and_the_move_ends(states in "[ofrx]{0,12}", max in 0_usize..5, stop in 0_usize..5) {
+        fn bounds_hold_and_the_move_ends(states in "[ohfrx]{0,12}", max in 0_usize..5, stop in 0_usize..5) {
             let limits = Limits { max_in_flight: max, stop_after_failures: stop };
             let mut tenants = tenants(&states);
             for _ in 0..=tenants.len() {
@@ -134,7 +146,7 @@ mod tests {
                 }
             }
             let answer = pace(&tenants, limits);
-            prop_assert!(answer.stopped || answer.ready + answer.failed == answer.total);
+            prop_assert!(answer.stopped || answer.ready + answer.failed + answer.held == answer.total);
         }
     }
 }

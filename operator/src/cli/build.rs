@@ -3,11 +3,13 @@
 use super::Outcome;
 use super::check::{Given, Schemas, definitions, is_error};
 use super::files::Library;
+use super::plurals::Plurals;
 use anyhow::Context;
 use clap::Args;
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tenantry_blueprint::check::Finding;
+use tenantry_blueprint::check::{Finding, sketches};
 use tenantry_blueprint::pack::{Definition, Packed};
 
 /// First line of what is written.
@@ -23,14 +25,28 @@ pub(crate) struct Arguments {
     /// File to write, instead of printing.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// File to write the rights to that the controller needs for these objects: ClusterRoles that join its own.
+    #[arg(long, value_name = "FILE")]
+    rights: Option<PathBuf>,
+    /// File or folder with the CustomResourceDefinitions of kinds that Kubernetes itself does not have. May be given
+    /// several times.
+    #[arg(long, value_name = "PATH", requires = "rights")]
+    kinds: Vec<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let (text, findings) = build(&arguments.folder)?;
+    let (built, findings) = build(&arguments.folder)?;
     for finding in &findings {
         eprintln!("{finding}");
     }
-    let Some(text) = text else { return Ok(Outcome::Bad) };
+    let Some(Built { text, sketches }) = built else { return Ok(Outcome::Bad) };
+    if let Some(file) = &arguments.rights {
+        let name = arguments.folder.canonicalize()?;
+        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let roles = Plurals::read(&arguments.kinds)?.needs(&sketches)?.cluster_roles(&label(&name));
+        let text = crate::manifests::yaml(&roles)?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     match &arguments.output {
         Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
         None => print!("{text}"),
@@ -38,8 +54,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// The packed objects as YAML, unless something is wrong with them, and everything that was found.
-fn build(folder: &Path) -> anyhow::Result<(Option<String>, Vec<Finding>)> {
+/// What a folder gives.
+struct Built {
+    /// The packed objects as YAML.
+    text: String,
+    /// Every object that their templates may give, with placeholders for values.
+    sketches: Vec<Value>,
+}
+
+/// The packed objects, unless something is wrong with them, and everything that was found.
+fn build(folder: &Path) -> anyhow::Result<(Option<Built>, Vec<Finding>)> {
     let mut library = Library::read([&folder.to_owned()])?;
     let own = library.objects().len();
     let around = folder.join("..").join(APPLICATION);
@@ -58,12 +82,20 @@ fn build(folder: &Path) -> anyhow::Result<(Option<String>, Vec<Finding>)> {
     }
     let documents: Result<Vec<String>, _> = packed.iter().map(|packed| packed.to_yaml()).collect();
     let documents = documents.context("an object cannot be written as YAML")?;
-    Ok((Some(format!("{NOTICE}{}", documents.join("---\n"))), findings))
+    let templates = packed.iter().flat_map(|packed| packed.templates());
+    let sketches = templates.flat_map(|manifest| sketches(&manifest.template)).collect();
+    Ok((Some(Built { text: format!("{NOTICE}{}", documents.join("---\n")), sketches }), findings))
 }
 
 /// Plans and orders have no templates and are applied as they are.
 fn is_packed(packed: &Packed) -> bool {
     !matches!(packed.definition, Definition::Plan(_) | Definition::Subscription(_))
+}
+
+/// A name of objects that a folder's name gives: `4.2.1` becomes `4-2-1`.
+fn label(folder: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    folder.chars().map(plain).collect::<String>().trim_matches('-').to_owned()
 }
 
 #[cfg(test)]
@@ -81,18 +113,18 @@ mod tests {
             ("blueprints/standard", "blueprint-standard.yaml"),
         ];
         for (folder, packed) in cases {
-            let (text, findings) = build(&examples().join(folder)).unwrap();
+            let (built, findings) = build(&examples().join(folder)).unwrap();
             assert_eq!(findings, [], "{folder}");
             let kept = fs::read_to_string(examples().join("packed").join(packed)).unwrap();
             let body = |text: &str| text.split_once('\n').map(|(_, body)| body.to_owned());
-            assert_eq!(text.as_deref().and_then(body), body(&kept), "{folder}");
+            assert_eq!(built.and_then(|built| body(&built.text)), body(&kept), "{folder}");
         }
     }
 
     #[test]
     fn several_objects_are_several_documents() {
-        let (text, _) = build(&examples().join("applications")).unwrap();
-        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text.unwrap()).unwrap();
+        let (built, _) = build(&examples().join("applications")).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&built.unwrap().text).unwrap();
         let names: Vec<&str> =
             objects.iter().filter_map(|object| object["metadata"]["name"].as_str()).collect();
         assert_eq!(names, ["erp-4.2.1", "erp", "mail-1.8.0", "mail"]);
@@ -104,8 +136,8 @@ mod tests {
         let text =
             "apiVersion: tenantry.io/v1alpha1\nkind: Blueprint\nmetadata: {name: a}\nspec:\n  itms: []\n";
         fs::write(folder.path().join("blueprint.yaml"), text).unwrap();
-        let (text, findings) = build(folder.path()).unwrap();
-        assert_eq!(text, None);
+        let (built, findings) = build(folder.path()).unwrap();
+        assert!(built.is_none());
         assert!(findings.iter().any(|finding| (finding.line, finding.column) == (5, 3)), "{findings:#?}");
     }
 }

@@ -259,6 +259,18 @@ pub(super) fn noun(packed: &Packed) -> &'static str {
     }
 }
 
+/// YAML files of paths.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub(super) fn yaml_files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        collect(path, &mut files).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    Ok(files)
+}
+
 /// YAML files of a path, sorted, so that every machine reports alike.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if !fs::metadata(path)?.is_dir() {

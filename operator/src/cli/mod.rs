@@ -6,6 +6,7 @@ mod describe;
 mod files;
 mod get;
 mod manifests;
+mod plurals;
 mod render;
 mod retry;
 mod watch;

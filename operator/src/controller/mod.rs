@@ -16,7 +16,6 @@ mod metrics;
 mod patch;
 mod queue;
 mod reconcile;
-mod rights;
 pub(crate) mod roots;
 mod run;
 mod session;

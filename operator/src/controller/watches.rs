@@ -3,10 +3,10 @@
 
 use super::context::Context;
 use super::follow::follow;
-use super::rights::{MANAGER_ROLE, WATCHER_ROLE};
 use super::roots::{Observation, Root, RootObject};
 use crate::definitions::content::{self, Content, Key};
-use crate::definitions::store::Live;
+use crate::definitions::store::{Live, NOTICE_ANNOTATION};
+use crate::rights::{MANAGER_ROLE, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -164,8 +164,13 @@ async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
         Event::InitApply(object) | Event::Apply(object) => {
             let Some((key, live)) = read::<D>(object) else { return };
             seen.insert(key.name.clone());
+            let told = context.store.live(&key).is_some_and(|known| known.notice != live.notice);
             if context.store.observe(key.clone(), live) {
                 context.definition_changed(&key);
+            }
+            if told {
+                // Tenants that stayed where they were may move now.
+                context.wake_users_of(&key);
             }
         }
         Event::InitDone => {
@@ -188,10 +193,12 @@ fn read<D: Definition>(mut object: DynamicObject) -> Option<(Key, Live)> {
     let spec = object.data.get_mut("spec").map(serde_json::Value::take).unwrap_or_default();
     let content = serde_json::from_value::<D::Spec>(spec).map(D::content).map_err(|error| error.to_string());
     let status = object.data.get_mut("status").map(serde_json::Value::take).unwrap_or_default();
+    let notice = object.metadata.annotations.as_mut().and_then(|all| all.remove(NOTICE_ANNOTATION));
     let live = Live {
         uid: object.metadata.uid?,
         generation: object.metadata.generation.unwrap_or_default(),
         content,
+        notice,
         status: serde_json::from_value::<Option<DefinitionStatus>>(status).ok().flatten().unwrap_or_default(),
     };
     Some((Key::new(D::KIND, name), live))

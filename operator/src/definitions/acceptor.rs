@@ -6,7 +6,7 @@
 use super::content::{self, Content, Key};
 use super::examine::examine;
 use super::mover::{Mover, runs};
-use super::store::{Live, Store};
+use super::store::{Live, NOTICE_ANNOTATION, Store};
 use crate::controller::roots::Roots;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -14,6 +14,7 @@ use kube::core::{ClusterResourceScope, Resource};
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tenantry_checklist::pace::Pace;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
@@ -130,9 +131,9 @@ impl Acceptor {
         };
         let generation = live.generation;
         let mut conditions = vec![accepted_condition(verdict, accepted.as_deref(), generation)];
-        let pace = self.mover.progress(key, &self.store, &self.roots);
-        conditions
-            .extend(pace.filter(|pace| pace.total > 0).map(|pace| rollout_condition(&pace, generation)));
+        if let Some(revision) = accepted.as_ref().and_then(|text| text.parse().ok()) {
+            conditions.extend(self.rollout(key, &revision, generation));
+        }
         for condition in &mut conditions {
             let before = live.status.conditions.iter().find(|known| known.type_ == condition.type_);
             condition.last_transition_time = match before {
@@ -146,6 +147,13 @@ impl Acceptor {
             in_use: self.users(key) > 0,
             conditions,
         }
+    }
+
+    /// How far the move to a revision is, when there is anybody to move.
+    fn rollout(&self, key: &Key, revision: &Revision, generation: i64) -> Option<Condition> {
+        let pace = self.mover.progress(key, revision, &self.store, &self.roots);
+        let taken = self.mover.taken(key, revision, &self.store, &self.roots);
+        (pace.total > 0).then(|| rollout_condition(&pace, &taken, revision, generation))
     }
 
     /// Tenants that run a revision of the definition.
@@ -218,8 +226,14 @@ fn accepted_condition(verdict: &Verdict, accepted: Option<&str>, generation: i64
 }
 
 /// Says how far a move is, without numbers that would change with every tenant.
-fn rollout_condition(pace: &Pace, generation: i64) -> Condition {
+fn rollout_condition(
+    pace: &Pace,
+    taken: &BTreeSet<String>,
+    revision: &Revision,
+    generation: i64,
+) -> Condition {
     let moved = pace.ready + pace.in_flight + pace.failed == pace.total;
+    let waiting = pace.ready + pace.in_flight + pace.failed + pace.held == pace.total;
     let (status, reason, message) = if pace.stopped && !moved {
         let message = format!(
             "{} tenants failed on the latest revision, so no further one moves; correct the definition, or retry those tenants",
@@ -228,10 +242,23 @@ fn rollout_condition(pace: &Pace, generation: i64) -> Condition {
         (ConditionStatus::False, "StoppedAfterFailures", message)
     } else if moved {
         (ConditionStatus::True, "AllMoved", "every tenant runs the latest revision".to_owned())
+    } else if waiting && !taken.is_empty() {
+        (ConditionStatus::False, "NoticeRequired", notice(taken, revision))
     } else {
         (ConditionStatus::False, "Moving", "tenants move to the latest revision a few at a time".to_owned())
     };
     condition("RolledOut", status, reason, message, generation)
+}
+
+/// What to do before tenants lose something.
+fn notice(taken: &BTreeSet<String>, revision: &Revision) -> String {
+    let remedy = format!(
+        "tenants that run this plan stay on the revision they have until they are told: tell them, then annotate the plan \
+         with {NOTICE_ANNOTATION}={revision}, or raise it again"
+    );
+    let mut list = taken.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    list.truncate(list.floor_char_boundary(MESSAGE_BYTES - remedy.len().min(700) - 40));
+    format!("the latest revision lowers {list}; {remedy}")
 }
 
 fn condition(

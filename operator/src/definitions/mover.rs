@@ -10,6 +10,7 @@ use crate::controller::roots::{Root, Roots};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenantry_checklist::pace::{Limits, Pace, Tenant, pace};
+use tenantry_checklist::plan::lowers;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest, Moves};
 use tenantry_crds::subscription::AcceptedRevisions;
@@ -70,7 +71,7 @@ impl Mover {
         if turns.revision != latest {
             *turns = Turns::new(latest.clone());
         }
-        let pace = pace(&tenants(&key, &latest, roots, &turns.names), self.limits);
+        let pace = pace(&tenants(&key, &latest, store, roots, &turns.names), self.limits);
         let has_turn =
             !pace.stopped && (turns.names.contains(&root.name) || pace.may_move.contains(&root.name));
         if has_turn {
@@ -86,31 +87,71 @@ impl Mover {
     #[must_use]
     pub(crate) fn candidates(&self, key: &Key, store: &Store, roots: &Roots) -> Vec<String> {
         let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return Vec::new() };
-        let tenants = tenants(key, &revision, roots, &BTreeSet::new());
-        let behind = tenants.into_iter().filter(|tenant| !tenant.on_latest).map(|tenant| tenant.name);
+        let tenants = tenants(key, &revision, store, roots, &BTreeSet::new());
+        let behind =
+            tenants.into_iter().filter(|tenant| !tenant.on_latest && !tenant.held).map(|tenant| tenant.name);
         behind.take(self.limits.max_in_flight.max(1)).collect()
     }
 
-    /// How far the move to the latest revision of a definition is; `None` when none was ever accepted.
+    /// How far the move to a revision of a definition is.
     #[must_use]
-    pub(crate) fn progress(&self, key: &Key, store: &Store, roots: &Roots) -> Option<Pace> {
-        let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return None };
-        Some(pace(&tenants(key, &revision, roots, &BTreeSet::new()), self.limits))
+    pub(crate) fn progress(&self, key: &Key, revision: &Revision, store: &Store, roots: &Roots) -> Pace {
+        pace(&tenants(key, revision, store, roots, &BTreeSet::new()), self.limits)
+    }
+
+    /// What a revision of a plan takes from tenants that were not told of it, each entitlement once.
+    #[must_use]
+    pub(crate) fn taken(
+        &self,
+        key: &Key,
+        revision: &Revision,
+        store: &Store,
+        roots: &Roots,
+    ) -> BTreeSet<String> {
+        let all = roots.all();
+        let run = all.iter().filter_map(|root| runs(root.brief.accepted.as_ref()?, key));
+        let run: BTreeSet<Revision> = run.collect();
+        run.iter().flat_map(|old| unannounced(key, old, revision, store)).collect()
     }
 }
 
 /// The tenants that run a definition. One that was given a turn counts as on its way.
-fn tenants(key: &Key, latest: &Revision, roots: &Roots, turns: &BTreeSet<String>) -> Vec<Tenant> {
-    let tenant = |root: &Arc<Root>| {
-        let moved = runs(root.brief.accepted.as_ref()?, key)? == *latest;
+fn tenants(
+    key: &Key,
+    latest: &Revision,
+    store: &Store,
+    roots: &Roots,
+    turns: &BTreeSet<String>,
+) -> Vec<Tenant> {
+    let mut held: HashMap<Revision, bool> = HashMap::new();
+    let mut tenant = |root: &Arc<Root>| {
+        let runs = runs(root.brief.accepted.as_ref()?, key)?;
+        let moved = runs == *latest;
+        let is_held = || !unannounced(key, &runs, latest, store).is_empty();
         Some(Tenant {
             name: root.name.clone(),
             on_latest: moved || turns.contains(&root.name),
             moved_and_ready: moved && root.brief.ready,
             moved_and_failed: moved && root.brief.stalled,
+            held: !moved && *held.entry(runs.clone()).or_insert_with(is_held),
         })
     };
-    roots.all().iter().filter_map(tenant).collect()
+    roots.all().iter().filter_map(&mut tenant).collect()
+}
+
+/// What a move from one revision of a plan to another takes, unless its tenants were told.
+fn unannounced(key: &Key, old: &Revision, new: &Revision, store: &Store) -> Vec<String> {
+    if key.kind != DefinitionKind::Plan || old == new {
+        return Vec::new();
+    }
+    let told = store.live(key).and_then(|live| live.notice);
+    if told.as_deref() == Some(&*new.to_string()) {
+        return Vec::new();
+    }
+    match (store.plan(old), store.plan(new)) {
+        (Some(old), Some(new)) => lowers(&old, &new),
+        _ => Vec::new(),
+    }
 }
 
 /// The definition of a kind that a tenant runs, when a later revision of it is accepted.
@@ -162,14 +203,21 @@ mod tests {
 
     /// A store in which the plan `gold` has an old and a latest revision.
     fn store() -> (Store, Revision, Revision) {
+        store_of(plan("Old"), plan("New"), None)
+    }
+
+    fn store_of(
+        (old, old_revision): (Content, Revision),
+        (new, new_revision): (Content, Revision),
+        notice: Option<String>,
+    ) -> (Store, Revision, Revision) {
         let store = Store::default();
         let key = Key::new(DefinitionKind::Plan, "gold");
-        let ((old, old_revision), (new, new_revision)) = (plan("Old"), plan("New"));
         store.observe_stored(key.clone(), old_revision.clone(), old, 1);
         store.observe_stored(key.clone(), new_revision.clone(), new.clone(), 2);
         let status =
             DefinitionStatus { accepted: Some(new_revision.to_string()), ..DefinitionStatus::default() };
-        store.observe(key, Live { uid: "u".to_owned(), generation: 2, content: Ok(new), status });
+        store.observe(key, Live { uid: "u".to_owned(), generation: 2, content: Ok(new), notice, status });
         (store, old_revision, new_revision)
     }
 
@@ -205,6 +253,33 @@ mod tests {
         assert_eq!(with_turn(&mover, &store, &roots), ["b", "c"]);
         set(&roots, "b", 2, &new, "Stalled");
         assert_eq!(with_turn(&mover, &store, &roots), Vec::<String>::new(), "one failure stops the move");
+    }
+
+    #[test]
+    fn a_plan_that_takes_something_moves_nobody_who_was_not_told() {
+        let seats = |seats| {
+            let mut spec = ServicePlanSpec { lifecycle: Lifecycle::Published, ..ServicePlanSpec::default() };
+            spec.accounts.seats = seats;
+            let content = Content::Plan(Arc::new(spec));
+            let revision = content.revision("gold").unwrap();
+            (content, revision)
+        };
+        let key = Key::new(DefinitionKind::Plan, "gold");
+        let mover = Mover::new(Limits { max_in_flight: 5, stop_after_failures: 1 });
+        let roots = Roots::default();
+        let (store, old, new) = store_of(seats(100), seats(50), None);
+        set(&roots, "a", 1, &old, "Ready");
+        assert!(with_turn(&mover, &store, &roots).is_empty());
+        assert!(mover.candidates(&key, &store, &roots).is_empty());
+        assert_eq!(
+            mover.taken(&key, &new, &store, &roots),
+            BTreeSet::from(["accounts.seats from 100 to 50".to_owned()])
+        );
+        let (store, ..) = store_of(seats(100), seats(50), Some(old.to_string()));
+        assert!(with_turn(&mover, &store, &roots).is_empty(), "they were told of another revision");
+        let (store, ..) = store_of(seats(100), seats(50), Some(new.to_string()));
+        assert_eq!(with_turn(&mover, &store, &roots), ["a"]);
+        assert!(mover.taken(&key, &new, &store, &roots).is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use tenantry_crds::{
 
 /// Stored revisions that nothing uses and that are kept all the same, for a look back.
 const KEEP_UNUSED: usize = 10;
+/// Annotation of a plan: the provider told its customers what this revision takes from them.
+pub(crate) const NOTICE_ANNOTATION: &str = "tenantry.io/notice-given";
 
 /// A definition as it is now.
 #[derive(Clone, Debug)]
@@ -22,6 +24,9 @@ pub(crate) struct Live {
     pub(crate) generation: i64,
     /// Its spec, or why it cannot be read.
     pub(crate) content: Result<Content, String>,
+    /// Revision of which the tenants were told, where it takes something from them; the annotation
+    /// [`NOTICE_ANNOTATION`].
+    pub(crate) notice: Option<String>,
     /// Its status.
     pub(crate) status: DefinitionStatus,
 }
@@ -46,7 +51,10 @@ impl Store {
     pub(crate) fn observe(&self, key: Key, live: Live) -> bool {
         let mut state = self.write();
         let changed = state.live.get(&key).is_none_or(|known| {
-            known.uid != live.uid || known.generation != live.generation || known.content != live.content
+            known.uid != live.uid
+                || known.generation != live.generation
+                || known.content != live.content
+                || known.notice != live.notice
         });
         state.live.insert(key, live);
         changed
@@ -216,7 +224,7 @@ mod tests {
     fn live(content: Result<Content, String>, accepted: Option<&Revision>) -> Live {
         let status =
             DefinitionStatus { accepted: accepted.map(ToString::to_string), ..DefinitionStatus::default() };
-        Live { uid: "u".to_owned(), generation: 1, content, status }
+        Live { uid: "u".to_owned(), generation: 1, content, notice: None, status }
     }
 
     #[test]

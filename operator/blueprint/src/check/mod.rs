@@ -31,5 +31,12 @@ pub(crate) fn template(source: &str, schema: &ContextSchema) -> Vec<Note> {
     notes
 }
 
+/// Every object that a template may give, whatever the order, with placeholders where values stand: enough to know kinds
+/// and roles. Parts that no variant renders as YAML are missing; the check of the template reports those.
+#[must_use]
+pub fn sketches(template: &str) -> Vec<serde_json::Value> {
+    scan::tree::parse(template).map(|nodes| symbolic::sketches(&nodes)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

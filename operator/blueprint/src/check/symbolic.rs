@@ -8,24 +8,35 @@ use super::finding::Note;
 use super::types::{Print, harmless};
 use crate::scan::tree::Node;
 use crate::token;
+use serde_json::Value;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Tag};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks every variant of a template.
 pub(super) fn check(nodes: &[Node<'_>], prints: &BTreeMap<usize, Print>) -> Vec<Note> {
-    let branches = branches(nodes);
     let mut notes: Vec<Note> = Vec::new();
-    for variant in (0..branches).map(|branch| (branch, true)).chain([(0, false)]) {
-        let mut text =
-            Symbolic { branch: variant.0, loops: variant.1, text: String::new(), spots: Vec::new() };
-        text.nodes(nodes);
-        for note in Reader::read(&text, prints) {
+    for variant in variants(nodes) {
+        for note in Reader::read(&variant, prints) {
             if !notes.contains(&note) {
                 notes.push(note);
             }
         }
     }
     notes
+}
+
+/// Every object that a template may give, with placeholders where values stand.
+pub(super) fn sketches(nodes: &[Node<'_>]) -> Vec<Value> {
+    let objects = |variant: Symbolic| serde_saphyr::from_multiple::<Value>(&variant.text).unwrap_or_default();
+    variants(nodes).flat_map(objects).filter(Value::is_object).collect()
+}
+
+fn variants(nodes: &[Node<'_>]) -> impl Iterator<Item = Symbolic> {
+    (0..branches(nodes)).map(|branch| (branch, true)).chain([(0, false)]).map(move |(branch, loops)| {
+        let mut text = Symbolic { branch, loops, text: String::new(), spots: Vec::new() };
+        text.nodes(nodes);
+        text
+    })
 }
 
 /// The largest number of branches of any condition, counting the one that is not written.

@@ -12,6 +12,8 @@ use crate::source::SourceMap;
 use crate::template::yaml;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tenantry_crds::blueprint::Item;
+use tenantry_crds::common::Manifest;
 use tenantry_crds::{
     BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
     TenantSubscriptionSpec,
@@ -54,6 +56,20 @@ impl Packed {
     #[must_use]
     pub fn name(&self) -> &str {
         self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Every template of the object.
+    pub fn templates(&self) -> impl Iterator<Item = &Manifest> {
+        let (items, own): (&[Item], &[Manifest]) = match &self.definition {
+            Definition::Blueprint(spec) => (&spec.items, &[]),
+            Definition::Version(spec) => (&[], &spec.manifests),
+            _ => (&[], &[]),
+        };
+        let of_items = items.iter().flat_map(|item| {
+            let at_go_live = item.go_live.iter().flat_map(|go_live| &go_live.manifests);
+            item.manifests.iter().flatten().chain(at_go_live)
+        });
+        of_items.chain(own)
     }
 
     /// The object as YAML, with templates as block scalars. The same folder gives the same bytes.

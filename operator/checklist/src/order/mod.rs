@@ -19,6 +19,9 @@ use tenantry_crds::subscription::{
 
 /// Hexadecimal digits of an order's digest.
 const DIGITS: usize = 32;
+/// Longest spec that a status can hold beside the record of objects (the CRD's bound, in bytes of JSON). An object of
+/// Kubernetes may have 1.5 MiB.
+const SPEC_LIMIT: usize = 384 * 1024;
 
 /// What an order is resolved from.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +76,8 @@ pub struct Order {
     pub deletion_protection: bool,
     /// The definitions that apply.
     pub definitions: Definitions,
+    /// The spec as it was ordered, as JSON.
+    pub spec: String,
     /// Digest of everything that objects are rendered from; equal digests give equal objects.
     pub digest: String,
 }
@@ -84,6 +89,7 @@ pub struct Order {
 pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
     let checked = check::check(input)?;
     let check::Checked { name, hosts, allow_from, parameters } = checked;
+    let text = text(input.spec)?;
     let OrderInput { name: _, uid, spec, definitions, tenant_id, claims: _, recorded_hosts } = *input;
     let mut order = Order {
         namespace: name.namespace(),
@@ -101,10 +107,24 @@ pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
         deletion_policy: spec.deletion_policy,
         deletion_protection: spec.deletion_protection,
         definitions: definitions.clone(),
+        spec: text,
         digest: String::new(),
     };
     order.digest = order.compute_digest();
     Ok(order)
+}
+
+/// The spec as JSON, when a status can hold it.
+fn text(spec: &TenantSubscriptionSpec) -> Result<String, Vec<Problem>> {
+    let problem = |message: String| vec![Problem::new("spec", "OrderTooLarge", message)];
+    let text = serde_json::to_string(spec).map_err(|error| problem(error.to_string()))?;
+    if text.len() > SPEC_LIMIT {
+        return Err(problem(format!(
+            "has {} bytes of JSON and may have {SPEC_LIMIT}; shorten the parameters or the list of users",
+            text.len()
+        )));
+    }
+    Ok(text)
 }
 
 // === impl Order ===

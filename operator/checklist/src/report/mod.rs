@@ -79,19 +79,26 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
     let drafts = conditions::derive(input, &facts);
     let is_true = |type_: &str| drafts.iter().any(|d| d.type_ == type_ && d.status == ConditionStatus::True);
     let phase = phase(input, &facts, &is_true);
-    let (accepted, tenant, hosts) = match input.verdict {
-        Verdict::Accepted(order) => {
-            (Some(order.definitions.accepted()), Some(tenant(order)), order.recorded_hosts.clone())
-        }
-        Verdict::Refused(_) | Verdict::Terminating { .. } => {
-            (previous.accepted.clone(), previous.tenant.clone(), previous.hosts.clone())
-        }
+    let (accepted, accepted_order, tenant, hosts) = match input.verdict {
+        Verdict::Accepted(order) => (
+            Some(order.definitions.accepted()),
+            Some(order.spec.clone()),
+            Some(tenant(order)),
+            order.recorded_hosts.clone(),
+        ),
+        Verdict::Refused(_) | Verdict::Terminating { .. } => (
+            previous.accepted.clone(),
+            previous.accepted_order.clone(),
+            previous.tenant.clone(),
+            previous.hosts.clone(),
+        ),
     };
     let observed_retry = input.evaluation.and_then(|evaluation| evaluation.observed_retry.clone());
     TenantSubscriptionStatus {
         observed_generation: Some(input.generation),
         phase: Some(phase),
         accepted,
+        accepted_order,
         tenant,
         hosts,
         progress: progress(&checklist),

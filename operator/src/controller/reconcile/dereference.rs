@@ -9,7 +9,7 @@ use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
 use tenantry_checklist::order::{self, OrderInput};
-use tenantry_checklist::select::{SelectInput, select};
+use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tokio::time::Instant;
 
@@ -29,11 +29,37 @@ pub(crate) fn dereference(context: &Context, name: &str, uid: &str) -> Option<Sn
     Some(Snapshot { root, status, now: jiff::Timestamp::now(), instant: Instant::now() })
 }
 
-/// The order of a subscription with everything that shall exist for it.
-///
-/// # Errors
-/// Every problem of the order, each with its field, reason and remedy.
-pub(crate) fn resolve(
+/// What a subscription amounts to.
+pub(crate) struct Resolved {
+    /// The order with everything that shall exist for it: as it is wished, or as it was last accepted.
+    pub(crate) prepared: Option<Arc<Prepared>>,
+    /// Every problem of what is wished, each with its field, reason and remedy; empty when it is accepted.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Resolves what is wished. A tenant whose edited order is refused stays on the one that was accepted, and on the
+/// revisions it runs.
+pub(crate) fn resolve(context: &Context, snapshot: &Snapshot, session: &mut Session) -> Resolved {
+    match wished(context, snapshot, session) {
+        Ok(prepared) => Resolved { prepared: Some(prepared), problems: Vec::new() },
+        Err(problems) => Resolved { prepared: accepted_before(context, snapshot, session), problems },
+    }
+}
+
+fn accepted_before(context: &Context, snapshot: &Snapshot, session: &mut Session) -> Option<Arc<Prepared>> {
+    let spec = serde_json::from_str(snapshot.status.accepted_order.as_deref()?).ok()?;
+    let stay = Moves::default();
+    match prepare(context, snapshot, session, &spec, stay) {
+        Ok(prepared) => Some(prepared),
+        Err(problems) => {
+            let name = &snapshot.root.name;
+            tracing::warn!(subscription = %name, ?problems, "what was accepted cannot be rendered any more");
+            None
+        }
+    }
+}
+
+fn wished(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
@@ -54,14 +80,24 @@ pub(crate) fn resolve(
         )]
     })?;
     let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots);
-    let selection = SelectInput { spec: &spec, accepted: snapshot.status.accepted.as_ref(), moves };
+    prepare(context, snapshot, session, &spec, moves)
+}
+
+fn prepare(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    spec: &TenantSubscriptionSpec,
+    moves: Moves,
+) -> Result<Arc<Prepared>, Vec<Problem>> {
+    let selection = SelectInput { spec, accepted: snapshot.status.accepted.as_ref(), moves };
     let definitions = select(&selection, &*context.store)?;
     let tenant_id = tenant_id(snapshot, session)?;
-    let order = claim(context, snapshot, &spec, |claims| {
+    let order = claim(context, snapshot, spec, |claims| {
         order::resolve(&OrderInput {
             name: &snapshot.root.name,
             uid: &snapshot.root.uid,
-            spec: &spec,
+            spec,
             definitions: &definitions,
             tenant_id: &tenant_id,
             claims,

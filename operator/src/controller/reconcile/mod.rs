@@ -14,11 +14,12 @@ mod write;
 
 use super::context::Context;
 use super::session::Session;
-use dereference::{Snapshot, dereference};
+use dereference::{Resolved, Snapshot, dereference};
 use std::time::Duration;
 use tenantry_checklist::Problem;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
 use tokio::time::Instant;
+use work::Job;
 use write::WriteError;
 
 /// Between two status writes of a tenant that is being worked on.
@@ -100,19 +101,19 @@ async fn run(
     if snapshot.root.deleting_since.is_some() {
         return offboard::run(context, &snapshot, session).await;
     }
-    match dereference::resolve(context, &snapshot, session) {
-        Ok(prepared) => {
-            context.accepted(name);
-            work::run(context, &snapshot, session, prepared).await
-        }
-        Err(problems) => {
-            context.refused(name);
-            refuse(context, &snapshot, session, &problems).await
-        }
+    let Resolved { prepared, problems } = dereference::resolve(context, &snapshot, session);
+    if problems.is_empty() {
+        context.accepted(name);
+    } else {
+        context.refused(name);
+    }
+    match prepared {
+        Some(prepared) => work::run(context, &snapshot, session, &Job { prepared, problems }).await,
+        None => refuse(context, &snapshot, session, &problems).await,
     }
 }
 
-/// Says why an order is refused. A tenant that runs already keeps what it has.
+/// Says why an order is refused. A tenant that runs already and for which nothing can be rendered keeps what it has.
 async fn refuse(
     context: &Context,
     snapshot: &Snapshot,

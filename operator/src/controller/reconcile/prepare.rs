@@ -1,9 +1,10 @@
 //! From an order to everything that shall exist for it; no client, no clock.
 
 use crate::controller::config::Config;
-use crate::controller::rights::{Resource, Rights};
 use crate::definitions::compiler::Compiler;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::rights::{Needs, Resource, Rights};
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, Owner, Policy, Stage};
@@ -17,6 +18,11 @@ use tenantry_checklist::order::Order;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, Item};
 use tenantry_crds::version::GeneratedSecret;
+
+/// Group of the role-based access control API.
+const RBAC: &str = "rbac.authorization.k8s.io";
+/// Longest list of roles that goes whole into the message of a condition.
+const FRAGMENT_LIMIT: usize = 900;
 
 /// Everything that shall exist for one tenant.
 #[derive(Debug)]
@@ -72,28 +78,29 @@ impl Workshop<'_> {
 
     /// Rights that the controller lacks, as one problem that holds the remedy.
     fn missing_rights(&self, desired: &[Desired], application: &str) -> Option<Problem> {
-        let mut managed = BTreeSet::new();
-        let mut watched = BTreeSet::new();
+        let mut needs = Needs::default();
         for object in desired {
             let kind = &object.id.kind;
-            // Over namespaces and role bindings the controller has rights of its own, besides the aggregated roles.
-            if kind.is_namespace() || kind.is("rbac.authorization.k8s.io", "RoleBinding") {
-                continue;
-            }
             let Some(served) = self.discovery.resolve(kind) else { continue };
             let resource = Resource { group: served.resource.group, plural: served.resource.plural };
-            // Secrets are made, looked at and deleted, and never watched or changed: their rights are shipped.
-            if !kind.is_secret() {
-                watched.insert(resource.clone());
-                managed.insert(resource);
+            needs.add_kind(kind, &resource);
+            if kind.is(RBAC, "Role") {
+                needs.add_role(&object.body);
             }
         }
-        let missing = self.rights.missing(&managed, &watched);
+        let missing = self.rights.missing(&needs);
         (!missing.is_empty()).then(|| {
-            let message = format!(
-                "the controller lacks rights over kinds that this order needs; install\n{}",
-                missing.fragment(application)
-            );
+            let roles = missing.cluster_roles(application);
+            // On one line and as JSON, so that it can be given to kubectl as it stands.
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": roles}).to_string();
+            let remedy = if list.len() <= FRAGMENT_LIMIT {
+                format!("apply {list}")
+            } else {
+                let resources = missing.manager.keys().map(ToString::to_string).collect::<Vec<_>>();
+                let resources = resources.join(", ");
+                format!("over {resources}: apply what `tenantry build DIR --rights FILE` writes")
+            };
+            let message = format!("the controller lacks rights that this order needs; {remedy}");
             Problem::new("spec.applicationRef", "MissingRights", message)
         })
     }
@@ -146,9 +153,8 @@ impl<'a> Assembly<'a> {
             if item.application.is_some() && rendered.skipped.is_none() {
                 definitions.version.secrets.iter().for_each(|secret| self.secret(&item.name, secret));
             }
-            let stage = if item.go_live.is_some() { Stage::Route } else { Stage::Ordinary };
             for object in rendered.objects {
-                self.add(&item.name, stage, object);
+                self.add(&item.name, stage_in(item, &object), object);
             }
             items.push((item.clone(), rendered.skipped));
         }
@@ -176,7 +182,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn secret(&mut self, item: &str, secret: &GeneratedSecret) {
-        let body = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name}, "type": "Opaque"});
+        let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name}, "type": "Opaque"});
         match Desired::new(&self.owner, item, Stage::Ordinary, true, body) {
             Ok(mut desired) => {
                 let key = |key: &tenantry_crds::version::SecretKey| GeneratedKey {
@@ -197,6 +203,16 @@ fn stage_of(part: Baseline) -> Stage {
         Baseline::Namespace | Baseline::DefaultDeny | Baseline::LimitRange => Stage::Foundation,
         Baseline::ResourceQuota => Stage::Quota,
         Baseline::AccessBindings => Stage::Access,
+    }
+}
+
+/// What must stand before an object of a template. Nobody gets rights, an application's own accounts included, before
+/// the namespace is closed and bounded.
+fn stage_in(item: &Item, object: &RenderedObject) -> Stage {
+    match object.kind.as_str() {
+        _ if item.go_live.is_some() => Stage::Route,
+        "RoleBinding" => Stage::Access,
+        _ => Stage::Ordinary,
     }
 }
 

@@ -19,6 +19,7 @@ use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
+use tenantry_checklist::Problem;
 use tenantry_checklist::item::{EvaluateInput, Evaluation, Evidence, ItemInput, evaluate};
 use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
 use tenantry_crds::inventory::Inventory;
@@ -38,6 +39,26 @@ struct Look {
     plan: Plan,
 }
 
+/// What a run works towards.
+pub(super) struct Job {
+    /// Everything that shall exist.
+    pub(super) prepared: Arc<Prepared>,
+    /// Why what is wished now is refused; the order is then the one that was accepted before.
+    pub(super) problems: Vec<Problem>,
+}
+
+// === impl Job ===
+
+impl Job {
+    fn verdict(&self) -> Verdict<'_> {
+        if self.problems.is_empty() {
+            Verdict::Accepted(&self.prepared.order)
+        } else {
+            Verdict::Refused(&self.problems)
+        }
+    }
+}
+
 /// What a run found out so far.
 struct Progress {
     inventory: Inventory,
@@ -48,8 +69,9 @@ pub(super) async fn run(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
-    prepared: Arc<Prepared>,
+    job: &Job,
 ) -> Result<(Outcome, Next), WriteError> {
+    let prepared = &job.prepared;
     watch_kinds(context, &prepared.desired);
     let recorded = snapshot.status.inventory.clone().unwrap_or_default();
     let mut progress =
@@ -58,13 +80,13 @@ pub(super) async fn run(
         Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
     let mut desired = prepared.desired.clone();
     for _ in 0..MAX_ROUNDS {
-        let look = look(context, &current, &prepared, &mut desired, &progress);
+        let look = look(context, &current, prepared, &mut desired, &progress);
         if let Some(record) = &look.plan.record {
-            record_ahead(context, &mut current, session, &prepared, &look.evaluation, record.clone()).await?;
+            record_ahead(context, &mut current, session, job, &look.evaluation, record.clone()).await?;
             progress.inventory = record.clone();
         }
         if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
-            return finish(context, &current, session, &prepared, progress, look).await;
+            return finish(context, &current, session, job, progress, look).await;
         }
         let done = context.executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
         await_namespace(context, &done).await;
@@ -197,7 +219,7 @@ async fn record_ahead(
     context: &Context,
     snapshot: &mut Snapshot,
     session: &mut Session,
-    prepared: &Prepared,
+    job: &Job,
     evaluation: &Evaluation,
     record: Inventory,
 ) -> Result<(), WriteError> {
@@ -205,7 +227,7 @@ async fn record_ahead(
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
-        verdict: Verdict::Accepted(&prepared.order),
+        verdict: job.verdict(),
         obstacles: &[],
         evaluation: Some(evaluation),
         inventory: Some(record),
@@ -237,10 +259,11 @@ async fn finish(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
-    prepared: &Prepared,
+    job: &Job,
     progress: Progress,
     look: Look,
 ) -> Result<(Outcome, Next), WriteError> {
+    let prepared = &job.prepared;
     let ledger = Ledger::new(progress.inventory.clone());
     if let Some((item, _)) = prepared.items.iter().find(|(item, _)| item.application.is_some())
         && secrets::should_look(snapshot, session, &look.evaluation, &item.name)
@@ -258,7 +281,7 @@ async fn finish(
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
-        verdict: Verdict::Accepted(&prepared.order),
+        verdict: job.verdict(),
         obstacles: &obstacles,
         evaluation: Some(&look.evaluation),
         inventory: Some(inventory),
@@ -292,7 +315,12 @@ async fn finish(
     if settled {
         session.settle();
     }
-    Ok((if settled { Outcome::Settled } else { Outcome::Waiting }, next))
+    let outcome = match settled {
+        true if job.problems.is_empty() => Outcome::Settled,
+        true => Outcome::Refused,
+        false => Outcome::Waiting,
+    };
+    Ok((outcome, next))
 }
 
 /// A race with another writer is over at once; an outage is not.
