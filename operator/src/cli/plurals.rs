@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(verbs("rbac.authorization.k8s.io", "roles"), Some(5));
         assert_eq!(verbs("coordination.k8s.io", "leases"), Some(1));
         let monitor = json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor"});
-        let error = plurals.needs(&[monitor.clone()]).unwrap_err().to_string();
+        let error = plurals.needs(std::slice::from_ref(&monitor)).unwrap_err().to_string();
         assert!(error.contains("ServiceMonitor") && error.contains("--kinds"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         let text = "kind: CustomResourceDefinition\nspec: {group: monitoring.coreos.com, names: {kind: ServiceMonitor, plural: servicemonitors}}\n";
