@@ -2,11 +2,13 @@
 
 use anyhow::{Result, bail};
 use futures::TryStreamExt;
-use k8s_openapi::NamespaceResourceScope;
-use kube::api::Api;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
+use kube::api::{Api, DynamicObject};
+use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fmt::Debug;
 use std::time::Duration;
 use tenantry_crds::TenantSubscription;
@@ -117,4 +119,46 @@ pub fn is_false(subscription: &TenantSubscription, type_: &str, reason: &str) ->
             && condition.reason == reason
             && Some(condition.observed_generation) == subscription.metadata.generation
     })
+}
+
+/// Whether everything is done and the customer can use the application, for the present spec.
+#[must_use]
+pub fn is_live(subscription: &TenantSubscription) -> bool {
+    is_true(subscription, "Live") && is_true(subscription, "Ready")
+}
+
+/// Why the present spec was refused, as reason and message; nothing when it was not.
+#[must_use]
+pub fn refusal(subscription: &TenantSubscription) -> Option<(&str, &str)> {
+    let condition = condition(subscription, "Accepted")?;
+    let is_refused = condition.status == ConditionStatus::False
+        && Some(condition.observed_generation) == subscription.metadata.generation;
+    is_refused.then_some((condition.reason.as_str(), condition.message.as_str()))
+}
+
+/// Waits until the latest state of a definition is accepted, or refused, and gives what its condition says.
+///
+/// # Errors
+/// When that does not happen within [`PATIENCE`].
+pub async fn definition<K>(client: &Client, name: &str, accepted: bool) -> Result<String>
+where
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+{
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::erase::<K>(&()));
+    let wanted = if accepted { "True" } else { "False" };
+    let mut message = String::new();
+    until(api, name, |object| {
+        let Some(object) = object else { return false };
+        let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
+        let is_judged = |condition: &&Value| {
+            condition["type"] == "Accepted"
+                && condition["status"] == wanted
+                && condition["observedGeneration"].as_i64() == object.metadata.generation
+        };
+        let found = conditions.and_then(|all| all.iter().find(is_judged));
+        message = found.and_then(|c| c["message"].as_str()).unwrap_or_default().to_owned();
+        found.is_some()
+    })
+    .await?;
+    Ok(message)
 }

@@ -101,6 +101,16 @@ impl World {
         self.controller.take().context("no controller runs")?.kill()
     }
 
+    /// Asks the controller to end and waits until it has, so that the next one need not wait for its lease.
+    ///
+    /// # Errors
+    /// When none runs or it ends with an error.
+    pub fn stop_controller(&mut self) -> Result<()> {
+        let status = self.controller.take().context("no controller runs")?.terminate()?;
+        ensure!(status.success(), "the controller ended with {status}");
+        Ok(())
+    }
+
     /// Applies YAML as the administrator.
     ///
     /// # Errors

@@ -3,26 +3,10 @@
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use tenantry_crds::TenantSubscription;
+use tenantry_e2e::orders::{mail, with};
 use tenantry_e2e::{Setup, World, wait};
-
-fn order(name: &str, policy: &str) -> Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1",
-        "kind": "TenantSubscription",
-        "metadata": {"name": name},
-        "spec": {
-            "organization": {"name": "Leaver Ltd", "country": "DE"},
-            "contacts": [{"role": "Technical", "name": "Lea", "email": "lea@leaver.example"}],
-            "planRef": {"name": "silver"},
-            "applicationRef": {"name": "mail", "version": "1.8.0"},
-            "parameters": {"domain": format!("{name}.example")},
-            "deletionPolicy": policy,
-            "deletionProtection": false,
-        },
-    })
-}
 
 /// `Delete` takes everything, and the finalizer goes only after it; `Retain` leaves the namespace and takes the doors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,7 +14,8 @@ async fn a_deleted_subscription_ends_as_its_policy_says() {
     let mut world = World::start(Setup::default()).await.unwrap();
     world.apply_definitions().await.unwrap();
     world.run_controller(&[]).unwrap();
-    world.apply_all(&[order("goes", "Delete"), order("stays", "Retain")]).await.unwrap();
+    let stays = with(mail("stays"), "spec.deletionPolicy", json!("Retain"));
+    world.apply_all(&[mail("goes"), stays]).await.unwrap();
     let api: Api<TenantSubscription> = Api::all(world.client.clone());
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     for name in ["goes", "stays"] {

@@ -11,39 +11,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
-use tenantry_control_plane::{AuditEvent, Mark};
 use tenantry_crds::TenantSubscription;
-use tenantry_e2e::{CONTROLLER_USER, Setup, World, install, wait, world};
+use tenantry_e2e::orders::{erp, with};
+use tenantry_e2e::traffic::{by_controller, mark, writes};
+use tenantry_e2e::wait::is_live;
+use tenantry_e2e::{Setup, World, install, wait, world};
 
 /// Objects of a tenant by its record, our own role binding among them.
 fn objects(subscription: &TenantSubscription) -> usize {
     subscription.status.as_ref().unwrap().inventory.as_ref().unwrap().objects.len()
-}
-
-fn by_controller(events: Vec<AuditEvent>) -> Vec<AuditEvent> {
-    events.into_iter().filter(|event| event.user == CONTROLLER_USER).collect()
-}
-
-/// Successful writes of the controller, those of its lease, of definitions' statuses and of events apart: an event
-/// tells of each transition that a status write shows, so their number depends on how often the status was written.
-async fn writes(world: &World, mark: Mark) -> Vec<AuditEvent> {
-    let events = by_controller(world.cluster.audit().await.unwrap().since(mark).await.unwrap());
-    let of_tenants = |event: &AuditEvent| {
-        let definition = ["serviceplans", "blueprints", "hostedapplications", "hostedapplicationversions"];
-        event.resource != "leases"
-            && event.resource != "events"
-            && event.resource != "controllerrevisions"
-            && !definition.contains(&event.resource.as_str())
-    };
-    events.into_iter().filter(|event| event.is_successful_write() && of_tenants(event)).collect()
-}
-
-async fn mark(world: &World) -> Mark {
-    world.cluster.audit().await.unwrap().mark().await.unwrap()
-}
-
-fn is_live(subscription: &TenantSubscription) -> bool {
-    wait::is_true(subscription, "Live") && wait::is_true(subscription, "Ready")
 }
 
 async fn live_world() -> (World, Vec<String>) {
@@ -53,11 +29,11 @@ async fn live_world() -> (World, Vec<String>) {
     world.definitions_accepted().await.unwrap();
     let mut names = Vec::new();
     for tenant in install::directory(&world::examples().join("tenants")).unwrap() {
-        let before = mark(&world).await;
+        let before = mark(&world).await.unwrap();
         world.apply_all(std::slice::from_ref(&tenant)).await.unwrap();
         let name = tenant["metadata"]["name"].as_str().unwrap().to_owned();
         let live = world.until(&name, is_live).await.unwrap();
-        let events = writes(&world, before).await;
+        let events = writes(&world, before).await.unwrap();
         let written = events.len();
         // The record counts our own role binding, which the budget of n + 4 has besides the n objects.
         let budget = objects(&live) - 1 + 4;
@@ -101,9 +77,9 @@ async fn told_live(world: &World, name: &str) {
 /// At rest nothing is asked but watches are renewed and the lease is held.
 async fn rest(world: &World) {
     told_live(world, "corvus").await;
-    let before = mark(world).await;
+    let before = mark(world).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-    let events = by_controller(world.cluster.audit().await.unwrap().since(before).await.unwrap());
+    let events = by_controller(world, before).await.unwrap();
     let other: Vec<_> = events
         .iter()
         .filter(|event| event.resource != "leases" && event.verb != "watch")
@@ -115,7 +91,7 @@ async fn rest(world: &World) {
 /// Somebody changes and deletes objects of a tenant: one write repairs each.
 async fn drift(world: &World) {
     let services: Api<Service> = Api::namespaced(world.client.clone(), "tenant-acme");
-    let before = mark(world).await;
+    let before = mark(world).await.unwrap();
     let web = services.get("web").await.unwrap();
     let uid = web.metadata.uid.clone().unwrap();
     services.delete("web", &DeleteParams::default()).await.unwrap();
@@ -132,15 +108,19 @@ async fn drift(world: &World) {
     .await
     .unwrap();
     world.until("acme", is_live).await.unwrap();
-    let repairs: Vec<_> =
-        writes(world, before).await.into_iter().filter(|event| event.resource == "services").collect();
+    let repairs: Vec<_> = writes(world, before)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|event| event.resource == "services")
+        .collect();
     assert_eq!(repairs.len(), 2, "{repairs:#?}");
 }
 
 /// A restart finds everything as it was and writes nothing.
 async fn restart(world: &mut World, names: &[String]) {
     world.kill_controller().unwrap();
-    let before = mark(world).await;
+    let before = mark(world).await.unwrap();
     world.run_controller(&[]).unwrap();
     // The restarted controller has looked at everything once it repairs something new.
     let configs: Api<ConfigMap> = Api::namespaced(world.client.clone(), "tenant-corvus");
@@ -160,6 +140,7 @@ async fn restart(world: &mut World, names: &[String]) {
     }
     let written: Vec<_> = writes(world, before)
         .await
+        .unwrap()
         .into_iter()
         .map(|event| format!("{} {} {}/{}", event.verb, event.resource, event.namespace, event.name))
         .filter(|line| !line.contains(&name))
@@ -190,21 +171,8 @@ async fn stripped_label(world: &World) {
 }
 
 fn order(name: &str, plan: &str, parameters: serde_json::Value, hosts: &[&str]) -> serde_json::Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1",
-        "kind": "TenantSubscription",
-        "metadata": {"name": name},
-        "spec": {
-            "organization": {"name": "Ünïcode & Søn 株式会社", "country": "DE"},
-            "contacts": [{"role": "Technical", "name": "Zoë", "email": "zoe@example.test"}],
-            "planRef": {"name": plan},
-            "applicationRef": {"name": "erp", "version": "4.2.1"},
-            "parameters": parameters,
-            "network": {"hosts": hosts},
-            "deletionPolicy": "Delete",
-            "deletionProtection": false,
-        },
-    })
+    let order = with(erp(name), "spec.planRef.name", json!(plan));
+    with(with(order, "spec.parameters", parameters), "spec.network.hosts", json!(hosts))
 }
 
 /// What is wrong is refused with its field, nothing is made, and correcting it is enough.
