@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
-use tenantry_checklist::order::{self, OrderInput};
+use tenantry_checklist::order::{self, Order, OrderInput};
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tokio::time::Instant;
@@ -93,23 +93,30 @@ fn prepare(
     let selection = SelectInput { spec, accepted: snapshot.status.accepted.as_ref(), moves };
     let definitions = select(&selection, &*context.store)?;
     let tenant_id = tenant_id(snapshot, session)?;
-    let order = claim(context, snapshot, spec, |claims| {
-        order::resolve(&OrderInput {
-            name: &snapshot.root.name,
-            uid: &snapshot.root.uid,
-            spec,
-            definitions: &definitions,
-            tenant_id: &tenant_id,
-            claims,
-            recorded_hosts: &snapshot.status.hosts,
+    let resolve = |keeps: &dyn Fn(&Order) -> bool| {
+        claim(context, snapshot, spec, keeps, |claims| {
+            order::resolve(&OrderInput {
+                name: &snapshot.root.name,
+                uid: &snapshot.root.uid,
+                spec,
+                definitions: &definitions,
+                tenant_id: &tenant_id,
+                claims,
+                recorded_hosts: &snapshot.status.hosts,
+            })
         })
-    })?;
+    };
     let surroundings = context.surroundings.generation();
-    if let Some(prepared) = &session.prepared
-        && prepared.order.digest == order.digest
-        && prepared.order.not_before == order.not_before
-        && prepared.surroundings == surroundings
-    {
+    let known = session.prepared.clone();
+    let is_known = |order: &Order| {
+        known.as_ref().is_some_and(|prepared| {
+            prepared.order.digest == order.digest
+                && prepared.order.not_before == order.not_before
+                && prepared.surroundings == surroundings
+        })
+    };
+    let order = resolve(&is_known)?;
+    if let (true, Some(prepared)) = (is_known(&order), &known) {
         return Ok(Arc::clone(prepared));
     }
     let workshop = Workshop {
@@ -120,6 +127,8 @@ fn prepare(
         surroundings,
     };
     let prepared = Arc::new(workshop.prepare(order)?);
+    // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.
+    resolve(&|_| true)?;
     session.prepared = Some(Arc::clone(&prepared));
     Ok(prepared)
 }
@@ -147,26 +156,26 @@ fn tenant_id(snapshot: &Snapshot, session: &mut Session) -> Result<TenantId, Vec
     Ok(id)
 }
 
-/// Resolves an order while nobody else can claim a host, and keeps the claims of a valid one.
-fn claim<T>(
+/// Resolves an order while nobody else can claim a host, and keeps its claims if `keeps` says so.
+fn claim(
     context: &Context,
     snapshot: &Snapshot,
     spec: &TenantSubscriptionSpec,
-    resolve: impl FnOnce(&tenantry_checklist::hosts::Claims) -> Result<T, Vec<Problem>>,
-) -> Result<T, Vec<Problem>> {
+    keeps: &dyn Fn(&Order) -> bool,
+    resolve: impl FnOnce(&tenantry_checklist::hosts::Claims) -> Result<Order, Vec<Problem>>,
+) -> Result<Order, Vec<Problem>> {
     let wished: Vec<Host> = spec.network.hosts.iter().filter_map(|host| host.parse().ok()).collect();
     let recorded = &snapshot.status.hosts;
     let uid = &snapshot.root.uid;
     let mut claims = context.claims.lock().unwrap_or_else(PoisonError::into_inner);
     claims.set(uid, recorded, &wished);
     let order = resolve(&claims);
-    match &order {
+    if order.as_ref().is_ok_and(keeps) {
         // From here on they are as good as recorded: no other order of this process may have them.
-        Ok(_) => {
-            let all = tenantry_checklist::hosts::recorded(recorded, &wished);
-            claims.set(uid, &all, &[]);
-        }
-        Err(_) => claims.set(uid, recorded, &[]),
+        let all = tenantry_checklist::hosts::recorded(recorded, &wished);
+        claims.set(uid, &all, &[]);
+    } else {
+        claims.set(uid, recorded, &[]);
     }
     order
 }
