@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
 use tenantry_checklist::revision::DefinitionKind;
+use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
     Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec,
     HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription,
@@ -165,12 +166,13 @@ async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
             let Some((key, live)) = read::<D>(object) else { return };
             seen.insert(key.name.clone());
             let told = context.store.live(&key).is_some_and(|known| known.notice != live.notice);
+            let before = context.store.latest(D::KIND, &key.name);
             if context.store.observe(key.clone(), live) {
                 context.definition_changed(&key);
-            }
-            if told {
-                // Tenants that stayed where they were may move now.
-                context.wake_users_of(&key);
+                // Orders that were refused may go on, and tenants that stayed where they were may move.
+                if told || is_other_lifecycle(&before, &context.store.latest(D::KIND, &key.name)) {
+                    context.wake_users_of(&key);
+                }
             }
         }
         Event::InitDone => {
@@ -186,6 +188,16 @@ async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
         }
     })
     .await;
+}
+
+/// Whether a definition was published or retired. Its revision stays the same then, so its acceptance wakes nobody.
+fn is_other_lifecycle(before: &Latest, after: &Latest) -> bool {
+    match (before, after) {
+        (Latest::Accepted { lifecycle: before, .. }, Latest::Accepted { lifecycle: after, .. }) => {
+            before != after
+        }
+        _ => false,
+    }
 }
 
 fn read<D: Definition>(mut object: DynamicObject) -> Option<(Key, Live)> {
