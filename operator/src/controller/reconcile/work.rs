@@ -333,7 +333,8 @@ fn again_after(verdict: Refusal, outages: u32) -> Duration {
     }
 }
 
-/// Objects of other people under names that the tenant needs.
+/// Objects of other people under names that the tenant needs. In a namespace that is not the tenant's nothing else is,
+/// so then it is the only one.
 fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -> Vec<Obstacle> {
     let waiting = look.plan.waits.iter().filter(|waiting| waiting.wait == Wait::NameConflict).map(|w| &w.id);
     let refused = outcomes
@@ -343,6 +344,9 @@ fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -
     let mut ids: Vec<&ObjectId> = waiting.chain(refused).collect();
     ids.sort();
     ids.dedup();
+    if let Some(namespace) = ids.iter().copied().find(|id| id.kind.is_namespace()) {
+        ids = vec![namespace];
+    }
     ids.into_iter()
         .map(|id| match tenantry_apply::plan::View::see(&look.view, id) {
             Seen::Present(observed, _) if id.kind.is_namespace() && is_predecessor(prepared, &observed) => {
@@ -354,9 +358,11 @@ fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -
         .collect()
 }
 
-/// Whether a namespace is that of an earlier subscription of the same name.
+/// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end
+/// by itself, and is somebody else's.
 fn is_predecessor(prepared: &Prepared, observed: &tenantry_apply::observed::Observed) -> bool {
-    observed.subscription.as_deref() == Some(&*prepared.owner.subscription)
+    observed.deleting
+        && observed.subscription.as_deref() == Some(&*prepared.owner.subscription)
         && observed.tenant_id.as_deref() != Some(&*prepared.owner.tenant_id)
 }
 
