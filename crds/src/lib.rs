@@ -1,4 +1,5 @@
 //! API types of Tenantry, group `tenantry.io`, version `v1alpha1`: one module per kind; no client or clock.
+//! `quantity` and `canonical` hold what every room needs to read values of the API alike.
 //!
 //! These types are the product's face. Every field has a description and bounds, rules that cross fields are CEL
 //! with a message a person can act on, and a field exists only when something reads it. The YAML beside this crate
@@ -9,10 +10,12 @@
 
 pub mod application;
 pub mod blueprint;
+pub mod canonical;
 pub mod common;
 pub mod definition;
 pub mod inventory;
 pub mod plan;
+pub mod quantity;
 pub mod subscription;
 pub mod version;
 

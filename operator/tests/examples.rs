@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tenantry_blueprint::baseline::{BaselineInput, objects};
 use tenantry_blueprint::check::{
     Example, Source, check_application, check_blueprint, check_examples, check_version,
 };
-use tenantry_blueprint::context::Specs;
+use tenantry_blueprint::context::{Specs, Tenant};
 use tenantry_blueprint::pack::{Definition, Packed, pack};
 use tenantry_blueprint::render::{Compiled, RenderedObject};
 use tenantry_checklist::access::TenantId;
@@ -17,6 +18,7 @@ use tenantry_checklist::hosts::Claims;
 use tenantry_checklist::order::{Order, OrderInput, resolve};
 use tenantry_checklist::revision::Revision;
 use tenantry_checklist::select::{Definitions, Selected};
+use tenantry_crds::canonical::digest;
 use tenantry_crds::{
     BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec, TenantSubscription,
 };
@@ -172,6 +174,33 @@ fn packed_objects_are_current() {
         stale.is_empty(),
         "stale in examples/packed: {stale:?}; run `make generate`, and delete what has no source"
     );
+}
+
+/// A release that renders anything else would change every tenant that runs, all at once, on the day of the upgrade. A
+/// change that is meant shows in the review of these files.
+#[test]
+fn what_tenants_have_does_not_change_by_itself() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for tenant in names("tenants") {
+        let (order, _) = order(&tenant);
+        let base =
+            objects(BaselineInput::of(&Tenant::of(&order), &order)).expect("the plan's numbers are right");
+        let all = base.into_values().flatten().chain(rendered(&tenant));
+        let mut lines: Vec<String> = all
+            .map(|object| format!("{} {}/{}\n", digest(&object.body, 32), object.kind, object.name))
+            .collect();
+        lines.sort_by(|one, other| one.split_at(32).1.cmp(other.split_at(32).1));
+        let (file, text) = (folder.join(format!("{tenant}.txt")), lines.concat());
+        if std::env::var_os("TENANTRY_UPDATE").is_some_and(|value| value == "1") {
+            fs::create_dir_all(&folder).expect("the folder can be made");
+            fs::write(&file, &text).expect("the file can be written");
+        }
+        let kept = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(
+            kept, text,
+            "{tenant}: if this change is meant, run `make generate` and say so in the commit"
+        );
+    }
 }
 
 #[test]

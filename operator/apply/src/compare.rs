@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::fields::{FieldSet, position};
 use crate::object::{FIELD_MANAGER, Kind};
-use crate::quantity::same_quantity;
 use crate::token::ManagedEntry;
+use tenantry_crds::quantity::Quantity;
 
 /// Maps in which a key that we did not set is a change.
 const EXACT: &[&str] = &[
@@ -151,6 +151,11 @@ fn same_scalar(name: &str, desired: &Value, live: &Value) -> bool {
         (Some(desired), Some(live)) => is_quantity && same_quantity(&desired, &live),
         _ => false,
     }
+}
+
+/// Whether two texts are the same quantity: the API server writes `1000m` back as `1`.
+fn same_quantity(left: &str, right: &str) -> bool {
+    matches!((left.parse::<Quantity>(), right.parse::<Quantity>()), (Ok(left), Ok(right)) if left == right)
 }
 
 fn quantity_text(value: &Value) -> Option<String> {

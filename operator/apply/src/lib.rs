@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | what shall be | [`object`], [`wave`], [`scope`], [`canonical`] | nothing |
 //! | what is | [`index`], [`observed`], [`health`], [`token`], [`fields`] | nothing |
-//! | what to do | [`plan`], [`record`], [`compare`], [`quantity`] | nothing |
+//! | what to do | [`plan`], [`record`], [`compare`] | nothing |
 //! | what went wrong | [`classify`] | kube's error type |
 //! | doing it | [`executor`], [`streams`], [`discovery`], [`shared`], [`child`] | client, tokio |
 //! | who may | [`gate`], [`lease`] | client, tokio, monotonic clock |
@@ -31,7 +31,6 @@ pub mod lease;
 pub mod object;
 pub mod observed;
 pub mod plan;
-pub mod quantity;
 pub mod record;
 pub mod scope;
 pub mod shared;

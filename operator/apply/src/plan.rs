@@ -16,13 +16,10 @@ use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 use crate::index::Seen;
 use crate::object::{Desired, Kind, ObjectId, Owner, Stage};
 use crate::observed::Observed;
-use crate::record::{Ledger, MAX_OBJECTS};
+use crate::record::{Ledger, MAX_OBJECTS, identity};
 use crate::scope::{Scope, Scopes};
 use crate::token::{Baseline, Drift};
-use crate::wave::{Wave, rank, wave};
-
-/// Lowest rank of what lets people and traffic in.
-const PEOPLE_AND_ROUTES: u8 = 8;
+use crate::wave::{Wave, lets_in, rank, wave};
 
 mod removal;
 #[cfg(test)]
@@ -330,7 +327,7 @@ impl<'a> Planner<'a> {
                 Ok(action) => {
                     let wave = Wave { stage: Stage::Route, rank: u8::MAX - rank(&kind) };
                     // Losing access or a route must not wait for an unrelated failure; losing the rest may.
-                    let gated = rank(&kind) < PEOPLE_AND_ROUTES;
+                    let gated = !lets_in(&kind);
                     steps.push(Step { wave, id, gated, action });
                 }
                 Err(wait) => self.plan.waits.push(Waiting { id, wait }),
@@ -356,12 +353,6 @@ pub fn must_stand(first: Wave, second: Wave) -> bool {
         Stage::Quota => matches!(first.stage, Stage::Foundation | Stage::Ordinary),
         Stage::Access | Stage::Route => matches!(first.stage, Stage::Foundation | Stage::Quota),
     }
-}
-
-/// Identity of a recorded object: the entry holds no namespace, its kind's scope tells.
-fn identity(kind: &Kind, entry: &InventoryEntry, scope: Option<Scope>, owner: &Owner) -> ObjectId {
-    let namespace = (scope != Some(Scope::Cluster)).then_some(&*owner.namespace);
-    ObjectId::new(kind.clone(), namespace, &entry.name)
 }
 
 /// A recorded object of a kind that is never watched: the record is the observation.

@@ -119,12 +119,17 @@ impl Ledger {
 /// The identities of everything recorded. Entries of a kind that cannot be read have none.
 #[must_use]
 pub fn identities(inventory: &Inventory, owner: &Owner, scopes: &dyn Scopes) -> Vec<ObjectId> {
-    let identity = |entry: &InventoryEntry| {
+    let read = |entry: &InventoryEntry| {
         let kind = Kind::parse(&entry.kind)?;
-        let namespace = (scopes.scope(&kind) != Some(Scope::Cluster)).then_some(&*owner.namespace);
-        Some(ObjectId::new(kind, namespace, &entry.name))
+        Some(identity(&kind, entry, scopes.scope(&kind), owner))
     };
-    inventory.objects.iter().filter_map(identity).collect()
+    inventory.objects.iter().filter_map(read).collect()
+}
+
+/// Identity of a recorded object: the entry holds no namespace, its kind's scope tells.
+pub(crate) fn identity(kind: &Kind, entry: &InventoryEntry, scope: Option<Scope>, owner: &Owner) -> ObjectId {
+    let namespace = (scope != Some(Scope::Cluster)).then_some(&*owner.namespace);
+    ObjectId::new(kind.clone(), namespace, &entry.name)
 }
 
 /// Whether two inventories differ in anything a crash would miss.

@@ -5,16 +5,18 @@
 //! without delivering anything, is dropped and built anew from a full list.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::Client;
 use kube::api::Api;
 use kube::core::ApiResource;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -59,7 +61,7 @@ struct Running {
 
 /// How a watch has failed since it last delivered something.
 #[derive(Debug, Default)]
-pub struct Trouble {
+struct Trouble {
     failed_starts: u32,
     since: Option<Instant>,
 }
@@ -158,36 +160,10 @@ struct Feed {
 
 impl Feed {
     async fn run<C: Child + 'static>(self, client: Client, resource: ApiResource) {
-        loop {
-            let api = Api::<C>::all_with(client.clone(), &resource);
-            self.follow(api).await;
-            self.counters.watch_restart();
-            tracing::warn!(kind = %self.kind, "watch given up, starting anew from a full list");
-        }
-    }
-
-    /// Follows one watch until it has to be given up.
-    async fn follow<C: Child + 'static>(&self, api: Api<C>) {
         let selector = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
-        let config = watcher::Config::default().labels(&selector).timeout(WATCH_SECONDS).page_size(PAGE);
-        let mut events = pin!(watcher(api, config).default_backoff());
-        let mut trouble = Trouble::default();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    if !matches!(event, Event::Init) {
-                        trouble = Trouble::default();
-                    }
-                    self.take(event);
-                }
-                Err(error) => {
-                    tracing::debug!(kind = %self.kind, %error, "watch failed");
-                    if trouble.is_hopeless(&error, Instant::now()) {
-                        return;
-                    }
-                }
-            }
-        }
+        let config = watcher::Config::default().labels(&selector).page_size(PAGE);
+        let api = Api::<C>::all_with(client, &resource);
+        follow(api, config, |event| self.take(event), || self.counters.watch_restart()).await;
     }
 
     fn take<C: Child>(&self, event: Event<C>) {
@@ -205,10 +181,45 @@ impl Feed {
     }
 }
 
+/// Follows a watch for ever and hands every event to `take`. When it cannot go on, `given_up` is called and it begins anew
+/// from a full list. The length of the watch is set here.
+pub async fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    mut take: impl FnMut(Event<K>),
+    mut given_up: impl FnMut(),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = config.timeout(WATCH_SECONDS);
+    loop {
+        let mut events = pin!(watcher(api.clone(), config.clone()).default_backoff());
+        let mut trouble = Trouble::default();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if !matches!(event, Event::Init) {
+                        trouble = Trouble::default();
+                    }
+                    take(event);
+                }
+                Err(error) => {
+                    tracing::debug!(url = api.resource_url(), %error, "watch failed");
+                    if trouble.is_hopeless(&error, Instant::now()) {
+                        break;
+                    }
+                }
+            }
+        }
+        given_up();
+        tracing::warn!(url = api.resource_url(), "watch given up, starting anew from a full list");
+    }
+}
+
 impl Trouble {
     /// Whether to give the watch up. Failing lists start anew by themselves and are not counted.
     #[must_use]
-    pub fn is_hopeless(&mut self, error: &watcher::Error, now: Instant) -> bool {
+    fn is_hopeless(&mut self, error: &watcher::Error, now: Instant) -> bool {
         if matches!(error, watcher::Error::InitialListFailed(_)) {
             return false;
         }

@@ -46,6 +46,12 @@ pub fn rank(kind: &Kind) -> u8 {
     }
 }
 
+/// Whether objects of a kind let people or traffic in.
+#[must_use]
+pub fn lets_in(kind: &Kind) -> bool {
+    rank(kind) >= 8
+}
+
 /// Within the foundation our own role binding comes first of all, because it lets us write the rest.
 fn foundation(kind: &Kind) -> u8 {
     match (kind.group(), kind.name()) {

@@ -19,7 +19,6 @@ pub mod kinds;
 mod object;
 pub mod pack;
 pub mod problem;
-pub mod quantity;
 pub mod render;
 mod scan;
 pub mod schema;

@@ -11,7 +11,6 @@
 //! nothing here remembers anything.
 
 pub mod access;
-mod canonical;
 pub mod cidr;
 pub mod duration;
 #[cfg(test)]
@@ -22,7 +21,6 @@ pub mod item;
 pub mod order;
 pub mod pace;
 pub mod plan;
-pub mod quantity;
 pub mod report;
 pub mod revision;
 pub mod schema;

@@ -1,7 +1,6 @@
 //! What a plan promises: whether its amounts make sense and what a new revision takes away; pure.
 
 use crate::access::role_name;
-use crate::quantity::Quantity;
 use crate::{Problem, duration};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -10,6 +9,7 @@ use tenantry_crds::common::Lifecycle;
 use tenantry_crds::plan::{
     Bandwidth, MonitoringMetric, MonitoringMode, PlanStorage, QualityOfService, SecurityProfile,
 };
+use tenantry_crds::quantity::Quantity;
 
 const INVALID: &str = "PlanInvalid";
 
@@ -177,11 +177,11 @@ fn fewer<N: PartialOrd + Display>(field: &str, before: N, after: N, found: &mut 
 
 fn amount_problem(field: &str, amount: &str, problems: &mut Vec<Problem>) {
     match amount.parse::<Quantity>() {
-        Ok(amount) if amount.is_zero() => {
+        Ok(amount) if amount <= Quantity::ZERO => {
             problems.push(Problem::new(
                 field,
                 INVALID,
-                "is zero, so nothing could run; write a positive amount",
+                "is not positive, so nothing could run; write a positive amount",
             ));
         }
         Ok(_) => {}

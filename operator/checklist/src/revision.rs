@@ -1,10 +1,10 @@
 //! Revisions: accepted states of definitions, named by what they contain; pure, needs neither client nor clock.
 
-use crate::canonical;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
+use tenantry_crds::canonical;
 use thiserror::Error;
 
 /// Hexadecimal digits of a revision's digest: 40 bits, for a handful of revisions under each name.

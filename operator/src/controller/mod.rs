@@ -11,7 +11,6 @@ mod admin;
 mod config;
 mod context;
 mod events;
-mod follow;
 mod metrics;
 mod patch;
 mod queue;

@@ -2,7 +2,6 @@
 //! Needs a client.
 
 use super::context::Context;
-use super::follow::follow;
 use super::roots::{Observation, Root, RootObject};
 use crate::definitions::content::{self, Content, Key};
 use crate::definitions::store::{Live, NOTICE_ANNOTATION};
@@ -13,11 +12,12 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject};
 use kube::core::{ApiResource, ClusterResourceScope, PartialObjectMeta};
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
+use tenantry_apply::streams::follow;
 use tenantry_checklist::revision::DefinitionKind;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
@@ -101,29 +101,34 @@ async fn run(watch: Watch, context: Arc<Context>) {
 async fn subscriptions(context: Arc<Context>) {
     let api: Api<RootObject> = Api::all(context.watch_client.clone());
     let mut seen = HashSet::new();
-    follow(api, None, None, |event| match event {
-        Event::Init => seen.clear(),
-        Event::InitApply(object) | Event::Apply(object) => {
-            let Some(root) = Root::from_object(object) else { return };
-            seen.insert(root.name.clone());
-            let name = root.name.clone();
-            if context.roots.observe(root) == Observation::Changed {
-                context.queue.wake(name);
+    follow(
+        api,
+        Config::default(),
+        |event| match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(object) | Event::Apply(object) => {
+                let Some(root) = Root::from_object(object) else { return };
+                seen.insert(root.name.clone());
+                let name = root.name.clone();
+                if context.roots.observe(root) == Observation::Changed {
+                    context.queue.wake(name);
+                }
             }
-        }
-        Event::InitDone => {
-            for gone in context.roots.retain(&seen) {
-                context.subscription_gone(&gone);
+            Event::InitDone => {
+                for gone in context.roots.retain(&seen) {
+                    context.subscription_gone(&gone);
+                }
+                context.synced("subscriptions");
             }
-            context.synced("subscriptions");
-        }
-        Event::Delete(object) => {
-            let Some(root) = Root::from_object(object) else { return };
-            if let Some(gone) = context.roots.remove(&root.name, &root.uid) {
-                context.subscription_gone(&gone);
+            Event::Delete(object) => {
+                let Some(root) = Root::from_object(object) else { return };
+                if let Some(gone) = context.roots.remove(&root.name, &root.uid) {
+                    context.subscription_gone(&gone);
+                }
             }
-        }
-    })
+        },
+        || {},
+    )
     .await;
 }
 
@@ -160,33 +165,38 @@ definition!(Blueprint, BlueprintSpec, Blueprint);
 async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
     let api: Api<DynamicObject> = Api::all_with(context.watch_client.clone(), &D::resource());
     let mut seen = HashSet::new();
-    follow(api, None, None, |event| match event {
-        Event::Init => seen.clear(),
-        Event::InitApply(object) | Event::Apply(object) => {
-            let Some((key, live)) = read::<D>(object) else { return };
-            seen.insert(key.name.clone());
-            let told = context.store.live(&key).is_some_and(|known| known.notice != live.notice);
-            let before = context.store.latest(D::KIND, &key.name);
-            if context.store.observe(key.clone(), live) {
-                context.definition_changed(&key);
-                // Orders that were refused may go on, and tenants that stayed where they were may move.
-                if told || is_other_lifecycle(&before, &context.store.latest(D::KIND, &key.name)) {
-                    context.wake_users_of(&key);
+    follow(
+        api,
+        Config::default(),
+        |event| match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(object) | Event::Apply(object) => {
+                let Some((key, live)) = read::<D>(object) else { return };
+                seen.insert(key.name.clone());
+                let told = context.store.live(&key).is_some_and(|known| known.notice != live.notice);
+                let before = context.store.latest(D::KIND, &key.name);
+                if context.store.observe(key.clone(), live) {
+                    context.definition_changed(&key);
+                    // Orders that were refused may go on, and tenants that stayed where they were may move.
+                    if told || is_other_lifecycle(&before, &context.store.latest(D::KIND, &key.name)) {
+                        context.wake_users_of(&key);
+                    }
                 }
             }
-        }
-        Event::InitDone => {
-            for key in context.store.retain(D::KIND, &seen) {
+            Event::InitDone => {
+                for key in context.store.retain(D::KIND, &seen) {
+                    context.definition_changed(&key);
+                }
+                context.synced(word);
+            }
+            Event::Delete(object) => {
+                let Some((key, _)) = read::<D>(object) else { return };
+                context.store.remove(&key);
                 context.definition_changed(&key);
             }
-            context.synced(word);
-        }
-        Event::Delete(object) => {
-            let Some((key, _)) = read::<D>(object) else { return };
-            context.store.remove(&key);
-            context.definition_changed(&key);
-        }
-    })
+        },
+        || {},
+    )
     .await;
 }
 
@@ -220,23 +230,28 @@ async fn revisions(context: Arc<Context>) {
     let namespace = &context.config.namespace;
     let api: Api<ControllerRevision> = Api::namespaced(context.watch_client.clone(), namespace);
     let labels = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
-    follow(api, None, Some(labels), |event| match event {
-        Event::Init => {}
-        Event::InitApply(object) | Event::Apply(object) => match content::from_object(&object) {
-            Some((key, revision, content, number)) => {
-                context.store.observe_stored(key, revision, content, number);
+    follow(
+        api,
+        Config::default().labels(&labels),
+        |event| match event {
+            Event::Init => {}
+            Event::InitApply(object) | Event::Apply(object) => match content::from_object(&object) {
+                Some((key, revision, content, number)) => {
+                    context.store.observe_stored(key, revision, content, number);
+                }
+                None => tracing::warn!(name = ?object.metadata.name, "a stored revision cannot be read"),
+            },
+            Event::InitDone => context.synced("revisions"),
+            Event::Delete(object) => {
+                if let Some((key, revision, ..)) = content::from_object(&object) {
+                    context.store.remove_stored(&key, &revision);
+                    // Stored again where it is what a live definition says.
+                    context.definition_changed(&key);
+                }
             }
-            None => tracing::warn!(name = ?object.metadata.name, "a stored revision cannot be read"),
         },
-        Event::InitDone => context.synced("revisions"),
-        Event::Delete(object) => {
-            if let Some((key, revision, ..)) = content::from_object(&object) {
-                context.store.remove_stored(&key, &revision);
-                // Stored again where it is what a live definition says.
-                context.definition_changed(&key);
-            }
-        }
-    })
+        || {},
+    )
     .await;
 }
 
@@ -244,29 +259,39 @@ async fn role(context: Arc<Context>, word: &'static str, name: &'static str) {
     let api: Api<ClusterRole> = Api::all(context.watch_client.clone());
     let fields = format!("metadata.name={name}");
     let mut rules = Vec::new();
-    follow(api, Some(fields), None, |event| {
-        match event {
-            Event::Init => rules.clear(),
-            Event::InitApply(role) | Event::Apply(role) => rules = role.rules.unwrap_or_default(),
-            Event::Delete(_) => rules.clear(),
-            Event::InitDone => context.synced(word),
-        }
-        context.rights_changed(name, rules.clone());
-    })
+    follow(
+        api,
+        Config::default().fields(&fields),
+        |event| {
+            match event {
+                Event::Init => rules.clear(),
+                Event::InitApply(role) | Event::Apply(role) => rules = role.rules.unwrap_or_default(),
+                Event::Delete(_) => rules.clear(),
+                Event::InitDone => context.synced(word),
+            }
+            context.rights_changed(name, rules.clone());
+        },
+        || {},
+    )
     .await;
 }
 
 async fn storage_classes(context: Arc<Context>) {
     let api: Api<StorageClass> = Api::all(context.watch_client.clone());
-    follow(api, None, None, |event| match event {
-        Event::Init => {}
-        Event::InitApply(class) | Event::Apply(class) => {
-            let late = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
-            context.storage_class(class.metadata.name.unwrap_or_default(), late);
-        }
-        Event::Delete(class) => context.storage_class(class.metadata.name.unwrap_or_default(), false),
-        Event::InitDone => context.synced("storage-classes"),
-    })
+    follow(
+        api,
+        Config::default(),
+        |event| match event {
+            Event::Init => {}
+            Event::InitApply(class) | Event::Apply(class) => {
+                let late = class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
+                context.storage_class(class.metadata.name.unwrap_or_default(), late);
+            }
+            Event::Delete(class) => context.storage_class(class.metadata.name.unwrap_or_default(), false),
+            Event::InitDone => context.synced("storage-classes"),
+        },
+        || {},
+    )
     .await;
 }
 
@@ -275,10 +300,15 @@ async fn storage_classes(context: Arc<Context>) {
 pub(crate) async fn kinds(context: Arc<Context>) {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.watch_client.clone());
     let changed = Arc::clone(&context.kinds_changed);
-    follow(api, None, None, move |event| match event {
-        Event::Init | Event::InitApply(_) => {}
-        Event::Apply(_) | Event::InitDone | Event::Delete(_) => changed.notify_one(),
-    })
+    follow(
+        api,
+        Config::default(),
+        move |event| match event {
+            Event::Init | Event::InitApply(_) => {}
+            Event::Apply(_) | Event::InitDone | Event::Delete(_) => changed.notify_one(),
+        },
+        || {},
+    )
     .await;
 }
 

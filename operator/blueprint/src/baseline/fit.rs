@@ -11,9 +11,9 @@ use super::quota::{class_storage, class_volumes};
 use super::{Limits, Quota};
 use crate::decorate::pod_path;
 use crate::kinds::GroupKind;
-use crate::quantity::Quantity;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use tenantry_crds::quantity::Quantity;
 
 /// Why objects do not fit a plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]

@@ -2,10 +2,10 @@
 
 use super::quota::amount;
 use super::{PlanError, namespaced};
-use crate::quantity::Quantity;
 use crate::render::RenderedObject;
 use serde_json::json;
 use tenantry_crds::ServicePlanSpec;
+use tenantry_crds::quantity::Quantity;
 
 /// Request of a container that states none. Small, so that a forgotten side container does not eat a plan.
 const DEFAULT_CPU: Quantity = Quantity::from_milli(100);

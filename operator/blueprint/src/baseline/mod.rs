@@ -13,7 +13,6 @@ pub use quota::Quota;
 
 use crate::context::Tenant;
 use crate::object::{RBAC, RESERVED_NAME};
-use crate::quantity::QuantityError;
 use crate::render::RenderedObject;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +21,7 @@ use tenantry_checklist::order::Order;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, Settings};
 use tenantry_crds::plan::{Role, SecurityProfile};
+use tenantry_crds::quantity::QuantityError;
 use tenantry_crds::subscription::User;
 
 /// Version of the Pod Security Standards that is enforced: the one of the running API server. Decided here alone, for

@@ -1,11 +1,11 @@
 //! The tenant's share as a ResourceQuota; pure.
 
 use super::{PlanError, namespaced};
-use crate::quantity::Quantity;
 use crate::render::RenderedObject;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tenantry_crds::ServicePlanSpec;
+use tenantry_crds::quantity::Quantity;
 
 /// What all objects of the tenant together may ask for, by the names a ResourceQuota uses.
 #[derive(Clone, Debug, PartialEq, Eq)]

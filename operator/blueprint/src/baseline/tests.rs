@@ -72,7 +72,7 @@ fn limits_follow_the_plan() {
     tiny.servers.memory = "much".into();
     assert_eq!(
         Limits::new(&tiny).unwrap_err().to_string(),
-        "plan: servers.memory: `much` is not a quantity; write a number such as 500m, 2 or 16Gi"
+        "plan: servers.memory: is not a quantity; write a number with an optional unit, such as 500m, 2 or 16Gi"
     );
 }
 

@@ -8,10 +8,11 @@ use crate::access::{Namespace, SubscriptionName, TenantId};
 use crate::cidr::Cidr;
 use crate::hosts::{self, Claims, Host};
 use crate::select::Definitions;
-use crate::{Problem, canonical, time};
+use crate::{Problem, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_crds::TenantSubscriptionSpec;
+use tenantry_crds::canonical;
 use tenantry_crds::common::Reference;
 use tenantry_crds::subscription::{
     ApplicationReference, Contact, DeletionPolicy, EndpointStatus, GoLive, NetworkWishes, Organization, User,

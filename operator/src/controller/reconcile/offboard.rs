@@ -14,7 +14,7 @@ use tenantry_apply::executor::Execution;
 use tenantry_apply::object::{Kind, Owner};
 use tenantry_apply::plan::{Plan, Removal, Wait, is_removed, plan_removal};
 use tenantry_apply::streams::Mode;
-use tenantry_apply::wave::rank;
+use tenantry_apply::wave::lets_in;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
 use tenantry_crds::inventory::{Inventory, InventoryEntry};
 use tenantry_crds::subscription::DeletionPolicy;
@@ -23,8 +23,6 @@ use tenantry_crds::subscription::DeletionPolicy;
 const STUCK_AFTER: Duration = Duration::from_secs(600);
 /// Rounds of one run; every round makes the record smaller.
 const MAX_ROUNDS: usize = 24;
-/// Lowest rank of what lets people and traffic in: role bindings and routes.
-const DOORS: u8 = 8;
 
 pub(super) async fn run(
     context: &Context,
@@ -94,7 +92,8 @@ async fn remove(
     recorded: Inventory,
     session: &mut Session,
 ) -> (Inventory, Plan, Execution) {
-    let keep = |entry: &InventoryEntry| policy == DeletionPolicy::Retain && !is_door(entry);
+    let stays = |entry: &InventoryEntry| Kind::parse(&entry.kind).is_none_or(|kind| !lets_in(&kind));
+    let keep = |entry: &InventoryEntry| policy == DeletionPolicy::Retain && stays(entry);
     let mut done = Execution { outcomes: Vec::new(), inventory: recorded };
     let mut plan = Plan::default();
     for _ in 0..MAX_ROUNDS {
@@ -114,11 +113,6 @@ async fn remove(
         session.inventory = Some(done.inventory.clone());
     }
     (done.inventory.clone(), plan, done)
-}
-
-/// Whether an object lets people or traffic in.
-fn is_door(entry: &InventoryEntry) -> bool {
-    Kind::parse(&entry.kind).is_some_and(|kind| rank(&kind) >= DOORS)
 }
 
 /// What is not gone yet and why, in a fixed order.

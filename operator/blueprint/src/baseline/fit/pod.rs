@@ -2,8 +2,8 @@
 
 use super::{Misfit, quantity};
 use crate::baseline::Limits;
-use crate::quantity::Quantity;
 use serde_json::Value;
+use tenantry_crds::quantity::Quantity;
 
 /// What a pod or a container asks for, in the order of [`RESOURCES`]: requests, then limits.
 #[derive(Clone, Copy, Default)]

@@ -1,4 +1,5 @@
-//! Digests of JSON values that do not depend on the order of keys; pure, needs neither client nor clock.
+//! Digests of JSON values that do not depend on the order of keys, so that equal intent has equal bytes on every machine; no
+//! client or clock.
 
 use serde_json::{Number, Value};
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The first `length` hexadecimal digits of the BLAKE3 hash of a value in canonical form: keys sorted, no spaces, and
 /// whole numbers without a fraction, because the API server writes `1.0` back as `1`.
 #[must_use]
-pub(crate) fn digest(value: &Value, length: usize) -> String {
+pub fn digest(value: &Value, length: usize) -> String {
     let mut text = String::new();
     write(value, &mut text);
     let mut hex = blake3::hash(text.as_bytes()).to_hex().to_string();
@@ -89,5 +90,14 @@ mod tests {
         ];
         let digests: std::collections::BTreeSet<String> = values.iter().map(|v| digest(v, 32)).collect();
         assert_eq!(digests.len(), values.len());
+    }
+
+    proptest::proptest! {
+        /// Text is escaped before it is hashed: no string can imitate the structure around it.
+        #[test]
+        fn strings_never_collide_with_structure(left in ".*", right in ".*") {
+            let joined = json!([format!("{left}\",\"{right}")]);
+            proptest::prop_assert_ne!(digest(&json!([left, right]), 32), digest(&joined, 32));
+        }
     }
 }
