@@ -130,10 +130,11 @@ fn parse(text: &str) -> Option<i128> {
         mantissa = mantissa.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
     let mut divisor: i128 = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let factor = match suffix.strip_prefix(['e', 'E']).filter(|exponent| !exponent.is_empty()) {
-        Some(exponent) => {
-            let exponent: i32 = exponent.parse().ok().filter(|exponent: &i32| exponent.abs() <= 18)?;
-            let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
+    let factor = match SUFFIXES.iter().find(|(name, _)| *name == suffix) {
+        Some((_, factor)) => *factor,
+        None => {
+            let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+            let power = 10_i128.checked_pow(exponent.unsigned_abs()).filter(|_| exponent.abs() <= 18)?;
             if exponent < 0 {
                 divisor = divisor.checked_mul(power)?;
                 WHOLE
@@ -141,7 +142,6 @@ fn parse(text: &str) -> Option<i128> {
                 power.checked_mul(WHOLE)?
             }
         }
-        None => SUFFIXES.iter().find(|(name, _)| *name == suffix).map(|(_, factor)| *factor)?,
     };
     let scaled = mantissa.checked_mul(factor)?;
     let rounded = scaled / divisor + i128::from(scaled % divisor != 0);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_same_amount_written_differently_is_equal_and_another_is_not() {
-        let q = |text: &str| text.parse::<Quantity>().unwrap();
+        let q = |text: &str| text.parse::<Quantity>().unwrap_or_else(|error| panic!("{text} {error}"));
         for (left, right) in [
             ("1000m", "1"),
             ("1Gi", "1024Mi"),
