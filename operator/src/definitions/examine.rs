@@ -8,6 +8,7 @@ use tenantry_blueprint::render::Compiled;
 use tenantry_blueprint::source::SourceMap;
 use tenantry_checklist::plan;
 use tenantry_checklist::revision::DefinitionKind;
+use tenantry_checklist::schema::ParametersSchema;
 
 /// What is wrong with a definition, in words for its condition. Warnings are for authors, not for clusters.
 ///
@@ -18,7 +19,12 @@ pub(crate) fn examine(store: &Store, name: &str, content: &Content) -> Vec<Strin
     let findings = match content {
         Content::Plan(spec) => return plan::check(spec).iter().map(ToString::to_string).collect(),
         Content::Blueprint(spec) => check_blueprint(Source { spec: &**spec, map: &map }),
-        Content::Application(spec) => check_application(Source { spec: &**spec, map: &map }),
+        Content::Application(spec) => {
+            if let Err(problem) = ParametersSchema::compile(&spec.parameters_schema) {
+                return vec![problem.to_string()];
+            }
+            check_application(Source { spec: &**spec, map: &map })
+        }
         Content::Version(spec) => {
             let application = store.live_content(DefinitionKind::Application, &spec.application_ref.name);
             let Some(Content::Application(application)) = application else { return Vec::new() };

@@ -33,6 +33,7 @@ pub(super) fn check(blueprint: &BlueprintSpec, map: &SourceMap) -> Vec<Finding> 
     let broken = graph.dependencies();
     graph.unreachable(&broken);
     graph.order();
+    graph.late_quota();
     graph.findings
 }
 
@@ -204,6 +205,26 @@ impl<'a> Graph<'a> {
                     item.name, because.name
                 );
                 self.error(&format!("/spec/items/{index}/dependsOn"), message, "mend the item it waits for");
+            }
+        }
+    }
+
+    /// The quota comes after the objects it counts, so that it never refuses one of them. An item with such objects that
+    /// waited for it would wait for itself.
+    fn late_quota(&mut self) {
+        let quota = self.items.iter().position(|item| item.baseline.contains(&Baseline::ResourceQuota));
+        let Some(quota) = quota else { return };
+        for (index, item) in self.items.iter().enumerate().filter(|(index, _)| *index != quota) {
+            let has_objects =
+                item.application.is_some() || item.manifests.as_ref().is_some_and(|all| !all.is_empty());
+            if has_objects && self.closure(index).contains(&quota) {
+                let citing = self.items.get(quota).map(|item| item.name.as_str()).unwrap_or_default();
+                let message = format!(
+                    "the item `{}` waits for ResourceQuota of `{citing}`, which is created after the objects of `{}`",
+                    item.name, item.name
+                );
+                let hint = "leave that dependency out, or cite ResourceQuota by an item that nothing with objects waits for";
+                self.error(&format!("/spec/items/{index}/dependsOn"), message, hint);
             }
         }
     }

@@ -14,6 +14,10 @@ use tenantry_crds::subscription::User;
 /// Host names a status can record (the CRD's bound).
 const RECORDED_LIMIT: usize = 64;
 
+/// Entries of a list or a map among the parameters: what templates loop over is bounded, so that no customer's order can
+/// keep a render busy. The lists of the order itself are bounded by its schema.
+const ENTRIES_LIMIT: usize = 1000;
+
 /// The parts of an order that were turned into types of their own.
 pub(super) struct Checked {
     pub(super) name: SubscriptionName,
@@ -74,8 +78,31 @@ fn parameters(input: &OrderInput<'_>, problems: &mut Vec<Problem>) -> Option<Val
             );
             vec![Problem::new("spec.parameters", problem.reason, message)]
         })
-        .and_then(|schema| schema.fill(&input.spec.parameters));
+        .and_then(|schema| schema.fill(&input.spec.parameters))
+        .and_then(|filled| match too_long("spec.parameters", &filled) {
+            None => Ok(filled),
+            Some(problem) => Err(vec![problem]),
+        });
     filled.map_err(|found| problems.extend(found)).ok()
+}
+
+/// A list or map with more entries than a template may loop over.
+fn too_long(field: &str, value: &Value) -> Option<Problem> {
+    let (entries, inner): (usize, Vec<(String, &Value)>) = match value {
+        Value::Array(items) => (
+            items.len(),
+            items.iter().enumerate().map(|(at, item)| (format!("{field}[{at}]"), item)).collect(),
+        ),
+        Value::Object(map) => {
+            (map.len(), map.iter().map(|(key, item)| (format!("{field}.{key}"), item)).collect())
+        }
+        _ => return None,
+    };
+    if entries > ENTRIES_LIMIT {
+        let message = format!("has {entries} entries and may have {ENTRIES_LIMIT}; shorten it");
+        return Some(Problem::new(field, "ParameterInvalid", message));
+    }
+    inner.iter().find_map(|(field, item)| too_long(field, item))
 }
 
 fn users(input: &OrderInput<'_>, problems: &mut Vec<Problem>) {

@@ -231,6 +231,22 @@ fn a_broken_schema_is_the_providers_problem_and_says_so() {
 }
 
 #[test]
+fn what_templates_loop_over_is_bounded_and_so_is_the_whole() {
+    let mut application = crate::fixtures::application();
+    application.parameters_schema = json!({"type": "object", "properties": {"a": {}}});
+    let definitions = Definitions { application: selected("erp", application), ..definitions() };
+    let refused = |parameters| {
+        let spec = TenantSubscriptionSpec { parameters, ..subscription() };
+        resolved(&spec, &definitions).err().map(|found| (found[0].field.clone(), found[0].reason))
+    };
+    assert_eq!(refused(json!({"a": vec![0; 1000]})), None);
+    let long = refused(json!({"a": [{"b": vec![0; 1001]}]}));
+    assert_eq!(long, Some(("spec.parameters.a[0].b".to_owned(), "ParameterInvalid")));
+    let large = refused(json!({"a": "x".repeat(384 * 1024)}));
+    assert_eq!(large, Some(("spec".to_owned(), "OrderTooLarge")));
+}
+
+#[test]
 fn a_version_that_only_looks_right_by_its_name_is_refused() {
     let mut foreign = version();
     foreign.application_ref.name = "erp-4.2".to_owned();

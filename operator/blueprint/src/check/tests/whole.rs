@@ -27,9 +27,10 @@ spec:
       baseline: [DefaultDeny]
       manifests:
         - {name: allow.yaml, file: network.yaml.tera}
-    - {name: servers, title: Servers, category: Servers, dependsOn: [security], manifests: [], baseline: [LimitRange, ResourceQuota]}
+    - {name: servers, title: Servers, category: Servers, dependsOn: [security], manifests: [], baseline: [LimitRange]}
+    - {name: quota, title: Quota, category: Servers, dependsOn: [servers], manifests: [], baseline: [ResourceQuota]}
     - {name: application, title: Application, category: Application, dependsOn: [network, servers], application: {}}
-    - {name: accounts, title: Accounts, category: Accounts, dependsOn: [application], manifests: [], baseline: [AccessBindings]}
+    - {name: accounts, title: Accounts, category: Accounts, dependsOn: [application, quota], manifests: [], baseline: [AccessBindings]}
     - name: go-live
       title: Open
       category: GoLive
@@ -94,7 +95,7 @@ fn findings_point_into_the_authors_files() {
         (
             "readyWhen: object.status.ok",
             "readyWhen: object.status.",
-            "dir/doc.yaml:29:38: error: the expression is not valid at 1:15",
+            "dir/doc.yaml:30:38: error: the expression is not valid at 1:15",
         ),
         (
             "check: {}}",
@@ -119,12 +120,12 @@ fn findings_point_into_the_authors_files() {
         (
             "dependsOn: [network, servers]",
             "dependsOn: [network]",
-            "dir/doc.yaml:20:7: error: the item `application` may start pods and does not wait for LimitRange; add `servers` to its dependsOn",
+            "dir/doc.yaml:21:7: error: the item `application` may start pods and does not wait for LimitRange; add `servers` to its dependsOn",
         ),
         (
-            "dependsOn: [application]",
-            "dependsOn: [security]",
-            "dir/doc.yaml:21:7: error: the item `accounts` gives people access and does not wait for DefaultDeny; add `network` to its dependsOn",
+            "dependsOn: [application, quota]",
+            "dependsOn: [security, quota]",
+            "dir/doc.yaml:22:7: error: the item `accounts` gives people access and does not wait for DefaultDeny; add `network` to its dependsOn",
         ),
         (
             "    - {name: contract",
@@ -134,12 +135,17 @@ fn findings_point_into_the_authors_files() {
         (
             "metadata: {name: public}",
             "metadata: {name: {{ plan.nope }}}",
-            "dir/doc.yaml:33:40: error: there is no field `nope` here;",
+            "dir/doc.yaml:34:40: error: there is no field `nope` here;",
         ),
         (
             "kinds: [ConfigMap, Service]",
             "kinds: [ConfigMap, Secret]",
             "dir/doc.yaml:6:38: error: the kind Secret cannot be allowed; declare it under secrets",
+        ),
+        (
+            "dependsOn: [network, servers]",
+            "dependsOn: [network, quota]",
+            "dir/doc.yaml:21:70: error: the item `application` waits for ResourceQuota of `quota`, which is created after the objects of `application`; leave that dependency out",
         ),
         (
             "name: servers",
