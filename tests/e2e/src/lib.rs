@@ -4,6 +4,7 @@
 pub mod holdings;
 pub mod install;
 pub mod kept;
+pub mod meddling;
 pub mod orders;
 pub mod process;
 pub mod report;
