@@ -199,13 +199,11 @@ impl Obstacle {
         Self { reason: "NameConflict", message, for_good: true }
     }
 
-    /// An object that Tenantry did not create has the name of one the tenant needs; it is left alone.
+    /// An object that Tenantry did not create has the name of one that an item needs; it is left alone. `told` is what the
+    /// item says of it.
     #[must_use]
-    pub fn object_conflict(object: &str) -> Self {
-        let message = format!(
-            "{object} exists and was not created for this subscription, so it is left untouched; remove or rename it"
-        );
-        Self { reason: "NameConflict", message, for_good: true }
+    pub fn object_conflict(item: &str, told: &str) -> Self {
+        Self { reason: "NameConflict", message: format!("{item}: {told}"), for_good: true }
     }
 
     /// The tenant of an earlier subscription of the same name still ends.

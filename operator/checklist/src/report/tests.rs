@@ -305,7 +305,7 @@ fn obstacles_come_before_everything_else() {
     let order = fixtures::order();
     for (obstacle, motion, phase) in [
         (Obstacle::name_conflict("tenant-acme"), "Stalled", Phase::Failed),
-        (Obstacle::object_conflict("ConfigMap web"), "Stalled", Phase::Failed),
+        (Obstacle::object_conflict("web", "ConfigMap web exists; rename it"), "Stalled", Phase::Failed),
         (Obstacle::secret_lost("database", "restore it"), "Stalled", Phase::Failed),
         (Obstacle::predecessor_terminating("tenant-acme"), "Reconciling", Phase::Provisioning),
         (

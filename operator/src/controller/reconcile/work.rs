@@ -334,28 +334,25 @@ fn again_after(verdict: Refusal, outages: u32) -> Duration {
 }
 
 /// Objects of other people under names that the tenant needs. In a namespace that is not the tenant's nothing else is,
-/// so then it is the only one.
+/// so then it is the only one. Of an object inside, the entry of its item tells: between two tries it is not looked at.
 fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -> Vec<Obstacle> {
     let waiting = look.plan.waits.iter().filter(|waiting| waiting.wait == Wait::NameConflict).map(|w| &w.id);
     let refused = outcomes
         .iter()
         .filter(|outcome| outcome.result.as_ref().is_err_and(|f| f.verdict == Refusal::NameConflict))
         .map(|outcome| &outcome.id);
-    let mut ids: Vec<&ObjectId> = waiting.chain(refused).collect();
-    ids.sort();
-    ids.dedup();
-    if let Some(namespace) = ids.iter().copied().find(|id| id.kind.is_namespace()) {
-        ids = vec![namespace];
-    }
-    ids.into_iter()
-        .map(|id| match tenantry_apply::plan::View::see(&look.view, id) {
-            Seen::Present(observed, _) if id.kind.is_namespace() && is_predecessor(prepared, &observed) => {
-                Obstacle::predecessor_terminating(&prepared.owner.namespace)
+    if let Some(id) = waiting.chain(refused).find(|id| id.kind.is_namespace()) {
+        let namespace = &prepared.owner.namespace;
+        return vec![match tenantry_apply::plan::View::see(&look.view, id) {
+            Seen::Present(observed, _) if is_predecessor(prepared, &observed) => {
+                Obstacle::predecessor_terminating(namespace)
             }
-            _ if id.kind.is_namespace() => Obstacle::name_conflict(&prepared.owner.namespace),
-            _ => Obstacle::object_conflict(&format!("{} {}", id.kind.name(), id.name)),
-        })
-        .collect()
+            _ => Obstacle::name_conflict(namespace),
+        }];
+    }
+    let entries = look.evaluation.entries.iter();
+    let in_conflict = entries.filter(|entry| entry.reason == Refusal::NameConflict.as_str());
+    in_conflict.map(|entry| Obstacle::object_conflict(&entry.name, &entry.message)).collect()
 }
 
 /// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end
