@@ -5,7 +5,9 @@
 //! else may start. A lease is still no lock: every write carries a uid, and a request gets no more time than the lease
 //! has left.
 //!
-//! Losing the lease ends the process: [`Elector::hold`] returns an error, and main exits with it.
+//! Losing the lease to another ends the process: [`Elector::hold`] returns an error, and main exits with it. A lease that
+//! only cannot be renewed, because the API server is away, closes the gate and is tried on: a process that ended then
+//! would lose what it knows, and would be kept waiting by whoever restarts it when the API server is back.
 
 use std::future::Future;
 use std::pin::pin;
@@ -37,7 +39,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub struct Timing {
     /// How long a renewal lasts.
     pub duration: Duration,
-    /// After how long without a successful renewal the holder gives up.
+    /// After how long without a successful renewal the holder writes no more.
     pub deadline: Duration,
     /// Between two renewals, and between two looks at another's lease.
     pub period: Duration,
@@ -65,14 +67,20 @@ pub enum LeaseError {
         /// The other's identity, empty when the lease is gone.
         holder: String,
     },
-    /// It could not be renewed in time.
-    #[error("the lease could not be renewed for {seconds} s: this process must end")]
-    Expired {
+}
+
+/// What whoever holds a lease is told about it.
+#[derive(Debug)]
+pub enum Standing {
+    /// It could not be renewed in time, and nothing is written until it is.
+    Interrupted {
         /// For how long.
         seconds: u64,
         /// The last error, when there was one.
-        source: Option<kube::Error>,
+        error: Option<kube::Error>,
     },
+    /// It is held again.
+    Resumed,
 }
 
 /// How long this process may write: what the executor asks.
@@ -166,11 +174,16 @@ impl Elector {
         }
     }
 
-    /// Renews until `stop` resolves, then releases the lease.
+    /// Renews until `stop` resolves, then releases the lease. `told` hears when the lease is interrupted and resumed.
     ///
     /// # Errors
-    /// When the lease is lost. The gate is closed before this returns.
-    pub async fn hold(&self, held: Held, stop: impl Future<Output = ()>) -> Result<(), LeaseError> {
+    /// When another holds the lease. The gate is closed before this returns.
+    pub async fn hold(
+        &self,
+        held: Held,
+        stop: impl Future<Output = ()>,
+        told: impl Fn(Standing),
+    ) -> Result<(), LeaseError> {
         let mut stop = pin!(stop);
         let mut held = held;
         let result = loop {
@@ -179,9 +192,14 @@ impl Elector {
                 () = &mut stop => break Ok(()),
                 () = sleep(self.candidate.timing.period) => {}
             }
-            match self.renew(&held).await {
-                Ok(renewed) => held = renewed,
-                Err(error) => break Err(error),
+            tokio::select! {
+                biased;
+                renewed = self.renew(&held, &told) => match renewed {
+                    Ok(renewed) => held = renewed,
+                    Err(error) => break Err(error),
+                },
+                // While the API server is away there is nothing to wait for.
+                () = &mut stop => break Ok(()),
             }
         };
         self.gate.set(None);
@@ -191,14 +209,20 @@ impl Elector {
         result
     }
 
-    /// Renews, trying again until the deadline.
-    async fn renew(&self, held: &Held) -> Result<Held, LeaseError> {
+    /// Renews, trying again until it is renewed or another holds it.
+    async fn renew(&self, held: &Held, told: &impl Fn(Standing)) -> Result<Held, LeaseError> {
         let mut last = held.lease.clone();
-        let mut source = None;
-        while held.sent.elapsed() < self.candidate.timing.deadline {
+        let mut interrupted = false;
+        loop {
+            let mut error = None;
             match self.write(Some(last.clone())).await {
-                Ok(renewed) => return Ok(renewed),
-                Err(WriteError::Api(error)) => source = Some(error),
+                Ok(renewed) => {
+                    if interrupted {
+                        told(Standing::Resumed);
+                    }
+                    return Ok(renewed);
+                }
+                Err(WriteError::Api(refused)) => error = Some(refused),
                 Err(WriteError::Late) => {}
             }
             // Our own write may have landed without its answer, or somebody else's did: look before trying again.
@@ -211,9 +235,13 @@ impl Elector {
                 }
                 Err(_) => sleep(self.candidate.timing.period).await,
             }
+            let elapsed = held.sent.elapsed();
+            if !interrupted && elapsed >= self.candidate.timing.deadline {
+                interrupted = true;
+                self.gate.set(None);
+                told(Standing::Interrupted { seconds: elapsed.as_secs(), error });
+            }
         }
-        self.gate.set(None);
-        Err(LeaseError::Expired { seconds: held.sent.elapsed().as_secs(), source })
     }
 
     fn is_mine(&self, lease: &Lease) -> bool {

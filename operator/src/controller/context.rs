@@ -204,6 +204,16 @@ impl Context {
         }
     }
 
+    /// The API server answers again: everybody looks again, and definitions that could not be stored are.
+    pub(crate) fn outage_over(&self) {
+        for root in self.roots.all() {
+            self.queue.wake(root.name.clone());
+        }
+        for key in self.store.keys() {
+            self.definition_queue.wake(key);
+        }
+    }
+
     pub(crate) fn rights_changed(&self, role: &str, rules: Vec<PolicyRule>) {
         let mut rights = self.surroundings.rights.write().unwrap_or_else(PoisonError::into_inner);
         let held = if role == MANAGER_ROLE { &mut rights.manager } else { &mut rights.watcher };

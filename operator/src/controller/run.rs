@@ -20,7 +20,7 @@ use std::time::Duration;
 use tenantry_apply::counters::Counters;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::executor::{Bindings, Executor};
-use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Timing};
+use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Standing, Timing};
 use tenantry_apply::object::{GeneratedKey, Kind};
 use tenantry_apply::shared::SharedIndex;
 use tenantry_apply::streams::Streams;
@@ -93,8 +93,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!("leading");
     let release = Arc::new(Notify::new());
     let holding = {
-        let release = Arc::clone(&release);
-        async move { elector.hold(held, async move { release.notified().await }).await }
+        let (release, context) = (Arc::clone(&release), Arc::clone(&context));
+        async move {
+            let stop = async move { release.notified().await };
+            elector.hold(held, stop, |standing| lease_changed(&context, standing)).await
+        }
     };
     let mut holding = std::pin::pin!(holding);
     start_work(&context, &mut tasks);
@@ -252,6 +255,24 @@ async fn own_kinds(context: &Context) {
             }
         }
         let _changed = tokio::time::timeout(KINDS_EVERY, changed).await;
+    }
+}
+
+/// While the API server is away, nothing is written; when it is back, everybody who waited out an outage goes on at once.
+fn lease_changed(context: &Context, standing: Standing) {
+    match standing {
+        Standing::Interrupted { seconds, error } => {
+            let why = error.map_or_else(|| "no answer".to_owned(), |error| error.to_string());
+            tracing::warn!(seconds, why, "the lease cannot be renewed, so nothing is written");
+            context.readiness.wait_for("lease", format!("it cannot be renewed: {why}"));
+            context.metrics.leader.set(0);
+        }
+        Standing::Resumed => {
+            tracing::info!("leading again");
+            context.readiness.is_ready("lease");
+            context.metrics.leader.set(1);
+            context.outage_over();
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use kube::Client;
 use serde::Deserialize;
 use tokio::time::sleep;
 
+use crate::follow::Follower;
+
 /// The marker's line is there when its answer is; this bounds the surprise if a server buffers after all.
 const FLUSH_ATTEMPTS: u32 = 200;
 const FLUSH_PAUSE: Duration = Duration::from_millis(10);
@@ -30,7 +32,7 @@ pub struct Audit {
 
 /// A moment in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark(u64);
+pub struct Mark(pub(crate) u64);
 
 /// One request as the API server saw it. Empty strings stand for what a request does not have: a list has no name, a
 /// health check no resource.
@@ -150,6 +152,14 @@ impl Audit {
         Ok(Tally::of(&self.since(mark).await?, user))
     }
 
+    /// The requests from `mark` on, each as soon as it was answered: to act right after a certain one.
+    ///
+    /// # Errors
+    /// When the log cannot be read or watched.
+    pub fn follow(&self, mark: Mark) -> Result<Follower> {
+        Follower::new(&self.log, mark)
+    }
+
     /// Makes a request that nobody else makes and reads from `from` to its line.
     async fn read_to_marker(&self, from: Mark) -> Result<(String, Mark)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -197,7 +207,7 @@ fn end_of_marker(text: &str, uri: &str) -> Option<usize> {
 }
 
 /// One request per line that counts: a watch when it began, everything else when it ended.
-fn parse(line: &str) -> Result<Option<AuditEvent>> {
+pub(crate) fn parse(line: &str) -> Result<Option<AuditEvent>> {
     let line: Line = serde_json::from_str(line).with_context(|| format!("unknown audit line {line}"))?;
     let counts = match line.stage.as_str() {
         "ResponseStarted" => line.verb == "watch",

@@ -1,6 +1,7 @@
 //! What end-to-end tests and the demo share: a world of a real Kubernetes API, the installed product, and the real
 //! binary running as its own service account. Needs a client, a clock and processes.
 
+pub mod census;
 pub mod holdings;
 pub mod install;
 pub mod kept;
@@ -8,6 +9,7 @@ pub mod meddling;
 pub mod orders;
 pub mod process;
 pub mod report;
+pub mod seed;
 pub mod traffic;
 pub mod wait;
 pub mod world;

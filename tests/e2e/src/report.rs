@@ -141,7 +141,8 @@ impl Item {
 
 /// Whether a request of the controller is for one tenant: it names the subscription, the namespace or what is in it.
 /// Watches of a kind are for all tenants together and count for none.
-fn is_for(event: &AuditEvent, tenant: &str) -> bool {
+#[must_use]
+pub fn is_for(event: &AuditEvent, tenant: &str) -> bool {
     let namespace = format!("tenant-{tenant}");
     let names_it = match event.resource.as_str() {
         "namespaces" => event.name == namespace,

@@ -139,7 +139,7 @@ async fn it_is_renewed_every_two_seconds_and_released_at_the_end() {
     }
     let started = Instant::now();
     let stop = tokio::time::sleep(Duration::from_secs(5));
-    elector.hold(held, stop).await.unwrap();
+    elector.hold(held, stop, |_| {}).await.unwrap();
     assert_eq!(started.elapsed(), Duration::from_secs(5));
     assert!(!elector.gate().may_write());
     let asked = script.asked();
@@ -157,7 +157,7 @@ async fn a_lease_taken_by_another_is_lost_at_once() {
     let (elector, held) = held(&script).await;
     script.refuse(409, "Conflict", "the object has been modified");
     script.answer(200, lease("other", "9"));
-    let lost = elector.hold(held, std::future::pending()).await.unwrap_err();
+    let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
     assert!(matches!(lost, LeaseError::Taken { holder } if holder == "other"));
     assert!(!elector.gate().may_write());
 }
@@ -171,19 +171,69 @@ async fn a_renewal_whose_answer_was_lost_is_found_and_continued() {
     script.answer(200, lease("me-1", "4"));
     script.answer(200, lease("", "5"));
     let stop = tokio::time::sleep(Duration::from_secs(8));
-    elector.hold(held, stop).await.unwrap();
+    elector.hold(held, stop, |_| {}).await.unwrap();
     assert_eq!(script.asked()[4].body["metadata"]["resourceVersion"], json!("3"));
 }
 
+/// What a holder was told, in words.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<&'static str>>);
+
+impl Told {
+    fn hear(&self, standing: Standing) {
+        let word = match standing {
+            Standing::Interrupted { error: Some(_), .. } => "interrupted",
+            Standing::Interrupted { error: None, .. } => "interrupted without an answer",
+            Standing::Resumed => "resumed",
+        };
+        self.0.lock().unwrap().push(word);
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_cannot_be_renewed_is_given_up_before_it_expires() {
+async fn a_lease_that_cannot_be_renewed_closes_the_gate_before_it_expires_and_opens_it_again() {
+    let script = Script::default();
+    let (elector, held) = held(&script).await;
+    let gate = elector.gate();
+    // Every request beyond the script is answered with an error of the server.
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        assert!(!gate.may_write(), "nobody else may start before 15 s");
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        script.answer(200, lease("me-1", "2"));
+        for version in 3..40 {
+            script.answer(200, lease("me-1", &version.to_string()));
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(gate.may_write());
+    };
+    let told = Told::default();
+    elector.hold(held, back, |standing| told.hear(standing)).await.unwrap();
+    assert_eq!(*told.0.lock().unwrap(), ["interrupted", "resumed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_another_took_while_the_server_was_away_ends_the_process() {
+    let script = Script::default();
+    let (elector, held) = held(&script).await;
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        for _ in 0..4 {
+            script.refuse(409, "Conflict", "the object has been modified");
+            script.answer(200, lease("other", "9"));
+        }
+        std::future::pending().await
+    };
+    let lost = elector.hold(held, back, |_| {}).await.unwrap_err();
+    assert!(matches!(&lost, LeaseError::Taken { holder } if holder == "other"), "{lost}");
+    assert!(!elector.gate().may_write());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_shall_end_does_not_wait_for_the_server() {
     let script = Script::default();
     let (elector, held) = held(&script).await;
     let started = Instant::now();
-    // Every request beyond the script is answered with an error of the server.
-    let lost = elector.hold(held, std::future::pending()).await.unwrap_err();
-    assert!(matches!(lost, LeaseError::Expired { source: Some(_), .. }));
-    let elapsed = started.elapsed();
-    assert!(elapsed >= Duration::from_secs(10) && elapsed < Duration::from_secs(14), "{elapsed:?}");
-    assert!(!elector.gate().may_write());
+    elector.hold(held, tokio::time::sleep(Duration::from_secs(20)), |_| {}).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(26), "{:?}", started.elapsed());
 }
