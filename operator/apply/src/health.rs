@@ -36,6 +36,12 @@ pub fn has_status(kind: &Kind) -> bool {
     )
 }
 
+/// Whether the health of a kind is that of one generation of its spec.
+#[must_use]
+pub(crate) fn has_generation(kind: &Kind) -> bool {
+    has_status(kind) && !matches!((kind.group(), kind.name()), ("", "PersistentVolumeClaim" | "Service"))
+}
+
 /// Health of an object from the parts of it that decide.
 #[must_use]
 pub fn health(kind: &Kind, generation: Option<i64>, spec: &Value, status: &Value) -> Health {

@@ -11,7 +11,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::health::Health;
+use crate::health::{Health, has_generation};
 use crate::object::{Kind, ObjectId};
 use crate::observed::Observed;
 use crate::token::Baseline;
@@ -238,9 +238,12 @@ impl Record {
     ) -> Option<Change> {
         let same_object = self.observed.uid == observed.uid;
         if written.is_some() {
-            // An answer carries metadata only: what the watch said of health holds until it says more.
+            // An answer carries metadata only: what the watch said of health holds until it says more, but not for
+            // another generation, which its controller has not seen.
             self.unconfirmed |= self.observed.resource_version < observed.resource_version;
-            if same_object && observed.health == Health::Unknown {
+            let outdated =
+                has_generation(&id.kind) && observed.token.revision != self.observed.token.revision;
+            if same_object && !outdated && observed.health == Health::Unknown {
                 observed.health = self.observed.health.clone();
                 observed.retained = self.observed.retained.take();
             }

@@ -74,13 +74,13 @@ async fn decorations_stay(world: &World) {
     assert_eq!(written, ["create services/ tenant-decorated/worker: 201"]);
 
     world.patch("decorated", json!({"spec": {"parameters": {"language": "fr"}}})).await.unwrap();
-    let speaks = |found: Option<&Deployment>| {
-        let value = serde_json::to_value(found).unwrap();
-        let variables = value.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
-        variables.is_some_and(|all| all.contains(&json!({"name": "LANG", "value": "fr"})))
-    };
-    let web = wait::until(deployments, "web", speaks).await.unwrap().unwrap();
-    let web = serde_json::to_value(web).unwrap();
+    world.until("decorated", is_live).await.unwrap();
+    let web = serde_json::to_value(deployments.get("web").await.unwrap()).unwrap();
+    let variables = web.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).unwrap();
+    assert!(variables.contains(&json!({"name": "LANG", "value": "fr"})), "{variables:?}");
+    let rolled_out = [&web["status"]["observedGeneration"], &web["status"]["updatedReplicas"]];
+    let wanted = [&web["metadata"]["generation"], &web["spec"]["replicas"]];
+    assert_eq!(rolled_out, wanted, "nobody is live before the new pods are there: {:#}", web["status"]);
     let service = serde_json::to_value(services(world, "decorated").get("web").await.unwrap()).unwrap();
     let namespace = serde_json::to_value(namespaces.get("tenant-decorated").await.unwrap()).unwrap();
     for object in [&web, &service, &namespace] {
@@ -89,7 +89,6 @@ async fn decorations_stay(world: &World) {
     }
     let template = &web["spec"]["template"]["metadata"]["annotations"];
     assert_eq!(template["kubectl.kubernetes.io/restartedAt"], "2026-11-24T10:00:00Z");
-    world.until("decorated", is_live).await.unwrap();
 }
 
 /// A controller that undoes every repair gets one write for each of its own, and nothing else is stirred up by it.

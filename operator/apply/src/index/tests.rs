@@ -111,6 +111,18 @@ fn an_answer_keeps_the_health_and_an_equal_version_may_bring_it() {
 }
 
 #[test]
+fn health_of_an_earlier_generation_says_nothing_of_a_new_one() {
+    let mut index = synced();
+    index.deliver(&id("a"), object("u", 1, 1));
+    let token = Token { revision: 2, ..object("u", 2, 1).token };
+    let changed = Observed { health: Health::Unknown, token, ..object("u", 2, 1) };
+    index.record(&id("a"), changed, Baseline::default());
+    assert!(matches!(index.see(&id("a")), Seen::Present(observed, _) if observed.health == Health::Unknown));
+    let rolling = Observed { health: Health::InProgress("rolling".into()), token, ..object("u", 2, 1) };
+    assert!(index.deliver(&id("a"), rolling).is_some(), "the same version, and it tells more");
+}
+
+#[test]
 fn what_a_new_set_lacks_is_gone_unless_we_just_wrote_it() {
     let mut index = synced();
     index.deliver(&id("old"), object("u1", 1, 1));
