@@ -20,6 +20,7 @@ pub struct SharedIndex {
     index: RwLock<Index>,
     listener: Listener,
     delivered: Notify,
+    first_sets: Notify,
 }
 
 /// What the index said about some objects at one moment.
@@ -32,7 +33,7 @@ impl SharedIndex {
     /// An empty index. The listener is called outside of the lock.
     #[must_use]
     pub fn new(listener: Listener) -> Self {
-        Self { index: RwLock::default(), listener, delivered: Notify::new() }
+        Self { index: RwLock::default(), listener, delivered: Notify::new(), first_sets: Notify::new() }
     }
 
     /// What is known about these objects, at one moment.
@@ -82,13 +83,25 @@ impl SharedIndex {
         tokio::time::timeout(at_most, wait).await.is_ok()
     }
 
+    /// Waits until the watch of some kind has delivered its first set: whoever had nothing to go on may go on. Sets that
+    /// came since the last call are told of at once, together.
+    pub async fn first_set(&self) {
+        self.first_sets.notified().await;
+    }
+
     pub(crate) fn begin(&self, kind: &Kind) {
         self.write().begin(kind);
     }
 
     pub(crate) fn finish(&self, kind: &Kind) {
-        let changes = self.write().finish(kind);
+        let (is_first, changes) = {
+            let mut index = self.write();
+            (!index.is_synced(kind), index.finish(kind))
+        };
         changes.iter().for_each(|change| (self.listener)(change));
+        if is_first {
+            self.first_sets.notify_one();
+        }
     }
 
     pub(crate) fn deliver(&self, id: &ObjectId, observed: Observed) {

@@ -199,6 +199,11 @@ impl Context {
     /// Everybody looks again: kinds or rights changed.
     pub(crate) fn wake_all(&self) {
         self.surroundings.generation.fetch_add(1, Ordering::Relaxed);
+        self.wake_everybody();
+    }
+
+    /// Everybody looks again, by what was prepared before.
+    pub(crate) fn wake_everybody(&self) {
         for root in self.roots.all() {
             self.queue.wake(root.name.clone());
         }

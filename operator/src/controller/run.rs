@@ -288,6 +288,7 @@ fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
         }
         workers.spawn(accept(Arc::clone(&starting)));
         workers.spawn(follow_kinds(Arc::clone(&starting)));
+        workers.spawn(follow_first_sets(Arc::clone(&starting)));
         tracing::info!("working");
         // Workers end only with the queue, or by a panic, and then the process ends too.
         workers.join_next().await;
@@ -366,6 +367,15 @@ async fn follow_kinds(context: Arc<Context>) {
                 context.kinds_changed.notify_one();
             }
         }
+    }
+}
+
+/// Wakes those who wait for a watch to deliver what exists. Asking again and again instead would keep a thousand tenants
+/// busy for as long as the API server prepares a kind.
+async fn follow_first_sets(context: Arc<Context>) {
+    loop {
+        context.index.first_set().await;
+        context.wake_everybody();
     }
 }
 

@@ -24,8 +24,6 @@ use write::WriteError;
 
 /// Between two status writes of a tenant that is being worked on.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// Between two looks at a watch that has not delivered its first set.
-const SYNC_EVERY: Duration = Duration::from_millis(25);
 /// First and longest wait after an answer that did not come.
 const OUTAGE_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
 

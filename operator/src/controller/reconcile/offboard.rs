@@ -5,7 +5,7 @@
 
 use super::dereference::Snapshot;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, SYNC_EVERY, backoff, earlier};
+use super::{Next, Outcome, backoff, earlier};
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use std::time::Duration;
@@ -71,10 +71,11 @@ pub(super) async fn run(
         now: snapshot.now,
     });
     write::status(context, snapshot, session, status).await?;
-    Ok((Outcome::Waiting, next(snapshot, session, &plan, &done, waited)))
+    Ok((Outcome::Waiting, next(snapshot, session, &done, waited)))
 }
 
-fn watch_kinds(context: &Context, inventory: &Inventory) {
+/// Asks for watches of everything that is recorded.
+pub(super) fn watch_kinds(context: &Context, inventory: &Inventory) {
     for entry in &inventory.objects {
         if let Some(kind) = Kind::parse(&entry.kind)
             && let Some(served) = context.discovery.resolve(&kind)
@@ -135,11 +136,8 @@ fn blockers(plan: &Plan, done: &Execution) -> Vec<String> {
     blockers
 }
 
-fn next(snapshot: &Snapshot, session: &mut Session, plan: &Plan, done: &Execution, waited: Duration) -> Next {
+fn next(snapshot: &Snapshot, session: &mut Session, done: &Execution, waited: Duration) -> Next {
     let mut next = (waited < STUCK_AFTER).then(|| snapshot.instant + (STUCK_AFTER - waited));
-    if plan.waits.iter().any(|waiting| waiting.wait == Wait::Sync) {
-        next = earlier(next, Some(snapshot.instant + SYNC_EVERY));
-    }
     let failed = done
         .outcomes
         .iter()

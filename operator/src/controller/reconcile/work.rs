@@ -4,7 +4,7 @@ use super::dereference::Snapshot;
 use super::evidence::{Observations, evidence};
 use super::prepare::Prepared;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, STATUS_EVERY, SYNC_EVERY, backoff, deadline, earlier, secrets};
+use super::{Next, Outcome, STATUS_EVERY, backoff, deadline, earlier, offboard, secrets};
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use std::collections::BTreeMap;
@@ -72,8 +72,10 @@ pub(super) async fn run(
     job: &Job,
 ) -> Result<(Outcome, Next), WriteError> {
     let prepared = &job.prepared;
-    watch_kinds(context, &prepared.desired);
     let recorded = snapshot.status.inventory.clone().unwrap_or_default();
+    watch_kinds(context, &prepared.desired);
+    // What is not desired any more has to be seen to be removed, also by a process that never made any.
+    offboard::watch_kinds(context, &recorded);
     let mut progress =
         Progress { inventory: session.inventory.clone().unwrap_or(recorded), outcomes: Vec::new() };
     let mut current =
@@ -288,9 +290,6 @@ async fn finish(
         now: snapshot.now,
     });
     let mut next = deadline(snapshot, look.evaluation.deadline);
-    if look.plan.waits.iter().any(|waiting| waiting.wait == Wait::Sync) {
-        next = earlier(next, Some(snapshot.instant + SYNC_EVERY));
-    }
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
     let outages =
         failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
