@@ -6,6 +6,7 @@ pub mod holdings;
 pub mod install;
 pub mod kept;
 pub mod meddling;
+pub mod metrics;
 pub mod orders;
 pub mod process;
 pub mod report;

@@ -19,7 +19,11 @@ use tenantry_e2e::meddling::lose;
 use tenantry_e2e::orders::{mail, with};
 use tenantry_e2e::traffic::{line, mark, writes_in};
 use tenantry_e2e::wait::{is_live, is_true};
-use tenantry_e2e::{Setup, World, wait};
+use tenantry_e2e::{Setup, World, metrics, wait};
+
+/// Runs that two new kinds are worth for four tenants: for each when the kinds come, when each is listed, when its objects
+/// are there, and as many again for what else happens. Who asks again and again has many times more.
+const MOST_RUNS: f64 = 40.0;
 
 /// Everything optional and needed is missing at first: what can do without is done, what cannot waits and says for what.
 /// Each kind is picked up when it is installed; when it is removed again, whoever needs it says so and nothing breaks.
@@ -39,6 +43,7 @@ async fn kinds_are_picked_up_and_missed_without_a_restart() {
     a_tenant_ends_while_its_kind_is_missing(&world).await;
     kinds_come_back(&world).await;
     assert!(world.controller.as_mut().unwrap().is_running().unwrap(), "it is still the first process");
+    a_kind_that_only_the_record_knows(&mut world).await;
 }
 
 fn item<'a>(subscription: &'a TenantSubscription, name: &str) -> Option<&'a ChecklistEntry> {
@@ -99,8 +104,14 @@ async fn nothing_is_installed(world: &World) {
     }
 }
 
+/// Runs of the reconciler so far.
+fn runs(world: &World) -> f64 {
+    metrics::total(world.controller.as_ref().unwrap().admin(), "tenantry_reconciles_total").unwrap()
+}
+
 async fn optional_kinds_come(world: &World) {
     let before = mark(world).await.unwrap();
+    let runs_before = runs(world);
     world.cluster.install_crds(&[Crd::ServiceMonitor, Crd::PrometheusRule]).await.unwrap();
     for name in ["quiet", "plain"] {
         let observed = |s: &TenantSubscription| is(s, "monitoring", ItemState::Done, "ObjectsObserved");
@@ -117,6 +128,8 @@ async fn optional_kinds_come(world: &World) {
             .map(|resource| format!("create {resource}/ {namespace}/application: 201"));
         assert_eq!(written, expected);
     }
+    let runs = runs(world) - runs_before;
+    assert!(runs <= MOST_RUNS, "{runs} runs, while the API server prepared the new kinds");
 }
 
 async fn needed_kinds_come(world: &World) {
@@ -176,4 +189,18 @@ async fn kinds_come_back(world: &World) {
             .await
             .unwrap();
     }
+}
+
+/// The last object of a kind that nobody asks for any more is removed by a process that never made one.
+async fn a_kind_that_only_the_record_knows(world: &mut World) {
+    world.stop_controller().unwrap();
+    world.patch("fenced", json!({"spec": {"network": {"allowFrom": null}}})).await.unwrap();
+    world.run_controller(&[]).unwrap();
+    wait::gone(api(world, Crd::SecurityPolicy, "tenant-fenced"), "allow-list").await.unwrap();
+    let kind = "gateway.envoyproxy.io/v1alpha1/SecurityPolicy";
+    let forgotten = |s: &TenantSubscription| {
+        let recorded = s.status.as_ref().and_then(|status| status.inventory.as_ref());
+        is_live(s) && recorded.is_some_and(|recorded| recorded.objects.iter().all(|entry| entry.kind != kind))
+    };
+    world.until("fenced", forgotten).await.unwrap();
 }
