@@ -117,7 +117,7 @@ async fn nonsense(world: &mut World) {
         (wait::definition::<Blueprint>(client, "standard", false).await, "service-account.yaml", "standard@"),
         (
             wait::definition::<HostedApplication>(client, "mail", false).await,
-            "begin the schema with `type: object`",
+            "spec.parametersSchema",
             "mail@",
         ),
     ] {
