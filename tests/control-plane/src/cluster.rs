@@ -60,11 +60,12 @@ impl Cluster {
     /// # Errors
     /// When the tools lack a binary of the profile, or a process ends early.
     pub async fn start_with(tools: Toolset, options: Options) -> Result<Self> {
-        let Options { profile, gateway, nodes } = options;
-        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway };
+        let capabilities = options.capabilities();
+        let Options { profile, gateway, nodes, audit } = options;
+        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
         let (link, paths) = tokio::task::spawn_blocking(move || start(&order)).await??;
         let backing = Backing::Started { paths, link: Arc::new(Mutex::new(link)) };
-        let cluster = Self { capabilities: profile.capabilities(), backing };
+        let cluster = Self { capabilities, backing };
         cluster.add_nodes(profile, nodes).await?;
         Ok(cluster)
     }
@@ -178,7 +179,7 @@ impl Cluster {
     /// # Errors
     /// When the cluster gives no access to its audit log (see [`Capabilities::audit`]).
     pub async fn audit(&self) -> Result<Audit> {
-        let Some(paths) = self.paths() else {
+        let Some(paths) = self.paths().filter(|_| self.capabilities.audit) else {
             bail!("requests cannot be counted on this cluster: it gives no access to its audit log");
         };
         Ok(Audit::new(paths.audit_log(), self.harness_client().await?))
@@ -249,8 +250,8 @@ impl Cluster {
     }
 
     /// The running control plane in the directory `paths`, which another process owns.
-    pub(crate) fn attached(paths: Paths, profile: Profile) -> Self {
-        let capabilities = Capabilities { outages: false, ..profile.capabilities() };
+    pub(crate) fn attached(paths: Paths, capabilities: Capabilities) -> Self {
+        let capabilities = Capabilities { outages: false, ..capabilities };
         Self { capabilities, backing: Backing::Attached { paths } }
     }
 

@@ -72,6 +72,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) ports: Ports,
     pub(crate) tools: &'a Toolset,
     pub(crate) profile: Profile,
+    pub(crate) audit: bool,
 }
 
 // === impl Role ===
@@ -184,13 +185,17 @@ impl Plan<'_> {
             flag("service-cluster-ip-range", "10.0.0.0/16"),
             flag("authorization-mode", "RBAC"),
             flag("allow-privileged", true),
-            flag("audit-policy-file", self.paths.config("audit-policy.json").display()),
-            flag("audit-log-path", self.paths.audit_log().display()),
-            // A request's line is written before its answer is complete, so whoever has the answer can count it.
-            flag("audit-log-mode", "blocking"),
-            // Megabytes. Rotation would move lines away under the reader; the log goes with the cluster.
-            flag("audit-log-maxsize", 1_000_000),
         ];
+        if self.audit {
+            arguments.extend([
+                flag("audit-policy-file", self.paths.config("audit-policy.json").display()),
+                flag("audit-log-path", self.paths.audit_log().display()),
+                // A request's line is written before its answer is complete, so whoever has the answer can count it.
+                flag("audit-log-mode", "blocking"),
+                // Megabytes. Rotation would move lines away under the reader; the log goes with the cluster.
+                flag("audit-log-maxsize", 1_000_000),
+            ]);
+        }
         if self.profile == Profile::P0 {
             // Without the controller manager no ServiceAccount `default` appears, and every pod would be refused.
             arguments.push(flag("disable-admission-plugins", "ServiceAccount"));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{Cluster, with_binary};
 use crate::home::{Paths, clean_up};
 use crate::link::start_detached;
-use crate::profile::{Options, Profile};
+use crate::profile::{Capabilities, Options};
 use crate::protocol::{Order, SOURCE};
 use crate::tools::{Toolset, cache_directory};
 
@@ -23,7 +23,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Serialize, Deserialize)]
 struct Record {
     paths: Paths,
-    profile: Profile,
+    capabilities: Capabilities,
 }
 
 /// The directory that is used when none is named: one detached control plane per user.
@@ -44,16 +44,17 @@ pub async fn up(directory: &Path, options: Options) -> Result<Cluster> {
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let log = directory.join("supervisor.log");
-    let Options { profile, gateway, nodes } = options;
+    let capabilities = options.capabilities();
+    let Options { profile, gateway, nodes, audit } = options;
     let paths = tokio::task::spawn_blocking(move || {
         let tools = Toolset::from_cache_or_build()?;
-        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway };
+        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
         with_binary(|binary| start_detached(binary, &order, &log))
     })
     .await??;
-    let record = Record { paths: paths.clone(), profile };
+    let record = Record { paths: paths.clone(), capabilities };
     fs::write(record_file(directory), serde_json::to_vec(&record)?)?;
-    let cluster = Cluster::attached(paths, profile);
+    let cluster = Cluster::attached(paths, capabilities);
     fs::copy(cluster.kubeconfig(), kubeconfig(directory))?;
     cluster.add_nodes(profile, nodes).await?;
     Ok(cluster)
@@ -64,8 +65,8 @@ pub async fn up(directory: &Path, options: Options) -> Result<Cluster> {
 /// # Errors
 /// When none runs.
 pub fn attach(directory: &Path) -> Result<Cluster> {
-    let Record { paths, profile } = running(directory)?;
-    Ok(Cluster::attached(paths, profile))
+    let Record { paths, capabilities } = running(directory)?;
+    Ok(Cluster::attached(paths, capabilities))
 }
 
 /// The administrator's kubeconfig of the control plane that [`up`] started for `directory`.

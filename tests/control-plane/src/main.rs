@@ -95,7 +95,7 @@ fn main() -> ExitCode {
         Command::Up { profile, detach, nodes, gateway, crds, dir } => {
             let nodes = nodes.unwrap_or(Options::new(profile).nodes);
             let crds = if crds { &Crd::ALL[..] } else { &[] };
-            up(Options { profile, gateway, nodes }, crds, detach, dir)
+            up(Options { gateway, nodes, ..Options::new(profile) }, crds, detach, dir)
         }
         Command::Down { dir } => down(dir),
         Command::Kubectl { dir, arguments } => kubectl(dir, &arguments),

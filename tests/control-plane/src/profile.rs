@@ -40,13 +40,22 @@ pub struct Options {
     pub gateway: bool,
     /// How many nodes `node-0`, `node-1`, ... exist and are ready when `start` returns. Only P2 has nodes.
     pub nodes: u32,
+    /// Whether every request is written to the audit log. It costs the API server a line a request, so what is timed
+    /// goes without.
+    pub audit: bool,
 }
 
 impl Options {
-    /// The profile with its usual nodes (one for P2) and without the gateway player.
+    /// The profile with its usual nodes (one for P2) and the audit log, without the gateway player.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        Self { profile, gateway: false, nodes: u32::from(profile == Profile::P2) }
+        Self { profile, gateway: false, nodes: u32::from(profile == Profile::P2), audit: true }
+    }
+
+    /// What a cluster started like this can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities { audit: self.audit, ..self.profile.capabilities() }
     }
 }
 
@@ -119,5 +128,11 @@ mod tests {
         assert_eq!(Profile::P0.capabilities().to_string(), "audit, etcd, outages");
         assert_eq!(Profile::P1.capabilities().to_string(), "audit, etcd, controllers, outages");
         assert_eq!(Profile::P2.capabilities().to_string(), "audit, etcd, controllers, nodes, outages");
+    }
+
+    #[test]
+    fn a_cluster_without_an_audit_log_says_so() {
+        let options = Options { audit: false, ..Options::new(Profile::P1) };
+        assert_eq!(options.capabilities().to_string(), "etcd, controllers, outages");
     }
 }

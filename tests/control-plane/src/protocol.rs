@@ -18,6 +18,8 @@ pub(crate) struct Order {
     pub(crate) tools: Toolset,
     /// Play the gateway from the start.
     pub(crate) gateway: bool,
+    /// Write the audit log.
+    pub(crate) audit: bool,
 }
 
 /// The lines after it.

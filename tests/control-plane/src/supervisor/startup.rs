@@ -31,6 +31,7 @@ pub(super) struct Running {
     home: Home,
     ports: Vec<u16>,
     profile: Profile,
+    audit: bool,
     tools: Toolset,
     helpers: Vec<Helper>,
 }
@@ -54,6 +55,7 @@ impl Running {
             home,
             ports,
             profile: order.profile,
+            audit: order.audit,
             tools: order.tools.clone(),
             helpers: Vec::new(),
         };
@@ -127,7 +129,8 @@ impl Running {
 
     fn plan(&self) -> Result<Plan<'_>> {
         let ports = Ports::assign(&self.ports)?;
-        Ok(Plan { paths: self.home.paths(), ports, tools: &self.tools, profile: self.profile })
+        let Self { home, tools, profile, audit, .. } = self;
+        Ok(Plan { paths: home.paths(), ports, tools, profile: *profile, audit: *audit })
     }
 
     fn launch(&mut self, role: Role) -> Result<()> {
