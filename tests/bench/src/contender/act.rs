@@ -38,6 +38,8 @@ pub struct Actor {
     /// For files and as home of commands.
     directory: PathBuf,
     kubeconfig: PathBuf,
+    /// Fields that the canonical file has by now.
+    set: Vec<Set>,
     /// Commands that run.
     children: Arc<Mutex<HashSet<u32>>>,
 }
@@ -68,7 +70,15 @@ impl Actor {
         directory: PathBuf,
         kubeconfig: PathBuf,
     ) -> Self {
-        Self { contender, client, variables, directory, kubeconfig, children: Arc::default() }
+        Self {
+            contender,
+            client,
+            variables,
+            directory,
+            kubeconfig,
+            set: Vec::new(),
+            children: Arc::default(),
+        }
     }
 
     /// Namespace of a tenant.
@@ -100,7 +110,7 @@ impl Actor {
                 };
                 tenants.iter().map(post).collect()
             }
-            Create::Command { create, .. } => self.commands(create, tenants, &[]),
+            Create::Command { create, .. } => self.commands(create, tenants),
         }
     }
 
@@ -122,17 +132,21 @@ impl Actor {
                 };
                 tenants.iter().map(delete).collect()
             }
-            Create::Command { remove, .. } => self.commands(remove, tenants, &[]),
+            Create::Command { remove, .. } => self.commands(remove, tenants),
         }
     }
 
-    /// The orders that bring a change to tenants one by one; none where it is applied once for all.
+    /// The orders that bring a change to tenants one by one; none where it is applied once for all. Later orders have the
+    /// change in them, too.
     ///
     /// # Errors
     /// As [`Actor::creations`].
-    pub fn changes(&self, change: &Change, tenants: &[String]) -> Result<Vec<Order>> {
+    pub fn changes(&mut self, change: &Change, tenants: &[String]) -> Result<Vec<Order>> {
         match (&change.apply, &self.contender.tenant.create) {
-            (None, Create::Command { create, .. }) => self.commands(create, tenants, &change.set),
+            (None, Create::Command { create, .. }) => {
+                self.set.clone_from(&change.set);
+                self.commands(create, tenants)
+            }
             _ => Ok(Vec::new()),
         }
     }
@@ -213,10 +227,10 @@ impl Actor {
         Ok(Order { namespace: self.namespace(tenant)?, call })
     }
 
-    fn commands(&self, words: &[String], tenants: &[String], set: &[Set]) -> Result<Vec<Order>> {
+    fn commands(&self, words: &[String], tenants: &[String]) -> Result<Vec<Order>> {
         let command = |tenant: &String| {
             let file = self.directory.join(format!("{tenant}.yaml"));
-            std::fs::write(&file, canonical_with(tenant, set)?)?;
+            std::fs::write(&file, canonical_with(tenant, &self.set)?)?;
             let variables = self.variables.with("TENANT", tenant).with("FILE", file.display().to_string());
             self.order(tenant, Call::Run(variables.expand_all(words)?))
         };

@@ -20,7 +20,8 @@ pub(super) async fn plan(arena: &mut Arena) -> Result<Figures> {
     let objects = missing.len() * touched.len();
     arena.until_rest().await?;
     let mut watches = Watches::open(&arena.client, &arena.targets(kinds, true)?).await?;
-    let orders = arena.actor.changes(&change, &arena.tenants)?;
+    let tenants = arena.tenants.clone();
+    let orders = arena.actor.changes(&change, &tenants)?;
     let meter = arena.meter()?;
     let began = Instant::now();
     if let Some(file) = &change.apply {
