@@ -250,10 +250,11 @@ pub fn contender(path: &std::path::Path) -> Result<Arc<Contender>> {
 /// Tells of a series in one line.
 pub fn tell_shot(shot: &Shot, told: &dyn Fn(&str)) {
     let Shot { profile, mode, in_flight, objects, objects_per_second, p99_ms, sweep, .. } = shot;
+    let cpu = shot.control_plane_cpu_seconds;
     let tried = if *sweep { " (tried)" } else { "" };
     told(&format!(
         "blast {profile} {mode}: {objects_per_second:.0} objects/s, {objects} objects, {in_flight} in flight, \
-         p99 {p99_ms:.0} ms{tried}"
+         p99 {p99_ms:.0} ms, {cpu:.1} CPU s of the control plane{tried}"
     ));
 }
 

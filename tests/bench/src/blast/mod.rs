@@ -6,6 +6,7 @@ mod requests;
 use crate::arena::{apply, servers};
 use crate::canonical;
 use crate::measure::meter::until_rest;
+use crate::measure::process;
 use crate::measure::statistics::{median, percentile};
 use crate::workload::names;
 use anyhow::{Context, Result, ensure};
@@ -72,6 +73,8 @@ pub struct Shot {
     pub p50_ms: f64,
     /// All but one in a hundred took no longer.
     pub p99_ms: f64,
+    /// Processor seconds of the control plane.
+    pub control_plane_cpu_seconds: f64,
 }
 
 /// A control plane that objects are sent to.
@@ -170,6 +173,7 @@ impl Range {
     async fn fire(&self, mode: Mode, first: usize, tenants: usize, in_flight: usize) -> Result<Shot> {
         let phases = requests::prepare(&self.discovery, mode, &names(first, tenants))?;
         until_rest(&self.servers).await?;
+        let used = process::cpu_of(&self.servers)?;
         let began = Instant::now();
         let mut times = Vec::new();
         for phase in phases {
@@ -185,6 +189,7 @@ impl Range {
             objects_per_second: times.len() as f64 / seconds,
             p50_ms: percentile(&times, 0.5).unwrap_or_default(),
             p99_ms: percentile(&times, 0.99).unwrap_or_default(),
+            control_plane_cpu_seconds: process::cpu_of(&self.servers)?.saturating_sub(used).as_secs_f64(),
         })
     }
 
@@ -303,7 +308,17 @@ mod tests {
 
     fn shot(mode: Mode, sweep: bool, in_flight: usize, objects_per_second: f64) -> Shot {
         let profile = Profile::P1;
-        Shot { profile, mode, sweep, in_flight, objects: 1, objects_per_second, p50_ms: 1.0, p99_ms: 2.0 }
+        Shot {
+            profile,
+            mode,
+            sweep,
+            in_flight,
+            objects: 1,
+            objects_per_second,
+            p50_ms: 1.0,
+            p99_ms: 2.0,
+            control_plane_cpu_seconds: 1.0,
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Meter {
                 Some(tokio::spawn(sample(actor.clone(), Arc::clone(&sampled))).abort_handle())
             }
         };
-        let began = (used(&subject)?, total(servers)?);
+        let began = (used(&subject)?, process::cpu_of(servers)?);
         Ok(Self { subject, servers: servers.to_vec(), began, sampler, sampled })
     }
 
@@ -80,7 +80,7 @@ impl Meter {
         };
         Ok(Cost {
             contender: used(&self.subject)?.saturating_sub(contender).as_secs_f64(),
-            control_plane: total(&self.servers)?.saturating_sub(control_plane).as_secs_f64(),
+            control_plane: process::cpu_of(&self.servers)?.saturating_sub(control_plane).as_secs_f64(),
             peak_rss_mib,
         })
     }
@@ -114,10 +114,6 @@ fn used(subject: &Subject) -> Result<Duration> {
     }
 }
 
-fn total(pids: &[u32]) -> Result<Duration> {
-    pids.iter().map(|pid| process::cpu(*pid)).sum()
-}
-
 /// Waits until these processes have nothing to do; gives the moment at which their rest began. Work shows nowhere but in
 /// the time they use, so this looks at it again and again.
 ///
@@ -126,10 +122,10 @@ fn total(pids: &[u32]) -> Result<Duration> {
 pub async fn until_rest(pids: &[u32]) -> Result<Instant> {
     let limit = Instant::now() + REST_PATIENCE;
     let allowed = REST.mul_f64(REST_SHARE);
-    let (mut since, mut used_before) = (Instant::now(), total(pids)?);
+    let (mut since, mut used_before) = (Instant::now(), process::cpu_of(pids)?);
     loop {
         sleep(LOOK).await;
-        let used = total(pids)?;
+        let used = process::cpu_of(pids)?;
         if used.saturating_sub(used_before) > allowed {
             (since, used_before) = (Instant::now(), used);
         } else if since.elapsed() >= REST || Instant::now() > limit {

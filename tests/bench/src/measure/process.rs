@@ -17,6 +17,14 @@ pub fn cpu(pid: u32) -> Result<Duration> {
     ticks(&stat, UTIME).and_then(|user| Some(user + ticks(&stat, UTIME + 1)?)).context("unknown form of stat")
 }
 
+/// Processor time of several processes together.
+///
+/// # Errors
+/// When one of them is gone.
+pub fn cpu_of(pids: &[u32]) -> Result<Duration> {
+    pids.iter().map(|pid| cpu(*pid)).sum()
+}
+
 /// Processor time of all children of this process that have ended and were waited for, and of theirs.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ fn shot(profile: Profile, mode: Mode, objects_per_second: f64) -> Shot {
         objects_per_second,
         p50_ms: 1.0,
         p99_ms: 9.0,
+        control_plane_cpu_seconds: 1.0,
     }
 }
 
