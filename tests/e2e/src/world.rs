@@ -157,8 +157,16 @@ impl World {
     pub async fn definitions_accepted(&self) -> Result<()> {
         let mut documents = install::directory(&examples().join("plans"))?;
         documents.extend(install::directory(&examples().join("packed"))?);
+        self.accepted(&documents).await
+    }
+
+    /// Waits until the controller has accepted each of these definitions.
+    ///
+    /// # Errors
+    /// When one is not accepted within [`wait::PATIENCE`].
+    pub async fn accepted(&self, definitions: &[Value]) -> Result<()> {
         let discovery = Discovery::new(self.client.clone()).run_aggregated().await?;
-        for document in &documents {
+        for document in definitions {
             let api = install::api_for(&self.client, &discovery, document)?;
             let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             wait::until(api, name, |object| {
