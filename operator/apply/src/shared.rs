@@ -55,6 +55,25 @@ impl SharedIndex {
         kinds.into_iter().all(|kind| index.is_synced(kind))
     }
 
+    /// Waits until the watches of these kinds have delivered their first sets, for so long at most; tells whether they
+    /// have.
+    pub async fn synced<'a>(
+        &self,
+        kinds: impl IntoIterator<Item = &'a Kind> + Clone,
+        at_most: Duration,
+    ) -> bool {
+        let wait = async {
+            loop {
+                let delivered = self.delivered.notified();
+                if self.is_synced(kinds.clone()) {
+                    return;
+                }
+                delivered.await;
+            }
+        };
+        tokio::time::timeout(at_most, wait).await.is_ok()
+    }
+
     /// How many objects are known, by kind.
     #[must_use]
     pub fn sizes(&self) -> Vec<(Kind, usize)> {
@@ -98,6 +117,7 @@ impl SharedIndex {
             let mut index = self.write();
             (!index.is_synced(kind), index.finish(kind))
         };
+        self.delivered.notify_waiters();
         changes.iter().for_each(|change| (self.listener)(change));
         if is_first {
             self.first_sets.notify_one();

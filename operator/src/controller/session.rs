@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) written: Option<Instant>,
     /// What is desired, while what it is made from stays the same.
     pub(crate) prepared: Option<Arc<Prepared>>,
+    /// Since when watches are waited for that have not delivered their first sets.
+    pub(crate) blind_since: Option<Instant>,
     /// Outages in a row.
     pub(crate) outages: u32,
     /// Generated secrets that were looked for and not found.
@@ -43,6 +45,7 @@ impl Session {
         self.tenant_id.is_some()
             || self.inventory.is_some()
             || self.prepared.is_some()
+            || self.blind_since.is_some()
             || self.outages > 0
             || !self.lost_secrets.is_empty()
     }

@@ -7,14 +7,14 @@ use super::write::{self, WriteError};
 use super::{Next, Outcome, STATUS_EVERY, backoff, deadline, earlier, offboard, secrets};
 use crate::controller::context::Context;
 use crate::controller::session::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, ObjectId, Owner, Stage};
+use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
@@ -24,6 +24,7 @@ use tenantry_checklist::item::{EvaluateInput, Evaluation, Evidence, ItemInput, e
 use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::ItemState;
+use tokio::time::Instant;
 
 /// Rounds of one run. Every round that does something makes the next one's work smaller, so this is never reached; it
 /// bounds a mistake.
@@ -31,6 +32,9 @@ const MAX_ROUNDS: usize = 24;
 /// How long to wait for the watch to deliver a namespace that was just created. Until then every creation inside it
 /// would sleep 50 ms in the API server.
 const NAMESPACE_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a watch may take to deliver its first set before a tenant is looked at without it.
+const SYNC_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One look at a tenant.
 struct Look {
@@ -76,6 +80,7 @@ pub(super) async fn run(
     watch_kinds(context, &prepared.desired);
     // What is not desired any more has to be seen to be removed, also by a process that never made any.
     offboard::watch_kinds(context, &recorded);
+    await_watches(context, session, &prepared.desired).await;
     let mut progress =
         Progress { inventory: session.inventory.clone().unwrap_or(recorded), outcomes: Vec::new() };
     let mut current =
@@ -112,6 +117,20 @@ fn watch_kinds(context: &Context, desired: &[Desired]) {
             context.streams.ensure(&kind, &served.resource, mode);
         }
     }
+}
+
+/// Waits until the watches have delivered their first sets. What they have not delivered is not missing: without this a
+/// leader that has just started would say of every tenant that it is degraded. A watch that does not deliver for long
+/// is waited for no more, and then the checklist says what is not observed.
+async fn await_watches(context: &Context, session: &mut Session, desired: &[Desired]) {
+    let is_watched = |kind: &&Kind| !kind.is_secret() && context.discovery.resolve(kind).is_some();
+    let kinds: BTreeSet<&Kind> = desired.iter().map(|object| &object.id.kind).filter(is_watched).collect();
+    if context.index.is_synced(kinds.iter().copied()) {
+        session.blind_since = None;
+        return;
+    }
+    let since = *session.blind_since.get_or_insert_with(Instant::now);
+    context.index.synced(kinds, SYNC_PATIENCE.saturating_sub(since.elapsed())).await;
 }
 
 /// Looks at what exists, derives the checklist and plans what to do next.
