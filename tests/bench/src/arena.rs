@@ -366,7 +366,7 @@ fn account(identity: &Identity) -> String {
 
 /// Makes one canonical tenant by hand, and reads it back.
 async fn reference(client: &Client) -> Result<(BTreeMap<String, ApiResource>, BTreeMap<ObjectRef, Value>)> {
-    let objects = canonical::render(REFERENCE)?;
+    let objects = canonical::render_in_good_order(REFERENCE)?;
     let discovery = Discovery::new(client.clone()).run_aggregated().await?;
     let mut resources = BTreeMap::new();
     let mut reference = BTreeMap::new();

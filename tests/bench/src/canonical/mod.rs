@@ -95,6 +95,17 @@ pub fn render(tenant: &str) -> Result<Vec<Value>> {
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
 }
 
+/// [`render`] with the quota behind everything that it counts: the API server writes the quota's status for each of those,
+/// and refuses one that comes at the same moment as another.
+///
+/// # Errors
+/// As there.
+pub fn render_in_good_order(tenant: &str) -> Result<Vec<Value>> {
+    let mut objects = render(tenant)?;
+    objects.sort_by_key(|object| object.get("kind").and_then(Value::as_str) == Some("ResourceQuota"));
+    Ok(objects)
+}
+
 /// [`render`], serialised.
 ///
 /// # Errors
@@ -134,6 +145,17 @@ mod tests {
                 None => assert_eq!(object.id.to_string(), "Namespace/TENANT"),
             }
         }
+    }
+
+    #[test]
+    fn the_quota_comes_last_and_the_rest_stays_in_order() {
+        let kinds = |objects: Vec<Value>| -> Vec<String> {
+            objects.iter().map(|object| object["kind"].as_str().unwrap().to_owned()).collect()
+        };
+        let mut expected = kinds(render("a").unwrap());
+        expected.retain(|kind| kind != "ResourceQuota");
+        expected.push("ResourceQuota".to_owned());
+        assert_eq!(kinds(render_in_good_order("a").unwrap()), expected);
     }
 
     #[test]

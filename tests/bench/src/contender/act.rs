@@ -19,6 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Connections over which objects are ordered in a burst.
 const CONNECTIONS: usize = 8;
+/// Tries of a command.
+const TRIES: u32 = 5;
 
 /// How orders come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,9 +191,21 @@ impl Actor {
                     .body(body.into_bytes())?;
                 self.client.request_text(request).await.with_context(|| format!("{path} was refused"))?;
             }
-            Call::Run(words) => self.run(&words).await?,
+            Call::Run(words) => self.run_until_it_succeeds(&words).await?,
         }
         Ok((order.namespace, sent))
+    }
+
+    /// Whoever scripts a command runs it again when it fails; the API server refuses, for one, an object that a quota
+    /// counts in the very moment in which the quota's status is written. The time of all tries is the command's.
+    async fn run_until_it_succeeds(&self, words: &[String]) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            match self.run(words).await {
+                Err(_) if tries < TRIES => tries += 1,
+                done => return done,
+            }
+        }
     }
 
     async fn run(&self, words: &[String]) -> Result<()> {
