@@ -186,7 +186,7 @@ impl Arena {
     pub fn subject(&self) -> Subject {
         match &self.running {
             Some(running) => Subject::Process(running.id()),
-            None => Subject::Commands(self.actor.clone()),
+            None => Subject::Commands(Box::new(self.actor.clone())),
         }
     }
 

@@ -26,7 +26,7 @@ pub enum Subject {
     /// A process.
     Process(u32),
     /// The commands that an actor runs.
-    Commands(Actor),
+    Commands(Box<Actor>),
 }
 
 /// Cost of a stretch of time.
