@@ -61,7 +61,7 @@ impl Meter {
         let sampler = match &subject {
             Subject::Process(_) => None,
             Subject::Commands(actor) => {
-                Some(tokio::spawn(sample(actor.clone(), Arc::clone(&sampled))).abort_handle())
+                Some(tokio::spawn(sample(Actor::clone(actor), Arc::clone(&sampled))).abort_handle())
             }
         };
         let began = (used(&subject)?, process::cpu_of(servers)?);

@@ -148,7 +148,7 @@ impl Watches {
     /// The next event.
     ///
     /// # Errors
-    /// When a watch broke, so that events may be missing, or none comes for [`PATIENCE`].
+    /// When a watch broke, so that events may be missing, or none comes for two minutes.
     pub async fn next(&mut self) -> Result<Sighting> {
         match timeout(PATIENCE, self.sightings.recv()).await {
             Ok(Some(sighting)) => sighting,
