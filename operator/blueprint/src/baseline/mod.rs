@@ -29,6 +29,8 @@ use tenantry_crds::subscription::User;
 pub const POD_SECURITY_VERSION: &str = "latest";
 /// Cluster role that gives the controller its rights inside a tenant's namespace.
 pub const MANAGER_ROLE: &str = "tenantry-tenant-manager";
+/// Name of the binding to it, without the reserved beginning.
+const MANAGER: &str = "manager";
 
 /// A service account of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +97,13 @@ pub fn objects(input: BaselineInput<'_>) -> Result<BTreeMap<Baseline, Vec<Render
 pub fn manager_binding(tenant: &Tenant, controller: &ServiceAccount) -> RenderedObject {
     let subject =
         json!({"kind": "ServiceAccount", "name": controller.name, "namespace": controller.namespace});
-    binding(tenant.namespace.as_str(), "manager", MANAGER_ROLE, subject)
+    binding(tenant.namespace.as_str(), MANAGER, MANAGER_ROLE, subject)
+}
+
+/// Name of the [`manager_binding`].
+#[must_use]
+pub fn manager_binding_name() -> String {
+    format!("{RESERVED_NAME}{MANAGER}")
 }
 
 fn namespace_object(tenant: &Tenant, profile: SecurityProfile) -> RenderedObject {

@@ -15,6 +15,7 @@ use tenantry_apply::object::{Kind, Owner};
 use tenantry_apply::plan::{Plan, Removal, Wait, is_removed, plan_removal};
 use tenantry_apply::streams::Mode;
 use tenantry_apply::wave::lets_in;
+use tenantry_blueprint::baseline::manager_binding_name;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
 use tenantry_crds::inventory::{Inventory, InventoryEntry};
 use tenantry_crds::subscription::DeletionPolicy;
@@ -52,8 +53,15 @@ pub(super) async fn run(
     }
     // A spec that cannot be read says nothing about the policy, and keeping is what can be undone.
     let policy = live.spec().map(|spec| spec.deletion_policy).unwrap_or(DeletionPolicy::Retain);
-    let (inventory, plan, done) = remove(context, &owner, policy, recorded, session).await;
-    if is_removed(&inventory) {
+    // Our own access goes last, once the record says that everything else is gone: without it the API server would
+    // not even say any more whether a route is there.
+    let is_last = snapshot.status.inventory.as_ref().is_some_and(is_removed);
+    let keep = |entry: &InventoryEntry| {
+        policy == DeletionPolicy::Retain && (stays(entry) || (!is_last && is_own_access(entry)))
+    };
+    let (inventory, plan, done) = remove(context, &owner, &keep, recorded, session).await;
+    let is_removed = is_removed(&inventory);
+    if is_removed && !inventory.objects.iter().any(is_own_access) {
         write::finalizer(context, snapshot, false).await?;
         tracing::info!(subscription = %snapshot.root.name, ?policy, "ended");
         return Ok((Outcome::Settled, None));
@@ -71,6 +79,9 @@ pub(super) async fn run(
         now: snapshot.now,
     });
     write::status(context, snapshot, session, status).await?;
+    if is_removed {
+        return Ok((Outcome::Waiting, Some(snapshot.instant)));
+    }
     Ok((Outcome::Waiting, next(snapshot, session, &done, waited)))
 }
 
@@ -89,12 +100,10 @@ pub(super) fn watch_kinds(context: &Context, inventory: &Inventory) {
 async fn remove(
     context: &Context,
     owner: &Owner,
-    policy: DeletionPolicy,
+    keep: &(dyn Fn(&InventoryEntry) -> bool + Sync),
     recorded: Inventory,
     session: &mut Session,
 ) -> (Inventory, Plan, Execution) {
-    let stays = |entry: &InventoryEntry| Kind::parse(&entry.kind).is_none_or(|kind| !lets_in(&kind));
-    let keep = |entry: &InventoryEntry| policy == DeletionPolicy::Retain && stays(entry);
     let mut done = Execution { outcomes: Vec::new(), inventory: recorded };
     let mut plan = Plan::default();
     for _ in 0..MAX_ROUNDS {
@@ -105,7 +114,7 @@ async fn remove(
             inventory: &done.inventory,
             view: &view,
             scopes: &*context.discovery,
-            keep: &keep,
+            keep,
         });
         if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             break;
@@ -114,6 +123,17 @@ async fn remove(
         session.inventory = Some(done.inventory.clone());
     }
     (done.inventory.clone(), plan, done)
+}
+
+/// Whether an object stays when the tenant is kept: everything but what lets people and traffic in.
+fn stays(entry: &InventoryEntry) -> bool {
+    Kind::parse(&entry.kind).is_none_or(|kind| !lets_in(&kind))
+}
+
+/// Whether an object is the binding that gives the controller its rights in the tenant's namespace.
+fn is_own_access(entry: &InventoryEntry) -> bool {
+    let is_binding = |kind: Kind| kind.is("rbac.authorization.k8s.io", "RoleBinding");
+    entry.name == manager_binding_name() && Kind::parse(&entry.kind).is_some_and(is_binding)
 }
 
 /// What is not gone yet and why, in a fixed order.
