@@ -1,15 +1,21 @@
 # Every target does its own set-up on a machine with Rust and Go.
 
-.PHONY: help demo test up down generate lint deny clean
+.PHONY: help demo faults faults-all test up down generate lint deny clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live
 	@scripts/demo
 
 test: ## Run everything: formatting, lints, licences, unit and end-to-end tests
 	@scripts/test
+
+faults: ## Break things at every write of a tenant's beginning and end, and judge what comes of it
+	@scripts/faults gate
+
+faults-all: ## Break things in every way at every request (hours)
+	@scripts/faults all
 
 up: ## Start the demo and leave it running to play with
 	@scripts/demo --keep

@@ -1,0 +1,113 @@
+//! The fault harness as a program. Needs a client, a clock and processes.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tenantry_faults::campaign::{gate, median, perform, references};
+use tenantry_faults::plan::{Plan, Workload};
+use tenantry_faults::stage::Stage;
+
+/// Breaks things under the controller and judges what comes of it.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The program to test; by default the one beside this one, or in TENANTRY_BIN_DIR.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every write of a tenant's beginning and end with a crash before, a crash after and a lost reply; everything
+    /// destructive with a look at the past.
+    Gate,
+    /// Repeats one plan.
+    Replay {
+        /// File with the plan.
+        file: PathBuf,
+        /// How often.
+        #[arg(long, default_value_t = 1)]
+        times: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<bool> {
+    let binary = match &arguments.binary {
+        Some(binary) => binary.clone(),
+        None => tenantry_e2e::process::binary("tenantry")?,
+    };
+    let directory = directory()?;
+    match &arguments.command {
+        Command::Gate => run_gate(&binary, &directory).await,
+        Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
+    }
+}
+
+async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
+    let started = Instant::now();
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &Workload::ALL).await?;
+    let mut plans = gate(&references);
+    let known = regressions()?;
+    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+    println!("{} plans after {:.1} s", plans.len(), started.elapsed().as_secs_f64());
+    let judged = perform(&mut stage, &plans, &references, &directory.join("failed")).await?;
+    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
+    println!(
+        "median {:.2} s a plan, {:.0} s in all",
+        median(&judged).as_secs_f64(),
+        started.elapsed().as_secs_f64()
+    );
+    println!("{} plans, {} passed, {failed} failed", judged.len(), judged.len() - failed);
+    Ok(failed == 0)
+}
+
+async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> Result<bool> {
+    let plan = read(file)?;
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &[plan.workload]).await?;
+    let plans = vec![plan; times];
+    let judged = perform(&mut stage, &plans, &references, &directory.join("replayed")).await?;
+    let passed = judged.iter().filter(|judged| judged.findings.is_empty()).count();
+    println!("{times} times, {passed} passed, {} failed", times - passed);
+    Ok(passed == times)
+}
+
+fn read(file: &Path) -> Result<Plan> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no plan", file.display()))
+}
+
+/// Plans that once found something.
+fn regressions() -> Result<Vec<Plan>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let entries =
+        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
+}
+
+/// Where logs, failed plans and reports go.
+fn directory() -> Result<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/faults");
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(directory.canonicalize()?)
+}

@@ -1,0 +1,67 @@
+//! What must be true of every run, as functions over its record; pure.
+//!
+//! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
+//! asked for, those in [`outcome`] compare with runs without a fault.
+
+pub mod history;
+pub mod outcome;
+pub mod requests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::history::Record;
+use crate::plan::{Fault, Plan};
+use outcome::Reference;
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// Which oracle, by its number in docs/reliability.md.
+    pub oracle: &'static str,
+    /// What is wrong.
+    pub what: String,
+}
+
+// === impl Finding ===
+
+impl Finding {
+    pub(crate) fn new(oracle: &'static str, what: impl Into<String>) -> Self {
+        Self { oracle, what: what.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.oracle, self.what)
+    }
+}
+
+/// Asks every oracle.
+#[must_use]
+pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec<Finding> {
+    let mut findings = outcome::convergence(record);
+    findings.extend(history::isolation_before_access(record));
+    findings.extend(history::one_tenant_a_namespace(record));
+    findings.extend(history::recorded_before_created(record));
+    findings.extend(history::forgotten_after_gone(record));
+    findings.extend(history::ready_is_honest(record));
+    findings.extend(history::secrets_stay_secret(record));
+    findings.extend(requests::uid_is_named(record));
+    findings.extend(requests::deletions_are_of_the_tenant(record));
+    findings.extend(requests::others_are_left_alone(record));
+    if plan.fault == Fault::TimeTravel {
+        findings.extend(outcome::nothing_changed(record));
+    } else if let Some(reference) = reference {
+        findings.extend(outcome::end_state(record, reference));
+        findings.extend(outcome::made_and_deleted(record, reference));
+        findings.extend(outcome::budget(record, reference));
+    }
+    if plan.workload == crate::plan::Workload::OffboardDelete && plan.fault != Fault::TimeTravel {
+        findings.extend(outcome::nothing_is_left(record));
+    }
+    findings
+}

@@ -1,0 +1,278 @@
+//! Oracles that compare a run with runs without a fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Finding;
+use crate::history::{Key, Record, SUBSCRIPTIONS, Sort, TENANT_LABEL};
+use crate::mask;
+use crate::site::Place;
+
+/// Status writes of a run that is as fast as it can be: one before the first creation, one at the end. A slower run tells
+/// of its progress once a second.
+const STATUS_WRITES: u32 = 2;
+/// A run with a fault may ask so many times as often as one without.
+const BUDGET: usize = 3;
+/// Requests that a restart costs whatever the run is about.
+const ALLOWANCE: usize = 20;
+
+/// What a run without a fault is like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reference {
+    /// Writes that are part of what the tenant needs.
+    pub sites: BTreeSet<Place>,
+    /// What the tenant has at the end.
+    pub end: BTreeMap<String, Value>,
+    /// How often each object was made and deleted.
+    pub counts: BTreeMap<String, [usize; 2]>,
+    /// Requests about the tenant.
+    pub requests: usize,
+}
+
+// === impl Reference ===
+
+impl Reference {
+    /// Of a run.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let sites = record.exchanges.iter().filter(|exchange| {
+            let place = &exchange.place;
+            exchange.tenant.as_ref() == Some(&record.tenant)
+                && exchange.is_effect()
+                && place.site.is_essential()
+                && !(place.site.is_status() && place.occurrence > STATUS_WRITES)
+        });
+        Self {
+            sites: sites.map(|exchange| exchange.place.clone()).collect(),
+            end: mask::end_state(record),
+            counts: counts(record),
+            requests: requests(record),
+        }
+    }
+
+    /// In what another run without a fault differs: nothing may.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let one_sided = self.sites.symmetric_difference(&other.sites);
+        let mut found: Vec<String> =
+            one_sided.map(|site| format!("only one of two runs has {site}")).collect();
+        found.extend(differing_ends(&self.end, &other.end));
+        found.extend(differing_counts(&self.counts, &other.counts));
+        found
+    }
+}
+
+/// O3 and O11: the run came to its end, and no controller ended by itself.
+#[must_use]
+pub fn convergence(record: &Record) -> Vec<Finding> {
+    let trouble = record.trouble.iter().map(|trouble| Finding::new("O3", trouble.clone()));
+    let ended = record
+        .unasked_end
+        .iter()
+        .map(|how| Finding::new("O11", format!("the controller ended unasked: {how}")));
+    trouble.chain(ended).collect()
+}
+
+/// O1: the tenant has at the end what it has without a fault.
+#[must_use]
+pub fn end_state(record: &Record, reference: &Reference) -> Vec<Finding> {
+    let end = mask::end_state(record);
+    differing_ends(&end, &reference.end).into_iter().map(|what| Finding::new("O1", what)).collect()
+}
+
+/// O2: every object is made and deleted as often as without a fault.
+#[must_use]
+pub fn made_and_deleted(record: &Record, reference: &Reference) -> Vec<Finding> {
+    let found = differing_counts(&counts(record), &reference.counts);
+    found.into_iter().map(|what| Finding::new("O2", what)).collect()
+}
+
+/// O7: nothing of the tenant is left, of whatever kind.
+#[must_use]
+pub fn nothing_is_left(record: &Record) -> Vec<Finding> {
+    let ids = record.tenant_ids();
+    let is_left = |object: &Value| {
+        let label = object.pointer(TENANT_LABEL).and_then(Value::as_str);
+        label.is_some_and(|label| ids.iter().any(|id| id == label))
+    };
+    let after = record.after();
+    let left = after.iter().filter(|(key, object)| record.concerns(key) || is_left(object));
+    left.map(|(key, _)| Finding::new("O7", format!("{key} is left"))).collect()
+}
+
+/// O8 for a run that sees the past: what is there now stays as it is. Only the status may have told of the past for a
+/// while: two watches that lag differently look like a tenant whose objects are another's.
+#[must_use]
+pub fn nothing_changed(record: &Record) -> Vec<Finding> {
+    let is_subscription = |key: &Key| key.resource == SUBSCRIPTIONS;
+    let touched =
+        record.changes.iter().filter(|change| record.concerns(&change.key) && !is_subscription(&change.key));
+    let mut found: BTreeSet<Finding> = touched
+        .map(|change| Finding::new("F17", format!("{} was touched because of the past", change.key)))
+        .collect();
+    let before = Record { changes: Vec::new(), ..record.clone() };
+    let differing = differing_ends(&mask::end_state(record), &mask::end_state(&before));
+    found.extend(differing.into_iter().map(|what| Finding::new("F17", what)));
+    found.into_iter().collect()
+}
+
+/// O9: no more requests than a few times those of a run without a fault.
+#[must_use]
+pub fn budget(record: &Record, reference: &Reference) -> Vec<Finding> {
+    let (asked, allowed) = (requests(record), BUDGET * reference.requests + ALLOWANCE);
+    let what = format!("{asked} requests about the tenant, at most {allowed} are allowed");
+    (asked > allowed).then(|| Finding::new("O9", what)).into_iter().collect()
+}
+
+fn requests(record: &Record) -> usize {
+    record.exchanges.iter().filter(|exchange| exchange.tenant.as_ref() == Some(&record.tenant)).count()
+}
+
+/// How often each object of the tenant was made and deleted.
+fn counts(record: &Record) -> BTreeMap<String, [usize; 2]> {
+    let ids = record.tenant_ids();
+    let mut counts: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+    for change in &record.changes {
+        let label = change.object.pointer(TENANT_LABEL).and_then(Value::as_str);
+        if !label.is_some_and(|label| ids.iter().any(|id| id == label)) {
+            continue;
+        }
+        let name = mask::text(&change.key.to_string(), record, &ids);
+        let [made, deleted] = counts.entry(name).or_default();
+        match change.sort {
+            Sort::Created => *made += 1,
+            Sort::Deleted => *deleted += 1,
+            Sort::Changed => {}
+        }
+    }
+    counts.retain(|_, count| *count != [0, 0]);
+    counts
+}
+
+fn differing_ends(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> Vec<String> {
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let null = Value::Null;
+    let difference = |name: &String| {
+        let (first, second) = (one.get(name).unwrap_or(&null), other.get(name).unwrap_or(&null));
+        mask::difference(first, second).map(|what| format!("{name}: {}", shortened(&what)))
+    };
+    names.into_iter().filter_map(difference).collect()
+}
+
+fn differing_counts(one: &BTreeMap<String, [usize; 2]>, other: &BTreeMap<String, [usize; 2]>) -> Vec<String> {
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let count = |of: &BTreeMap<String, [usize; 2]>, name: &String| of.get(name).copied().unwrap_or_default();
+    let difference = |name: &String| {
+        let ([made, deleted], [made_else, deleted_else]) = (count(one, name), count(other, name));
+        ((made, deleted) != (made_else, deleted_else)).then(|| {
+            format!("{name} was made {made} and deleted {deleted} times, without a fault {made_else} and {deleted_else}")
+        })
+    };
+    names.into_iter().filter_map(difference).collect()
+}
+
+/// The whole of an object says no more than its beginning.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 160;
+    match text.get(..text.floor_char_boundary(LONGEST)) {
+        Some(start) if start.len() < text.len() => format!("{start} ..."),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::testing::{Story, exchange};
+
+    fn story() -> Story {
+        let create = exchange("create configmaps tenant-{name}/settings #1", None, 201);
+        Story::of("acme")
+            .subscription("s1", &[("v1/ConfigMap", "settings", "Live", "u1")], true)
+            .asked(create)
+            .created("configmaps", "settings", "u1")
+    }
+
+    fn subscription() -> Key {
+        Key::new(SUBSCRIPTIONS, "", "acme")
+    }
+
+    fn first(story: &Story) -> Value {
+        story.clone().record().before.get(&subscription()).map(|object| (**object).clone()).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_does_not_end_or_a_controller_that_does_is_found() {
+        assert_eq!(convergence(&story().record()), []);
+        let stuck = Record { trouble: Some("it waits".to_owned()), ..story().record() };
+        let ended = Record { unasked_end: Some("signal 6".to_owned()), ..story().record() };
+        assert_eq!([convergence(&stuck)[0].oracle, convergence(&ended)[0].oracle], ["O3", "O11"]);
+    }
+
+    #[test]
+    fn another_end_is_found() {
+        let reference = Reference::of(&story().record());
+        assert_eq!(end_state(&story().record(), &reference), []);
+        assert_eq!(end_state(&story().created("configmaps", "extra", "u2").record(), &reference).len(), 1);
+        assert_eq!(end_state(&story().deleted("configmaps", "settings").record(), &reference).len(), 1);
+        assert_eq!(
+            end_state(&story().content("configmaps", "settings", "other").record(), &reference).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn making_twice_is_found_even_if_the_end_is_the_same() {
+        let reference = Reference::of(&story().record());
+        let twice =
+            story().deleted("configmaps", "settings").created("configmaps", "settings", "u9").record();
+        assert_eq!(end_state(&twice, &reference), []);
+        assert_eq!(made_and_deleted(&twice, &reference).len(), 1);
+        assert_eq!(made_and_deleted(&story().record(), &reference), []);
+    }
+
+    #[test]
+    fn what_is_left_is_found() {
+        let gone = story().deleted("configmaps", "settings").ended().record();
+        assert_eq!(nothing_is_left(&gone), []);
+        assert_eq!(nothing_is_left(&story().ended().record()).len(), 1);
+        let elsewhere = story().deleted("configmaps", "settings").ended();
+        assert_eq!(nothing_is_left(&elsewhere.placed("clusterroles", "", "leak", "u3").record()).len(), 1);
+    }
+
+    #[test]
+    fn a_touch_because_of_the_past_is_found() {
+        let quiet = Story::of("acme");
+        assert_eq!(nothing_changed(&quiet.clone().record()), []);
+        let told =
+            quiet.clone().subscription("s1", &[], false).with(Sort::Changed, subscription(), first(&quiet));
+        assert_eq!(nothing_changed(&told.record()), [], "a status that is as it was");
+        assert_eq!(nothing_changed(&quiet.clone().subscription("s1", &[], false).record()).len(), 1);
+        let repaired = quiet.clone().created("configmaps", "a", "u").deleted("configmaps", "a");
+        assert_eq!(nothing_changed(&repaired.record()).len(), 1);
+        assert_eq!(nothing_changed(&quiet.ended().record()).len(), 1);
+    }
+
+    #[test]
+    fn too_many_requests_are_found() {
+        let reference = Reference::of(&story().record());
+        let read = || exchange("get configmaps tenant-{name}/settings #1", None, 200);
+        let asked = |times| (0..times).fold(story(), |story, _| story.asked(read())).record();
+        assert_eq!(budget(&asked(BUDGET + ALLOWANCE - 1), &reference), []);
+        assert_eq!(budget(&asked(BUDGET + ALLOWANCE), &reference).len(), 1);
+    }
+
+    #[test]
+    fn runs_that_differ_are_told_apart_but_for_the_cadence_of_the_status() {
+        let status = |n: u32| {
+            exchange(&format!("patch tenantsubscriptions.tenantry.io/status {{name}} #{n}"), Some("s1"), 200)
+        };
+        let reference = Reference::of(&story().asked(status(1)).asked(status(2)).record());
+        let slower = Reference::of(&story().asked(status(1)).asked(status(2)).asked(status(3)).record());
+        assert_eq!(reference.differences(&slower), Vec::<String>::new());
+        let other = Reference::of(&story().asked(status(1)).record());
+        assert_eq!(reference.differences(&other).len(), 1);
+    }
+}

@@ -1,0 +1,267 @@
+//! What is to be disturbed, where and how: one JSON document that can be repeated; pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::site::{Place, Verb};
+
+/// One run with at most one fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What the customer does.
+    pub workload: Workload,
+    /// The request that is disturbed; none for a run without a fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
+    /// What happens to it.
+    #[serde(default)]
+    pub fault: Fault,
+}
+
+/// What the customer does while the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Orders a tenant.
+    Provision,
+    /// Deletes a subscription whose policy is Delete.
+    OffboardDelete,
+    /// Deletes a subscription whose policy is Retain.
+    OffboardRetain,
+    /// Moves a tenant to a version that drops a field and an object, changes others and brings a new one.
+    Upgrade,
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// The controller is killed while the request is under way; it never arrives.
+    CrashBefore,
+    /// The request takes effect and the controller is killed before it hears of it.
+    CrashAfter,
+    /// The request takes effect and the connection breaks instead of an answer.
+    ReplyLost,
+    /// The connection breaks before the request arrives.
+    RequestLost,
+    /// The request takes effect and no answer ever comes.
+    BlackHole,
+    /// Somebody else changes the object at the same moment, so that its resource version is another.
+    Rival,
+    /// The server refuses without doing anything.
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// Reason of the Status object.
+        reason: String,
+        /// What the server says.
+        message: String,
+        /// How long the server asks to wait.
+        #[serde(default)]
+        retry_after_seconds: u32,
+    },
+    /// The request takes effect and the answer is an error.
+    Denied {
+        /// HTTP status.
+        code: u16,
+        /// Reason of the Status object.
+        reason: String,
+    },
+    /// The request arrives twice; the client hears the second answer.
+    Redelivered,
+    /// After everything is over and the customer has ordered anew under the same name, the controller is restarted and
+    /// its lists and watches show the world as it was just before this request.
+    TimeTravel,
+}
+
+/// What the proxy does with one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Passes it on and passes the answer back.
+    Forward,
+    /// Breaks the connection.
+    Drop,
+    /// Kills the controller, passes nothing on.
+    Kill,
+    /// Passes it on; when it took effect, does this instead of passing the answer back.
+    ForwardThen(After),
+    /// Answers itself.
+    Answer(Refusal),
+    /// Lets a rival change the object first, then passes it on.
+    RivalThenForward,
+    /// Passes it on twice and passes the second answer back.
+    Twice,
+    /// Notes the present revision, then passes it on.
+    NoteThenForward,
+}
+
+/// What the proxy does when a request took effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Kills the controller.
+    Kill,
+    /// Breaks the connection.
+    Drop,
+    /// Keeps the connection open and silent.
+    Hang,
+    /// Answers with an error.
+    Answer(Refusal),
+}
+
+/// An error that the proxy answers with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub code: u16,
+    /// Reason of the Status object.
+    pub reason: String,
+    /// What the server says.
+    pub message: String,
+    /// How long the server asks to wait.
+    pub retry_after_seconds: u32,
+}
+
+// === impl Workload ===
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Provision, Self::OffboardDelete, Self::OffboardRetain, Self::Upgrade];
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provision => "provision",
+            Self::OffboardDelete => "offboard-delete",
+            Self::OffboardRetain => "offboard-retain",
+            Self::Upgrade => "upgrade",
+        })
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Its number in the catalogue of docs/reliability.md.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::CrashBefore => "F1",
+            Self::CrashAfter => "F2",
+            Self::ReplyLost => "F3",
+            Self::RequestLost => "F4",
+            Self::BlackHole => "F5",
+            Self::Rival => "F6",
+            Self::Refused { code: 429, .. } => "F7",
+            Self::Refused { code: 403, .. } => "F10",
+            Self::Refused { message, .. } if message.contains("webhook") => "F21",
+            Self::Refused { .. } => "F8",
+            Self::Denied { .. } => "F9",
+            Self::Redelivered => "F23",
+            Self::TimeTravel => "F17",
+        }
+    }
+
+    /// Whether it ends the controller, which then has to be started again.
+    #[must_use]
+    pub fn is_crash(&self) -> bool {
+        matches!(self, Self::CrashBefore | Self::CrashAfter)
+    }
+
+    /// Faults that can strike any request: crashes and lost messages.
+    #[must_use]
+    pub fn of_the_gate() -> Vec<Self> {
+        vec![Self::CrashBefore, Self::CrashAfter, Self::ReplyLost]
+    }
+
+    /// What the proxy does with the request that is meant.
+    #[must_use]
+    pub fn act(&self) -> Act {
+        match self {
+            Self::None => Act::Forward,
+            Self::CrashBefore => Act::Kill,
+            Self::CrashAfter => Act::ForwardThen(After::Kill),
+            Self::ReplyLost => Act::ForwardThen(After::Drop),
+            Self::RequestLost => Act::Drop,
+            Self::BlackHole => Act::ForwardThen(After::Hang),
+            Self::Rival => Act::RivalThenForward,
+            Self::Refused { code, reason, message, retry_after_seconds } => Act::Answer(Refusal {
+                code: *code,
+                reason: reason.clone(),
+                message: message.clone(),
+                retry_after_seconds: *retry_after_seconds,
+            }),
+            Self::Denied { code, reason } => Act::ForwardThen(After::Answer(Refusal {
+                code: *code,
+                reason: reason.clone(),
+                message: "the answer was lost inside the API server".to_owned(),
+                retry_after_seconds: 0,
+            })),
+            Self::Redelivered => Act::Twice,
+            Self::TimeTravel => Act::NoteThenForward,
+        }
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// A run without a fault.
+    #[must_use]
+    pub fn reference(workload: Workload) -> Self {
+        Self { workload, at: None, fault: Fault::None }
+    }
+
+    /// Whether the fault can strike this verb at all: a rival needs an object that exists, a second delivery a write.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        let Some(at) = &self.at else { return self.fault == Fault::None };
+        match self.fault {
+            Fault::Rival => matches!(at.site.verb, Verb::Apply | Verb::Patch | Verb::Update | Verb::Delete),
+            Fault::Redelivered => at.site.verb.is_write(),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.workload, self.fault.id())?;
+        match &self.at {
+            Some(at) => write!(f, " at {at}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_reads_back() {
+        let text = r#"{"workload":"offboard-delete","at":"delete namespaces tenant-{name} #1","fault":{"kind":"crash-after"}}"#;
+        let plan: Plan = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&plan).unwrap(), text);
+        assert_eq!(plan.to_string(), "offboard-delete F2 at delete namespaces tenant-{name} #1");
+        assert!(
+            serde_json::from_str::<Plan>(r#"{"workload":"provision","fault":{"kind":"nonsense"}}"#).is_err()
+        );
+    }
+
+    #[test]
+    fn faults_that_make_no_sense_are_not_possible() {
+        let plan =
+            |at: &str, fault| Plan { workload: Workload::Provision, at: Some(at.parse().unwrap()), fault };
+        assert!(!plan("create configmaps a/b #1", Fault::Rival).is_possible());
+        assert!(plan("apply configmaps a/b #1", Fault::Rival).is_possible());
+        assert!(!plan("get configmaps a/b #1", Fault::Redelivered).is_possible());
+        assert!(Plan::reference(Workload::Upgrade).is_possible());
+    }
+}

@@ -1,0 +1,152 @@
+//! The controller as a process that is killed, stopped and continued. Needs processes.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The place of one replica: empty, or with a running process in it. Dropping it kills the process.
+#[derive(Default)]
+pub struct Slot {
+    process: Mutex<Option<Process>>,
+}
+
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+/// How a controller is started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The program.
+    pub binary: PathBuf,
+    /// The cluster, or a proxy before it.
+    pub kubeconfig: PathBuf,
+    /// Directory for logs.
+    pub directory: PathBuf,
+    /// Name of the replica.
+    pub replica: String,
+    /// Further environment.
+    pub environment: Vec<(String, String)>,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Starts a controller here; one that is there is killed first.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, start: &Start) -> Result<()> {
+        self.kill();
+        let log = start.directory.join(format!("{}.log", start.replica));
+        let output = File::options().create(true).append(true).open(&log)?;
+        let child = Command::new(&start.binary)
+            .args([
+                "controller",
+                "--identity",
+                &start.replica,
+                "--admin-address",
+                &free_address()?.to_string(),
+            ])
+            .env("KUBECONFIG", &start.kubeconfig)
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
+            .envs(start.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", start.binary.display()))?;
+        *self.lock() = Some(Process { child, log });
+        Ok(())
+    }
+
+    /// Ends the process at once, as a power cut would.
+    pub fn kill(&self) {
+        if let Some(mut process) = self.lock().take() {
+            process.end();
+        }
+    }
+
+    /// Freezes the process.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn stop(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen process go on.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Asks the process to end.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Whether no process is here: none was started, or it was killed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    /// How the process ended, if it ended by itself.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.lock().as_mut().and_then(|process| process.child.try_wait().ok().flatten())
+    }
+
+    /// The end of what it logged, for people.
+    #[must_use]
+    pub fn last_words(&self, directory: &Path, replica: &str) -> String {
+        let log = self.lock().as_ref().map(|process| process.log.clone());
+        let log = log.unwrap_or_else(|| directory.join(format!("{replica}.log")));
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid =
+            self.lock().as_ref().map(|process| process.child.id()).context("no controller runs here")?;
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    fn end(&mut self) {
+        // A process that has ended already makes both fail, which is what was wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

@@ -1,0 +1,296 @@
+//! Records every committed state of every kind by watches of its own. Needs a client.
+//!
+//! The resource versions of all kinds are revisions of one store, so sorted by them the changes of all watches are in
+//! the order in which they were committed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use futures::future::try_join_all;
+use http::Request;
+use kube::core::{DynamicObject, WatchEvent};
+use kube::discovery::verbs;
+use kube::{Client, Discovery, Resource};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::history::{Change, Key, Sort, State, revision};
+
+/// Kinds that change all the time or are copied from others, labels included, and say nothing about tenants.
+const IGNORED: [&str; 6] = [
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "endpoints",
+    "endpointslices.discovery.k8s.io",
+    "componentstatuses",
+];
+/// Longer than anything takes on a slow machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two starts of a watch whose server is away.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A running recorder. Ends when dropped.
+pub struct Recorder {
+    client: Client,
+    kinds: Vec<Kind>,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Kind {
+    resource: String,
+    path: String,
+}
+
+#[derive(Default)]
+struct Shared {
+    history: Mutex<History>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct History {
+    before: State,
+    now: State,
+    changes: Vec<Change>,
+    /// At which revision an object of this name was last deleted.
+    buried: BTreeMap<Key, u64>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Begins to record every kind that the cluster serves.
+    ///
+    /// # Errors
+    /// When a kind cannot be listed.
+    pub async fn start(client: Client) -> Result<Self> {
+        let discovery = Discovery::new(client.clone()).run_aggregated().await?;
+        let mut kinds = Vec::new();
+        for group in discovery.groups() {
+            for (resource, capabilities) in group.recommended_resources() {
+                let plural = match resource.group.as_str() {
+                    "" => resource.plural.clone(),
+                    group => format!("{}.{group}", resource.plural),
+                };
+                let can = capabilities.supports_operation(verbs::WATCH)
+                    && capabilities.supports_operation(verbs::LIST);
+                if can && !IGNORED.contains(&plural.as_str()) {
+                    let path = DynamicObject::url_path(&resource, None);
+                    kinds.push(Kind { resource: plural, path });
+                }
+            }
+        }
+        let shared = Arc::<Shared>::default();
+        let mut tasks = JoinSet::new();
+        let starts = kinds.iter().map(|kind| list(&client, kind));
+        for (kind, list) in kinds.iter().zip(try_join_all(starts).await?) {
+            shared.lock().now.extend(items(kind, &list));
+            tasks.spawn(follow(client.clone(), kind.clone(), revision(&list), Arc::clone(&shared)));
+        }
+        Ok(Self { client, kinds, shared, _tasks: tasks })
+    }
+
+    /// Forgets what was, up to now.
+    pub fn begin(&self) {
+        let mut history = self.shared.lock();
+        history.before = history.now.clone();
+        history.changes.clear();
+    }
+
+    /// What existed at the beginning and what changed since, in the order of the store.
+    #[must_use]
+    pub fn take(&self) -> (State, Vec<Change>) {
+        let history = self.shared.lock();
+        let mut changes = history.changes.clone();
+        changes.sort_by_key(|change| change.revision);
+        (history.before.clone(), changes)
+    }
+
+    /// What exists, as far as the watches say.
+    #[must_use]
+    pub fn now(&self) -> State {
+        self.shared.lock().now.clone()
+    }
+
+    /// Waits until what exists satisfies `holds`.
+    ///
+    /// # Errors
+    /// When it does not within [`PATIENCE`].
+    pub async fn until(&self, what: &str, holds: impl Fn(&State) -> bool) -> Result<()> {
+        self.wait(what, |history| holds(&history.now)).await
+    }
+
+    /// Waits until the watches have delivered everything that is committed by now, of the kinds that `matter`.
+    ///
+    /// # Errors
+    /// When a kind cannot be listed, or the watches do not catch up.
+    pub async fn settle(&self, matter: impl Fn(&str) -> bool) -> Result<()> {
+        let kinds: Vec<&Kind> = self.kinds.iter().filter(|kind| matter(&kind.resource)).collect();
+        let lists = try_join_all(kinds.iter().map(|kind| list(&self.client, kind))).await?;
+        for (kind, list) in kinds.into_iter().zip(lists) {
+            let listed: State = items(kind, &list).collect();
+            let what = format!("a caught-up watch of {}", kind.resource);
+            self.wait(&what, |history| history.has_reached(kind, &listed, revision(&list))).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, what: &str, holds: impl Fn(&History) -> bool) -> Result<()> {
+        let waiting = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if holds(&self.shared.lock()) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        if !in_time {
+            bail!("{what} did not happen within {PATIENCE:?}");
+        }
+        Ok(())
+    }
+}
+
+// === impl History ===
+
+impl History {
+    fn put(&mut self, change: Change) {
+        match change.sort {
+            Sort::Created | Sort::Changed => {
+                self.now.insert(change.key.clone(), Arc::clone(&change.object));
+            }
+            Sort::Deleted => {
+                self.now.remove(&change.key);
+                self.buried.insert(change.key.clone(), change.revision);
+            }
+        }
+        self.changes.push(change);
+    }
+
+    /// Whether everything of a list is known, or known to be over.
+    fn has_reached(&self, kind: &Kind, listed: &State, at: u64) -> bool {
+        let is_known = |(key, object): (&Key, &Arc<Value>)| {
+            let version = revision(object);
+            let is_buried = || self.buried.get(key).is_some_and(|buried| *buried > version);
+            self.now.get(key).map_or_else(is_buried, |known| revision(known) >= version)
+        };
+        let first = Key::new(&kind.resource, "", "");
+        let mut known = self.now.range(first..).take_while(|(key, _)| key.resource == kind.resource);
+        listed.iter().all(is_known)
+            && known.all(|(key, object)| listed.contains_key(key) || revision(object) > at)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// No method panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, change: Change) {
+        self.lock().put(change);
+        self.changed.notify_waiters();
+    }
+
+    /// A watch could not go on where it was: what changed meanwhile is told by a list.
+    fn catch_up(&self, kind: &Kind, list: &Value) {
+        let listed: State = items(kind, list).collect();
+        let at = revision(list);
+        let known: State = {
+            let history = self.lock();
+            let first = Key::new(&kind.resource, "", "");
+            let of_kind = history.now.range(first..).take_while(|(key, _)| key.resource == kind.resource);
+            of_kind.map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
+        };
+        for (key, object) in known.iter().filter(|(key, _)| !listed.contains_key(*key)) {
+            let (key, object) = (key.clone(), Arc::clone(object));
+            self.put(Change { revision: at, sort: Sort::Deleted, key, object });
+        }
+        for (key, object) in listed {
+            let sort = match known.get(&key) {
+                Some(before) if revision(before) >= revision(&object) => continue,
+                Some(_) => Sort::Changed,
+                None => Sort::Created,
+            };
+            self.put(Change { revision: revision(&object), sort, key, object });
+        }
+    }
+}
+
+async fn list(client: &Client, kind: &Kind) -> Result<Value> {
+    let asked = async {
+        loop {
+            match client.request(Request::get(&kind.path).body(Vec::new())?).await {
+                // A kind that was just installed is served a moment later.
+                Err(kube::Error::Api(status)) if status.code == 429 => tokio::time::sleep(PAUSE).await,
+                answer => return anyhow::Ok(answer?),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked)
+        .await?
+        .with_context(|| format!("{} cannot be listed", kind.resource))
+}
+
+fn items<'a>(kind: &'a Kind, list: &'a Value) -> impl Iterator<Item = (Key, Arc<Value>)> + 'a {
+    let items = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(|object| (Key::of(&kind.resource, object), Arc::new(object.clone())))
+}
+
+/// Follows one kind for ever.
+async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Shared>) {
+    let mut at = from;
+    loop {
+        let is_gone = match watch(&client, &kind, &mut at, &shared).await {
+            Ok(is_gone) => is_gone,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                false
+            }
+        };
+        if is_gone && let Ok(list) = list(&client, &kind).await {
+            shared.catch_up(&kind, &list);
+            at = revision(&list);
+        }
+    }
+}
+
+/// One watch, until it ends. Says whether the server has forgotten where it was.
+async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Shared) -> Result<bool> {
+    let path = format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={at}", kind.path);
+    let request = Request::get(&path).body(Vec::new())?;
+    let events = match client.request_events::<Value>(request).await {
+        Ok(events) => events,
+        Err(kube::Error::Api(status)) if status.code == 410 => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        let (sort, object) = match event? {
+            WatchEvent::Added(object) => (Sort::Created, object),
+            WatchEvent::Modified(object) => (Sort::Changed, object),
+            WatchEvent::Deleted(object) => (Sort::Deleted, object),
+            WatchEvent::Bookmark(bookmark) => {
+                *at = bookmark.metadata.resource_version.parse().unwrap_or(*at);
+                continue;
+            }
+            WatchEvent::Error(status) => return Ok(status.code == 410),
+        };
+        let version = revision(&object);
+        *at = version;
+        let key = Key::of(&kind.resource, &object);
+        shared.put(Change { revision: version, sort, key, object: Arc::new(object) });
+    }
+    Ok(false)
+}

@@ -1,0 +1,329 @@
+//! A cluster with the product installed, a controller behind a proxy, and a recorder; and how one run goes on it. Needs a
+//! client, a clock and processes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use http::Request;
+use kube::Client;
+use serde_json::{Value, json};
+use tenantry_control_plane::{Crd, Profile};
+use tenantry_e2e::{World, install, world};
+
+use crate::history::{Record, State};
+use crate::plan::{Fault, Plan, Workload};
+use crate::process::{Slot, Start};
+use crate::proxy::{Proxy, Setup};
+use crate::recorder::{PATIENCE, Recorder};
+use crate::site::{Site, Verb};
+use crate::wire::Wire;
+use crate::workload::VERSIONS;
+
+/// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
+/// a bystander to them, and none of its objects may change.
+const QUIET: Duration = Duration::from_millis(150);
+/// A status is written once a second at most, so after this nothing is left to be written.
+const SETTLED: Duration = Duration::from_millis(1200);
+/// How long a controller that sees the past may take to act on it.
+const TRAVEL: Duration = Duration::from_secs(3);
+/// How much later than its effect the answer to a request may come.
+const LATE: Duration = Duration::from_secs(5);
+/// Name of the replica.
+const REPLICA: &str = "a";
+/// The tenant that no run is about: nothing of it may ever change.
+pub const BYSTANDER: &str = "bystander";
+/// Path of the lease.
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tenantry-system/leases/tenantry-controller";
+const DEFINITIONS: [&str; 4] =
+    ["serviceplans", "blueprints", "hostedapplications", "hostedapplicationversions"];
+
+/// A stage. Everything on it ends when it is dropped.
+pub struct Stage {
+    /// The recorder.
+    pub recorder: Recorder,
+    /// Journal and armed fault.
+    pub wire: Arc<Wire>,
+    slot: Arc<Slot>,
+    proxy: Proxy,
+    client: Client,
+    binary: PathBuf,
+    environment: Vec<(String, String)>,
+    directory: PathBuf,
+    tenants: u32,
+    pool: Vec<(Workload, String)>,
+    _world: World,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    /// Starts a cluster, installs the product and the harness's definitions, and starts `binary` as the controller, with
+    /// this further environment. Logs go to `directory`.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn start(binary: &Path, environment: &[(String, String)], directory: &Path) -> Result<Self> {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let setup = world::Setup { profile: Profile::P1, optional_kinds: &[Crd::HttpRoute] };
+        let world = World::start(setup).await?;
+        world.cluster.play_gateway().await?;
+        let client = world.client.clone();
+        let recorder = Recorder::start(client.clone()).await?;
+        let (wire, slot) = (Arc::<Wire>::default(), Arc::<Slot>::default());
+        let proxy = Proxy::start(Setup {
+            replica: REPLICA,
+            original: world.identity(),
+            directory,
+            wire: Arc::clone(&wire),
+            victim: Arc::clone(&slot),
+            administrator: client.clone(),
+        })
+        .await?;
+        let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("definitions");
+        world.apply_all(&install::directory(&definitions)?).await?;
+        let stage = Self {
+            recorder,
+            wire,
+            slot,
+            proxy,
+            client,
+            binary: binary.to_owned(),
+            environment: environment.to_vec(),
+            directory: directory.to_owned(),
+            tenants: 0,
+            pool: Vec::new(),
+            _world: world,
+        };
+        stage.restart().await?;
+        stage.accepted().await?;
+        stage.ordered(Workload::Provision, &[BYSTANDER.to_owned()]).await?;
+        Ok(stage)
+    }
+
+    /// Orders so many tenants for runs of this workload, all at once, and waits until they are live.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub async fn stock(&mut self, workload: Workload, count: usize) -> Result<()> {
+        let names: Vec<String> = (0..count).map(|_| self.fresh()).collect();
+        self.ordered(workload, &names).await?;
+        self.pool.extend(names.into_iter().map(|name| (workload, name)));
+        Ok(())
+    }
+
+    async fn ordered(&self, workload: Workload, names: &[String]) -> Result<()> {
+        try_join_all(names.iter().map(|name| self.order(workload, name))).await?;
+        let live = |state: &State| names.iter().all(|name| Workload::Provision.is_done(state, name));
+        self.recorder.until("that the tenants are live", live).await.with_context(|| self.last_words())?;
+        self.wire.quiet(QUIET).await;
+        Ok(())
+    }
+
+    /// Performs a plan and gives the record of it.
+    ///
+    /// # Errors
+    /// When the harness itself fails; what the controller does wrong is in the record.
+    pub async fn run(&mut self, plan: &Plan) -> Result<Record> {
+        let tenant = self.subject(plan.workload).await?;
+        self.begin(plan, &tenant).await?;
+        self.act(plan.workload, &tenant).await?;
+        let mut trouble = self.converge(plan, &tenant).await;
+        if plan.fault == Fault::TimeTravel && trouble.is_none() {
+            trouble = self.travel(plan, &tenant).await.err().map(|error| format!("{error:#}"));
+        }
+        if plan.at.is_some() && !self.wire.has_struck() {
+            trouble = trouble.or(Some("the fault did not strike: the request never came".to_owned()));
+        }
+        self.recorder.settle(|_| true).await?;
+        let (before, changes) = self.recorder.take();
+        let unasked_end = self.slot.ended().map(|status| status.to_string());
+        if unasked_end.is_some() {
+            self.restart().await?;
+        }
+        let exchanges = self.wire.exchanges();
+        Ok(Record { tenant, before, changes, exchanges, trouble, unasked_end })
+    }
+
+    /// The end of what the controller logged.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        format!("the controller's last words:\n{}", self.slot.last_words(&self.directory, REPLICA))
+    }
+
+    /// A tenant for a workload: a new name, or one that is live.
+    async fn subject(&mut self, workload: Workload) -> Result<String> {
+        if !workload.needs_tenant() {
+            return Ok(self.fresh());
+        }
+        if !self.pool.iter().any(|(for_workload, _)| *for_workload == workload) {
+            self.stock(workload, 1).await?;
+        }
+        let place = self.pool.iter().position(|(for_workload, _)| *for_workload == workload);
+        Ok(self.pool.remove(place.context("a tenant was just ordered")?).1)
+    }
+
+    async fn begin(&self, plan: &Plan, tenant: &str) -> Result<()> {
+        self.recorder.settle(|_| true).await?;
+        self.recorder.begin();
+        self.wire.begin(plan, tenant);
+        Ok(())
+    }
+
+    async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
+        match workload {
+            Workload::Provision => self.order(workload, tenant).await,
+            Workload::OffboardDelete | Workload::OffboardRetain => {
+                self.send("DELETE", &subscription(tenant), &Value::Null).await
+            }
+            Workload::Upgrade => {
+                let [_, version] = VERSIONS;
+                let patch = json!({"spec": {"applicationRef": {"version": version}}});
+                self.send("PATCH", &subscription(tenant), &patch).await
+            }
+        }
+    }
+
+    /// Waits until the workload is done and nothing more is sent. Gives what went wrong.
+    async fn converge(&self, plan: &Plan, tenant: &str) -> Option<String> {
+        let done =
+            self.recorder.until("that the workload is done", |state| plan.workload.is_done(state, tenant));
+        let mut done = std::pin::pin!(done);
+        let result = tokio::select! {
+            result = &mut done => result,
+            () = self.wire.struck(), if plan.fault.is_crash() => match self.restart().await {
+                Ok(()) => done.await,
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = result {
+            return Some(format!("{error:#}"));
+        }
+        // The effect of the last request is seen before its answer is, and the crash strikes with the answer.
+        if plan.fault.is_crash() {
+            let _never = tokio::time::timeout(LATE, self.wire.struck()).await;
+            if self.slot.is_empty()
+                && let Err(error) = self.restart().await
+            {
+                return Some(format!("{error:#}"));
+            }
+        }
+        self.wire.quiet(QUIET).await;
+        None
+    }
+
+    /// The customer orders anew under the same name, where that is free; then the controller is restarted and sees the
+    /// past, and after a while the present again.
+    async fn travel(&self, plan: &Plan, tenant: &str) -> Result<()> {
+        let Some(past) = self.wire.noted() else { return Ok(()) };
+        if plan.workload == Workload::OffboardDelete {
+            self.order(plan.workload, tenant).await?;
+            let live = |state: &State| Workload::Provision.is_done(state, tenant);
+            self.recorder.until("that the new tenant is live", live).await?;
+            self.wire.quiet(QUIET).await;
+        }
+        self.recorder.settle(|_| true).await?;
+        self.recorder.begin();
+        let before = self.wire.exchanges().len();
+        self.wire.freeze(Some(past));
+        self.restart().await?;
+        let has_acted = || {
+            self.wire
+                .exchanges()
+                .iter()
+                .skip(before)
+                .any(|exchange| exchange.tenant.as_deref() == Some(tenant))
+        };
+        // One that does not even look at the tenant has nothing to be wrong about.
+        let _late = tokio::time::timeout(TRAVEL, self.wire.saw(has_acted)).await;
+        self.wire.quiet(QUIET).await;
+        let held = self.wire.exchanges();
+        self.wire.freeze(None);
+        let follows_again = || {
+            let now = self.wire.exchanges();
+            let later =
+                |site: &Site| now.iter().skip(held.len()).any(|exchange| exchange.place.site == *site);
+            let watches = held
+                .iter()
+                .skip(before)
+                .map(|exchange| &exchange.place.site)
+                .filter(|site| site.verb == Verb::Watch);
+            watches.into_iter().all(later)
+        };
+        tokio::time::timeout(PATIENCE, self.wire.saw(follows_again))
+            .await
+            .context("watches did not go on")?;
+        self.wire.quiet(SETTLED).await;
+        Ok(())
+    }
+
+    /// Starts the controller, killing it first where it runs. The lease of one that was killed is given back for it: how
+    /// long another would wait is for the tests of leadership.
+    ///
+    /// # Errors
+    /// When the lease cannot be given back or the controller not be started.
+    pub async fn restart(&self) -> Result<()> {
+        self.slot.kill();
+        let request = Request::delete(LEASE).body(Vec::new())?;
+        match self.client.request_text(request).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error).context("the lease cannot be given back"),
+        }
+        self.slot.start(&Start {
+            binary: self.binary.clone(),
+            kubeconfig: self.proxy.kubeconfig().to_owned(),
+            directory: self.directory.clone(),
+            replica: REPLICA.to_owned(),
+            environment: self.environment.clone(),
+        })
+    }
+
+    async fn accepted(&self) -> Result<()> {
+        let all = |state: &State| {
+            let of_ours =
+                |resource: &str| DEFINITIONS.iter().any(|plural| resource == format!("{plural}.tenantry.io"));
+            let mut definitions = state.iter().filter(|(key, _)| of_ours(&key.resource)).peekable();
+            definitions.peek().is_some()
+                && definitions.all(|(_, object)| {
+                    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+                    conditions
+                        .into_iter()
+                        .flatten()
+                        .any(|one| one["type"] == "Accepted" && one["status"] == "True")
+                })
+        };
+        self.recorder.until("that the definitions are accepted", all).await.with_context(|| self.last_words())
+    }
+
+    fn fresh(&mut self) -> String {
+        self.tenants += 1;
+        format!("case-{:04}", self.tenants)
+    }
+
+    async fn order(&self, workload: Workload, tenant: &str) -> Result<()> {
+        self.send("POST", &subscription(""), &workload.order(tenant)).await
+    }
+
+    /// Sends something as the administrator.
+    async fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body)? };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, content)
+            .body(body)?;
+        self.client.request_text(request).await.with_context(|| format!("{method} {path} was refused"))?;
+        Ok(())
+    }
+}
+
+/// Path of a subscription, or of all.
+fn subscription(tenant: &str) -> String {
+    let path = "/apis/tenantry.io/v1alpha1/tenantsubscriptions";
+    if tenant.is_empty() { path.to_owned() } else { format!("{path}/{tenant}") }
+}

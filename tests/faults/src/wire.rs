@@ -1,0 +1,372 @@
+//! What went over the wire and what is to be done about it: the journal of requests and the armed fault, shared by the
+//! proxies of all replicas. Needs a clock; no client.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::plan::{Act, Plan};
+use crate::site::{Named, Place, Site, Verb};
+
+/// One request of the controller and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Which replica sent it.
+    pub replica: String,
+    /// Where it is, and which of the effects there.
+    pub place: Place,
+    /// The tenant it is about.
+    pub tenant: Option<String>,
+    /// Status of the API server's answer; nothing when it was not passed on.
+    pub code: Option<u16>,
+    /// Resource version in the answer.
+    pub revision: Option<u64>,
+    /// UID the request names as its object's.
+    pub uid: Option<String>,
+    /// Whether the fault struck here.
+    pub struck: bool,
+}
+
+/// Everything shared by the proxies.
+#[derive(Default)]
+pub struct Wire {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// A request that is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket(usize);
+
+#[derive(Default)]
+struct State {
+    run: Run,
+    in_flight: usize,
+    last_change: Option<Instant>,
+    /// Revision at which lists and watches stand still.
+    frozen: Option<u64>,
+}
+
+#[derive(Default)]
+struct Run {
+    tenant: String,
+    armed: Option<Armed>,
+    effects: HashMap<Site, u32>,
+    exchanges: Vec<Exchange>,
+    /// Tickets of earlier runs mean nothing any more.
+    first_ticket: usize,
+}
+
+struct Armed {
+    place: Place,
+    act: Act,
+    struck: bool,
+    noted: Option<u64>,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// Whether it took effect.
+    #[must_use]
+    pub fn is_effect(&self) -> bool {
+        self.place.site.verb.is_write() && self.code.is_some_and(|code| (200..300).contains(&code))
+    }
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// Begins a run for this tenant: forgets the journal, arms the fault of the plan.
+    pub fn begin(&self, plan: &Plan, tenant: &str) {
+        let armed =
+            plan.at.clone().map(|place| Armed { place, act: plan.fault.act(), struck: false, noted: None });
+        let mut state = self.lock();
+        let first_ticket = state.run.first_ticket + state.run.exchanges.len();
+        state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
+    }
+
+    /// The journal so far.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.lock().run.exchanges.clone()
+    }
+
+    /// Whether the armed fault struck.
+    #[must_use]
+    pub fn has_struck(&self) -> bool {
+        self.lock().run.armed.as_ref().is_some_and(|armed| armed.struck)
+    }
+
+    /// Waits until the armed fault struck.
+    pub async fn struck(&self) {
+        self.until(|state| state.run.armed.as_ref().is_some_and(|armed| armed.struck)).await;
+    }
+
+    /// Waits until something about the journal holds.
+    pub async fn saw(&self, holds: impl Fn() -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The revision noted by a plan that travels in time.
+    #[must_use]
+    pub fn noted(&self) -> Option<u64> {
+        self.lock().run.armed.as_ref().and_then(|armed| armed.noted)
+    }
+
+    /// From now on lists and watches show the world at this revision, or the present one.
+    pub fn freeze(&self, revision: Option<u64>) {
+        self.lock().frozen = revision;
+        self.changed.notify_waiters();
+    }
+
+    /// At which revision lists and watches stand still.
+    #[must_use]
+    pub fn frozen(&self) -> Option<u64> {
+        self.lock().frozen
+    }
+
+    /// Waits until lists and watches show the present again.
+    pub async fn thawed(&self) {
+        self.until(|state| state.frozen.is_none()).await;
+    }
+
+    /// Waits until no request but of watches and leases was sent for so long, and none is under way.
+    pub async fn quiet(&self, for_so_long: Duration) {
+        loop {
+            let changed = self.changed.notified();
+            let (busy, since) = {
+                let state = self.lock();
+                (state.in_flight > 0, state.last_change)
+            };
+            let left = since.map_or(Duration::ZERO, |at| for_so_long.saturating_sub(at.elapsed()));
+            match (busy, left) {
+                (false, Duration::ZERO) => return,
+                (true, _) => changed.await,
+                // Only what comes meanwhile prolongs it.
+                (false, left) => drop(tokio::time::timeout(left, changed).await),
+            }
+        }
+    }
+
+    /// Takes down a request. Gives what is to be done with it.
+    pub(crate) fn take(&self, replica: &str, named: &Named, uid: Option<String>) -> (Ticket, Act) {
+        let mut state = self.lock();
+        let place = state.run.place(named, uid.as_deref());
+        let act = state.run.act(&place, named);
+        let ticket = Ticket(state.run.first_ticket + state.run.exchanges.len());
+        state.run.exchanges.push(Exchange {
+            replica: replica.to_owned(),
+            place,
+            tenant: named.tenant.clone(),
+            code: None,
+            revision: None,
+            uid,
+            struck: false,
+        });
+        drop(state);
+        self.changed.notify_waiters();
+        (ticket, act)
+    }
+
+    /// Takes down the API server's answer. Says whether the fault that waits for an effect strikes now.
+    pub(crate) fn answered(&self, ticket: Ticket, code: u16, revision: Option<u64>) {
+        let mut state = self.lock();
+        let run = &mut state.run;
+        let Some(exchange) = ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
+        else {
+            return;
+        };
+        exchange.code = Some(code);
+        exchange.revision = revision;
+        if exchange.is_effect() {
+            let effects = run.effects.entry(exchange.place.site.clone()).or_default();
+            *effects = exchange.place.occurrence.max(*effects);
+        }
+    }
+
+    /// The armed fault strikes this request, unless another was faster.
+    pub(crate) fn strike(&self, ticket: Ticket, noted: Option<u64>) -> bool {
+        let mut state = self.lock();
+        let run = &mut state.run;
+        let Some(armed) = run.armed.as_mut().filter(|armed| !armed.struck) else { return false };
+        armed.struck = true;
+        armed.noted = noted;
+        if let Some(exchange) =
+            ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
+        {
+            exchange.struck = true;
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// A request that can change something is under way.
+    pub(crate) fn enter(&self) {
+        let mut state = self.lock();
+        state.in_flight += 1;
+        state.last_change = Some(Instant::now());
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// It is no more.
+    pub(crate) fn leave(&self) {
+        let mut state = self.lock();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        state.last_change = Some(Instant::now());
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds(&self.lock()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// No method panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    /// A refused request that is sent again is the same place, and so is another deletion of the same object.
+    fn place(&self, named: &Named, uid: Option<&str>) -> Place {
+        let again = |exchange: &&Exchange| {
+            named.site.verb == Verb::Delete
+                && exchange.place.site == named.site
+                && exchange.is_effect()
+                && exchange.uid.as_deref() == uid
+        };
+        if let Some(earlier) = self.exchanges.iter().find(again) {
+            return earlier.place.clone();
+        }
+        let before = self.effects.get(&named.site).copied().unwrap_or_default();
+        // Reads have no effect, so each of them is a place of its own.
+        let earlier = if named.site.verb.is_write() {
+            before
+        } else {
+            let same = |exchange: &&Exchange| exchange.place.site == named.site;
+            u32::try_from(self.exchanges.iter().filter(same).count()).unwrap_or(u32::MAX)
+        };
+        Place { site: named.site.clone(), occurrence: earlier + 1 }
+    }
+
+    fn act(&self, place: &Place, named: &Named) -> Act {
+        let is_ours = named.tenant.as_ref().is_none_or(|tenant| *tenant == self.tenant);
+        match &self.armed {
+            Some(armed) if is_ours && !armed.struck && armed.place == *place => armed.act.clone(),
+            _ => Act::Forward,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{After, Fault, Workload};
+
+    fn named(place: &str, tenant: &str) -> Named {
+        let place: Place = place.parse().unwrap();
+        Named { site: place.site, tenant: Some(tenant.to_owned()) }
+    }
+
+    fn armed(at: &str, fault: Fault) -> Wire {
+        let wire = Wire::default();
+        let plan = Plan { workload: Workload::Provision, at: Some(at.parse().unwrap()), fault };
+        wire.begin(&plan, "acme");
+        wire
+    }
+
+    #[test]
+    fn a_refused_request_that_is_sent_again_is_the_same_place() {
+        let wire = armed("create configmaps tenant-{name}/a #2", Fault::CrashBefore);
+        let create = named("create configmaps tenant-{name}/a #1", "acme");
+        let (first, act) = wire.take("a", &create, None);
+        assert_eq!(act, Act::Forward);
+        wire.answered(first, 403, None);
+        let (again, act) = wire.take("a", &create, None);
+        assert_eq!(act, Act::Forward, "still the first effect");
+        wire.answered(again, 201, Some(7));
+        assert_eq!(wire.take("a", &create, None).1, Act::Kill);
+        assert_eq!(wire.exchanges().iter().map(|e| e.place.occurrence).collect::<Vec<_>>(), [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_fault_strikes_once_and_only_its_tenant() {
+        let wire = armed("delete namespaces tenant-{name} #1", Fault::ReplyLost);
+        assert_eq!(
+            wire.take("a", &named("delete namespaces tenant-{name} #1", "other"), None).1,
+            Act::Forward
+        );
+        let delete = named("delete namespaces tenant-{name} #1", "acme");
+        let (ticket, act) = wire.take("a", &delete, None);
+        assert_eq!(act, Act::ForwardThen(After::Drop));
+        assert!(!wire.has_struck());
+        assert!(wire.strike(ticket, Some(9)));
+        assert!(!wire.strike(ticket, None), "another was faster");
+        assert_eq!((wire.has_struck(), wire.noted()), (true, Some(9)));
+        assert_eq!(wire.take("a", &delete, None).1, Act::Forward);
+    }
+
+    #[test]
+    fn deleting_the_same_object_again_is_the_same_place() {
+        let wire = armed("delete configmaps tenant-{name}/a #9", Fault::None);
+        let delete = named("delete configmaps tenant-{name}/a #1", "acme");
+        for (uid, code) in [("u1", 200), ("u1", 200), ("u1", 404), ("u2", 200)] {
+            let (ticket, _) = wire.take("a", &delete, Some(uid.to_owned()));
+            wire.answered(ticket, code, None);
+        }
+        assert_eq!(wire.exchanges().iter().map(|e| e.place.occurrence).collect::<Vec<_>>(), [1, 1, 1, 2]);
+    }
+
+    #[test]
+    fn every_read_is_a_place_of_its_own() {
+        let wire = armed("get secrets tenant-{name}/s #2", Fault::RequestLost);
+        let read = named("get secrets tenant-{name}/s #1", "acme");
+        let (first, act) = wire.take("a", &read, None);
+        wire.answered(first, 200, None);
+        assert_eq!((act, wire.take("a", &read, None).1), (Act::Forward, Act::Drop));
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_run_is_not_taken_for_one_of_this() {
+        let wire = armed("delete namespaces x #1", Fault::None);
+        let (old, _) = wire.take("a", &named("get secrets tenant-{name}/s #1", "acme"), None);
+        wire.begin(&Plan::reference(Workload::Upgrade), "bolt");
+        wire.take("a", &named("get secrets tenant-{name}/s #1", "bolt"), None);
+        wire.answered(old, 200, None);
+        assert_eq!(wire.exchanges().first().map(|exchange| exchange.code), Some(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_quiet_when_nothing_was_sent_for_long_enough() {
+        let wire = Wire::default();
+        wire.enter();
+        wire.leave();
+        let started = Instant::now();
+        wire.quiet(Duration::from_millis(150)).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(150));
+        wire.quiet(Duration::from_millis(150)).await;
+        assert_eq!(started.elapsed(), Duration::from_millis(150), "it is quiet already");
+    }
+}
