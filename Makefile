@@ -1,12 +1,15 @@
 # Every target does its own set-up on a machine with Rust and Go.
 
-.PHONY: help demo faults faults-all test up down generate lint deny clean
+.PHONY: help bench demo faults faults-all test up down generate lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live
 	@scripts/demo
+
+bench: ## Measure what tenants cost, beside the raw limit (QUICK=1: a short run)
+	@scripts/bench
 
 test: ## Run everything: formatting, lints, licences, unit and end-to-end tests
 	@scripts/test
