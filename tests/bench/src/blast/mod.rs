@@ -128,7 +128,7 @@ impl Sizes {
     /// What `make bench QUICK=1` does.
     #[must_use]
     pub fn quick() -> Self {
-        Self { sweep: vec![16, 32, 64], sweep_tenants: 15, tenants: 60, repetitions: 1 }
+        Self { sweep: vec![16, 32, 64], sweep_tenants: 15, tenants: 40, repetitions: 1 }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::svg::{Bar, chart, escape, number};
 use super::{Figure, Report, summary};
-use crate::measure::statistics::Summary;
+use crate::measure::statistics::{Summary, median};
 use crate::session::Record;
 use crate::workload::Workload;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}\
@@ -89,7 +89,7 @@ fn section(page: &mut String, report: &Report, record: &Record, workload: &str) 
     // Writing to a String cannot fail.
     let _ = writeln!(
         page,
-        "<h2>{}: {title}</h2>\n<table><tr><th>contender</th>{heads}<th>requests counted</th><th>runs</th></tr>",
+        "<h2>{}: {title}</h2>\n<table><tr><th>contender</th>{heads}<th>requests counted</th><th>besides</th><th>runs</th></tr>",
         escape(workload)
     );
     let contenders: Vec<&String> = report.contenders.keys().collect();
@@ -107,6 +107,7 @@ fn section(page: &mut String, report: &Report, record: &Record, workload: &str) 
             escape(&requests.collect::<Vec<_>>().join(", ")),
             tenants.unwrap_or_default()
         ));
+        cells.push(besides(record, contender, workload));
         cells.push(outcome.repetitions.to_string());
         row(page, contender, &cells);
     }
@@ -121,6 +122,19 @@ fn section(page: &mut String, report: &Report, record: &Record, workload: &str) 
         let name = COLUMNS.iter().find(|(_, of)| of == figure).map_or("", |(name, _)| *name);
         page.push_str(&chart(&format!("{workload}: {name}"), unit, &bars));
     }
+}
+
+/// Medians of the figures that only this workload has.
+fn besides(record: &Record, contender: &str, workload: &str) -> String {
+    let mut samples: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for run in super::runs(record, contender, workload) {
+        for (name, value) in &run.figures.further {
+            samples.entry(name).or_default().push(*value);
+        }
+    }
+    let medians =
+        samples.iter().filter_map(|(name, values)| Some(format!("{name} {}", number(median(values)?))));
+    medians.collect::<Vec<_>>().join("<br>")
 }
 
 fn cell(summary: Option<Summary>) -> String {
@@ -153,8 +167,15 @@ mod tests {
     fn the_page_shows_every_contender_and_needs_nothing_from_elsewhere() {
         let record = super::super::tests::record();
         let page = page(&Report::of(&record, Machine::read(&|_| None)), &record);
-        for part in ["<h2>W1: one order at a time</h2>", "a&lt;b", "other", "create 25", "200 to 360", "0.75"]
-        {
+        for part in [
+            "<h2>W1: one order at a time</h2>",
+            "a&lt;b",
+            "other",
+            "create 25",
+            "200 to 360",
+            "0.75",
+            "storm 7.00<br>",
+        ] {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert!(!page.contains("<script") && !page.contains("a<b"));

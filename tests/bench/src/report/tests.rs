@@ -12,6 +12,7 @@ fn run(contender: &str, workload: &str, repetition: usize, rate: f64, beside: f6
         peak_rss_mib: Some(40.0),
         ..Figures::of_times(&[10.0, 20.0, rate])
     };
+    let figures = figures.and("storm", Some(7.0)).and("zeal", Some(1.0));
     let (contender, workload) = (contender.to_owned(), workload.to_owned());
     Run { contender, workload, repetition, figures, blast_beside: Some(beside) }
 }

@@ -141,13 +141,13 @@ impl Sizes {
     pub fn quick() -> Self {
         Self {
             single: (20, Duration::from_millis(250)),
-            bursts: vec![60],
-            rest: Duration::from_secs(20),
-            restart: 80,
+            bursts: vec![40],
+            rest: Duration::from_secs(15),
+            restart: 60,
             first_order: true,
             drift: (10, 20),
             offboard: 20,
-            mixed: Mixed { queued: 60, single: 8, every: Duration::from_millis(250) },
+            mixed: Mixed { queued: 40, single: 8, every: Duration::from_millis(250) },
         }
     }
 }

@@ -70,6 +70,8 @@ pub(super) async fn one_by_one(arena: &mut Arena, (count, every): (usize, Durati
     arena.until_rest().await?;
     let meter = arena.meter()?;
     let onboarded = onboard(arena, &tenants, Offer::Every(every), true).await?;
+    // What follows the last object, such as the last status, is part of the cost.
+    arena.until_rest().await?;
     let cost = meter.finish()?;
     let until_ready = onboarded.waits_until_ready();
     Ok(Figures::of_times(&onboarded.waits())
@@ -84,14 +86,15 @@ pub(super) async fn burst(arena: &mut Arena, count: usize) -> Result<Figures> {
     arena.until_rest().await?;
     let meter = arena.meter()?;
     let onboarded = onboard(arena, &tenants, Offer::Burst, false).await?;
+    arena.until_rest().await?;
     let cost = meter.finish()?;
     Ok(Figures::of_times(&onboarded.waits()).with_rate(count * OBJECTS, onboarded.time()).with_cost(cost))
 }
 
 /// Orders that come one by one while many are queued: the figures are those of the former.
 pub(super) async fn mixed(arena: &mut Arena, mixed: Mixed) -> Result<Figures> {
-    let queued = next_names(arena, mixed.queued);
-    let single = names(arena.tenants.len() + mixed.queued, mixed.single);
+    let mut queued = next_names(arena, mixed.queued + mixed.single);
+    let single = queued.split_off(mixed.queued);
     arena.until_rest().await?;
     let (queued_orders, single_orders) =
         (arena.actor.creations(&queued).await?, arena.actor.creations(&single).await?);
@@ -111,6 +114,7 @@ pub(super) async fn mixed(arena: &mut Arena, mixed: Mixed) -> Result<Figures> {
         board.see(&sighting);
     }
     let (sent_queued, sent_single) = ordering.await??;
+    arena.until_rest().await?;
     let cost = meter.finish()?;
     arena.tenants.extend(queued.into_iter().chain(single));
     let last_of_queue = sent_queued.iter().filter_map(|(namespace, _)| board.complete_since(namespace)).max();
