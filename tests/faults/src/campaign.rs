@@ -12,11 +12,14 @@ use crate::oracle::outcome::Reference;
 use crate::oracle::requests::is_destructive;
 use crate::oracle::{Finding, judge};
 use crate::plan::{Fault, Plan, Workload};
+use crate::site::{Place, Site, Verb};
 use crate::stage::Stage;
 
 /// Runs without a fault of each workload. More than two, because what happens half of the time agrees by chance.
 const REFERENCES: usize = 3;
 
+/// Tenants that are ordered together for runs that begin with one.
+const STOCK: usize = 16;
 /// Findings that are shown of a failed run; the rest is in its file.
 const SHOWN: usize = 6;
 
@@ -63,7 +66,10 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
             if !findings.is_empty() {
                 return Err(Unsteady { workload: *workload, findings }.into());
             }
-            first.get_or_insert(this);
+            let first = first.get_or_insert_with(|| this.clone());
+            // What is not there every time is no place to wait for.
+            first.reads.retain(|read| this.reads.contains(read));
+            first.watches.retain(|watch| this.watches.contains(watch));
         }
         references.extend(first.map(|reference| (*workload, reference)));
     }
@@ -76,7 +82,7 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
 pub fn gate(references: &References) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (workload, reference) in references {
-        let plan = |at: &crate::site::Place, fault| Plan { workload: *workload, at: Some(at.clone()), fault };
+        let plan = |at: &Place, fault| Plan { workload: *workload, at: Some(at.clone()), fault };
         if *workload != Workload::Upgrade {
             for at in &reference.sites {
                 plans.extend(
@@ -90,6 +96,65 @@ pub fn gate(references: &References) -> Vec<Plan> {
     plans
 }
 
+/// Every fault at every request, list and watch of every workload.
+#[must_use]
+pub fn everything(references: &References) -> Vec<Plan> {
+    let mut plans: Vec<Plan> = Vec::new();
+    for (workload, reference) in references {
+        let lists = reference
+            .watches
+            .iter()
+            .map(|watch| Place { site: Site { verb: Verb::List, ..watch.site.clone() }, occurrence: 1 });
+        let lists: BTreeSet<Place> = lists.collect();
+        let blocks = [
+            (&reference.sites, Fault::of_writes()),
+            (&reference.reads, Fault::of_reads()),
+            (&lists, Fault::of_lists()),
+            (&reference.watches, Fault::of_watches()),
+        ];
+        for (places, faults) in blocks {
+            let each = |at: &Place| {
+                let plan =
+                    |fault: &Fault| Plan { workload: *workload, at: Some(at.clone()), fault: fault.clone() };
+                faults.iter().map(plan).collect::<Vec<_>>()
+            };
+            plans.extend(places.iter().flat_map(each).filter(Plan::is_possible));
+        }
+        let destructive = reference.sites.iter().filter(|at| is_destructive(at, workload.ends()));
+        plans.extend(destructive.map(|at| Plan {
+            workload: *workload,
+            at: Some(at.clone()),
+            fault: Fault::TimeTravel,
+        }));
+    }
+    plans
+}
+
+/// A table of how many plans passed, of how many: workloads by faults.
+#[must_use]
+pub fn coverage(judged: &[Judged]) -> String {
+    let mut cells: BTreeMap<(String, Workload), [usize; 2]> = BTreeMap::new();
+    for one in judged {
+        let id = one.plan.fault.id();
+        // F2 before F10.
+        let row = format!("{id:>4}");
+        let [passed, all] = cells.entry((row, one.plan.workload)).or_default();
+        *passed += usize::from(one.findings.is_empty());
+        *all += 1;
+    }
+    let rows: BTreeSet<&String> = cells.keys().map(|(row, _)| row).collect();
+    let mut table = format!("{:<5}", "");
+    Workload::ALL.iter().for_each(|workload| table.push_str(&format!("{:>16}", workload.to_string())));
+    for row in rows {
+        table.push_str(&format!("\n{row:<5}"));
+        for workload in Workload::ALL {
+            let cell = cells.get(&(row.clone(), workload)).map(|[passed, all]| format!("{passed}/{all}"));
+            table.push_str(&format!("{:>16}", cell.unwrap_or_else(|| "-".to_owned())));
+        }
+    }
+    table
+}
+
 /// Performs plans, tells of each that fails, and keeps its record in `directory`.
 ///
 /// # Errors
@@ -100,14 +165,12 @@ pub async fn perform(
     references: &References,
     directory: &Path,
 ) -> Result<Vec<Judged>> {
-    for workload in plans.iter().map(|plan| plan.workload).collect::<BTreeSet<_>>() {
-        let count = plans.iter().filter(|plan| plan.workload == workload).count();
-        if workload.needs_tenant() {
-            stage.stock(workload, count).await?;
-        }
-    }
     let mut all = Vec::new();
-    for plan in plans {
+    for (place, plan) in plans.iter().enumerate() {
+        let later = plans.iter().skip(place).filter(|later| later.workload == plan.workload).count();
+        if plan.workload.needs_tenant() && !stage.has_stock(plan.workload) {
+            stage.stock(plan.workload, later.min(STOCK)).await?;
+        }
         all.push(one(stage, plan, references, directory, all.len()).await?);
     }
     Ok(all)
@@ -165,7 +228,42 @@ mod tests {
             end: BTreeMap::new(),
             counts: BTreeMap::new(),
             requests: 1,
+            reads: ["get a {name} #1".parse().unwrap()].into(),
+            watches: ["watch a * #1".parse().unwrap()].into(),
         }
+    }
+
+    #[test]
+    fn everything_has_every_fault_that_is_possible_at_every_place() {
+        let references =
+            References::from([(Workload::Provision, reference(&["create namespaces tenant-{name} #1"]))]);
+        let plans = everything(&references);
+        let of = |verb| plans.iter().filter(|plan| plan.at.as_ref().unwrap().site.verb == verb).count();
+        let writes = Fault::of_writes().len();
+        assert_eq!(of(Verb::Create), writes - 1, "there is no rival for what does not exist");
+        let reads = [of(Verb::Get), of(Verb::List), of(Verb::Watch)];
+        assert_eq!(reads, [Fault::of_reads().len(), Fault::of_lists().len(), Fault::of_watches().len()]);
+    }
+
+    #[test]
+    fn the_table_counts_by_fault_and_workload() {
+        let judged = |fault: Fault, is_good: bool| Judged {
+            plan: Plan { workload: Workload::Upgrade, at: Some("get a {name} #1".parse().unwrap()), fault },
+            findings: if is_good { Vec::new() } else { vec![Finding { oracle: "O1", what: String::new() }] },
+            took: Duration::ZERO,
+        };
+        let table = coverage(&[
+            judged(Fault::CrashAfter, true),
+            judged(Fault::CrashAfter, false),
+            judged(Fault::WatchTorn, true),
+        ]);
+        let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = table.lines().skip(1).map(cells).collect();
+        let last = |row: &Vec<String>| (row.first().cloned().unwrap(), row.last().cloned().unwrap());
+        assert_eq!(
+            rows.iter().map(last).collect::<Vec<_>>(),
+            [("F2".to_owned(), "1/2".to_owned()), ("F13".to_owned(), "1/1".to_owned())]
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::site::Place;
 use crate::wire::Exchange;
 
 /// Label that names the tenant of an object.
@@ -63,6 +64,9 @@ pub struct Record {
     pub changes: Vec<Change>,
     /// What the controller asked for, in the order of arrival.
     pub exchanges: Vec<Exchange>,
+    /// Events about the tenant, by watch.
+    #[serde(default)]
+    pub events: Vec<Place>,
     /// Why the run did not come to its end.
     #[serde(default)]
     pub trouble: Option<String>,

@@ -6,9 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use tenantry_faults::campaign::{gate, median, perform, references};
+use tenantry_faults::campaign::{coverage, everything, gate, median, perform, references};
 use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::stage::Stage;
+
+/// Plans on one cluster. Every order leaves a tenant, and a restart looks at all of them.
+const A_STAGE: usize = 80;
 
 /// Breaks things under the controller and judges what comes of it.
 #[derive(Debug, Parser)]
@@ -25,6 +28,8 @@ enum Command {
     /// Every write of a tenant's beginning and end with a crash before, a crash after and a lost reply; everything
     /// destructive with a look at the past.
     Gate,
+    /// Every fault at every request, list and watch of every workload.
+    All,
     /// Repeats one plan.
     Replay {
         /// File with the plan.
@@ -56,6 +61,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let directory = directory()?;
     match &arguments.command {
         Command::Gate => run_gate(&binary, &directory).await,
+        Command::All => run_all(&binary, &directory).await,
         Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
     }
 }
@@ -76,6 +82,28 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
         started.elapsed().as_secs_f64()
     );
     println!("{} plans, {} passed, {failed} failed", judged.len(), judged.len() - failed);
+    Ok(failed == 0)
+}
+
+async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &Workload::ALL).await?;
+    let plans = everything(&references);
+    println!("{} plans", plans.len());
+    drop(stage);
+    let mut judged = Vec::new();
+    for (number, chunk) in plans.chunks(A_STAGE).enumerate() {
+        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        let failed = directory.join("failed").join(format!("{number:03}"));
+        judged.extend(perform(&mut stage, chunk, &references, &failed).await?);
+    }
+    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
+    println!(
+        "{}\n\n{} plans, {} passed, {failed} failed",
+        coverage(&judged),
+        judged.len(),
+        judged.len() - failed
+    );
     Ok(failed == 0)
 }
 

@@ -1,10 +1,16 @@
 //! What is to be disturbed, where and how: one JSON document that can be repeated; pure.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::site::{Place, Verb};
+
+/// How far a watch lags behind. More than everything takes that waits for an event.
+const LAG: Duration = Duration::from_millis(1500);
+/// How often the start of a watch is refused: once less and it would never be built anew from a list.
+const REFUSED_STARTS: u32 = 3;
 
 /// One run with at most one fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +80,30 @@ pub enum Fault {
     },
     /// The request arrives twice; the client hears the second answer.
     Redelivered,
+    /// From this event on a watch is delayed for a while.
+    WatchDelayed,
+    /// This event and what follows for a while is missed; then the server says that the watch is too old.
+    WatchMissed,
+    /// The connection breaks in the middle of this event.
+    WatchTorn,
+    /// The watch ends at this event, and is refused when it is started again, several times.
+    WatchRefused {
+        /// HTTP status.
+        code: u16,
+        /// Reason of the Status object.
+        reason: String,
+    },
+    /// From this event on nothing comes any more, and the connection stays open.
+    WatchSilent,
+    /// The event is followed by one that tells of the same object as if it were new.
+    WatchRepeated,
+    /// The controller is restarted at the beginning, and the second page of this list has expired.
+    PagesExpired,
+    /// The API server is away for so long, from before the request.
+    Outage {
+        /// Seconds.
+        seconds: u64,
+    },
     /// After everything is over and the customer has ordered anew under the same name, the controller is restarted and
     /// its lists and watches show the world as it was just before this request.
     TimeTravel,
@@ -111,6 +141,23 @@ pub enum After {
     Hang,
     /// Answers with an error.
     Answer(Refusal),
+}
+
+/// What the proxy does with a watch at one of its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchAct {
+    /// Holds it and what follows back for so long.
+    Delay(Duration),
+    /// Swallows it and what follows for so long, then says that the watch is too old.
+    Miss(Duration),
+    /// Breaks the connection inside of it.
+    Tear,
+    /// Ends the watch.
+    End,
+    /// Sends nothing any more.
+    Silence,
+    /// Repeats it as if the object were new.
+    Repeat,
 }
 
 /// An error that the proxy answers with.
@@ -164,7 +211,15 @@ impl Fault {
             Self::Refused { .. } => "F8",
             Self::Denied { .. } => "F9",
             Self::Redelivered => "F23",
+            Self::WatchMissed => "F11",
+            Self::WatchDelayed => "F12",
+            Self::WatchTorn => "F13",
+            Self::WatchRefused { .. } => "F14",
+            Self::WatchSilent => "F15",
+            Self::PagesExpired => "F16",
             Self::TimeTravel => "F17",
+            Self::WatchRepeated => "F18",
+            Self::Outage { .. } => "F20",
         }
     }
 
@@ -174,10 +229,68 @@ impl Fault {
         matches!(self, Self::CrashBefore | Self::CrashAfter)
     }
 
-    /// Faults that can strike any request: crashes and lost messages.
+    /// Those of the gate, for every write.
+    pub const GATE: [Self; 3] = [Self::CrashBefore, Self::CrashAfter, Self::ReplyLost];
+
+    /// All that can strike a write.
     #[must_use]
-    pub fn of_the_gate() -> Vec<Self> {
-        vec![Self::CrashBefore, Self::CrashAfter, Self::ReplyLost]
+    pub fn of_writes() -> Vec<Self> {
+        let refused = |code, reason: &str, message: &str, retry_after_seconds| Self::Refused {
+            code,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            retry_after_seconds,
+        };
+        let denied = |code, reason: &str| Self::Denied { code, reason: reason.to_owned() };
+        let webhook = "failed calling webhook \"policy.example\": connection refused";
+        let mut faults = Self::GATE.to_vec();
+        faults.extend([
+            Self::RequestLost,
+            Self::BlackHole,
+            Self::Rival,
+            refused(429, "TooManyRequests", "too many requests", 1),
+            refused(429, "TooManyRequests", "too many requests", 3600),
+            refused(500, "InternalError", "the store does not answer", 0),
+            denied(503, "ServiceUnavailable"),
+            denied(504, "Timeout"),
+            refused(403, "Forbidden", "the rights were taken away for a moment", 0),
+            refused(500, "InternalError", webhook, 0),
+            Self::Redelivered,
+            Self::Outage { seconds: 3 },
+        ]);
+        faults
+    }
+
+    /// All that can strike a read of one object.
+    #[must_use]
+    pub fn of_reads() -> Vec<Self> {
+        let message = "the store does not answer".to_owned();
+        let refused =
+            Self::Refused { code: 500, reason: "InternalError".to_owned(), message, retry_after_seconds: 0 };
+        vec![Self::RequestLost, refused, Self::BlackHole]
+    }
+
+    /// All that can strike a list.
+    #[must_use]
+    pub fn of_lists() -> Vec<Self> {
+        let mut faults = Self::of_reads();
+        faults.push(Self::PagesExpired);
+        faults
+    }
+
+    /// All that can strike a watch.
+    #[must_use]
+    pub fn of_watches() -> Vec<Self> {
+        let refused = |code, reason: &str| Self::WatchRefused { code, reason: reason.to_owned() };
+        vec![
+            Self::WatchMissed,
+            Self::WatchDelayed,
+            Self::WatchTorn,
+            refused(410, "Expired"),
+            refused(500, "InternalError"),
+            refused(403, "Forbidden"),
+            Self::WatchRepeated,
+        ]
     }
 
     /// What the proxy does with the request that is meant.
@@ -205,7 +318,49 @@ impl Fault {
             })),
             Self::Redelivered => Act::Twice,
             Self::TimeTravel => Act::NoteThenForward,
+            Self::Outage { .. } => Act::Drop,
+            Self::WatchDelayed
+            | Self::WatchMissed
+            | Self::WatchTorn
+            | Self::WatchRefused { .. }
+            | Self::WatchSilent
+            | Self::WatchRepeated
+            | Self::PagesExpired => Act::Forward,
         }
+    }
+
+    /// What the proxy does with the watch that is meant, at the event that is meant.
+    #[must_use]
+    pub fn watch_act(&self) -> Option<WatchAct> {
+        Some(match self {
+            Self::WatchDelayed => WatchAct::Delay(LAG),
+            Self::WatchMissed => WatchAct::Miss(LAG),
+            Self::WatchTorn => WatchAct::Tear,
+            Self::WatchRefused { .. } => WatchAct::End,
+            Self::WatchSilent => WatchAct::Silence,
+            Self::WatchRepeated => WatchAct::Repeat,
+            _ => return None,
+        })
+    }
+
+    /// How often and how a watch is refused that is started again.
+    #[must_use]
+    pub fn refused_starts(&self) -> Option<(u32, Refusal)> {
+        let Self::WatchRefused { code, reason } = self else { return None };
+        let message = "the watch cannot be started".to_owned();
+        let refusal = Refusal { code: *code, reason: reason.clone(), message, retry_after_seconds: 0 };
+        Some((REFUSED_STARTS, refusal))
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What a server says of a page, or of a watch, that is too old.
+    #[must_use]
+    pub fn expired() -> Self {
+        let message = "the provided continue parameter is too old".to_owned();
+        Self { code: 410, reason: "Expired".to_owned(), message, retry_after_seconds: 0 }
     }
 }
 
@@ -218,6 +373,12 @@ impl Plan {
         Self { workload, at: None, fault: Fault::None }
     }
 
+    /// Whether the controller is restarted at the beginning: it lists only then.
+    #[must_use]
+    pub fn needs_restart(&self) -> bool {
+        self.at.as_ref().is_some_and(|at| at.site.verb == Verb::List)
+    }
+
     /// Whether the fault can strike this verb at all: a rival needs an object that exists, a second delivery a write.
     #[must_use]
     pub fn is_possible(&self) -> bool {
@@ -225,6 +386,8 @@ impl Plan {
         match self.fault {
             Fault::Rival => matches!(at.site.verb, Verb::Apply | Verb::Patch | Verb::Update | Verb::Delete),
             Fault::Redelivered => at.site.verb.is_write(),
+            Fault::PagesExpired => at.site.verb == Verb::List,
+            _ if self.fault.watch_act().is_some() => at.site.verb == Verb::Watch,
             _ => true,
         }
     }

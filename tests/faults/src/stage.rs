@@ -54,7 +54,7 @@ pub struct Stage {
     directory: PathBuf,
     tenants: u32,
     pool: Vec<(Workload, String)>,
-    _world: World,
+    world: World,
 }
 
 // === impl Stage ===
@@ -96,7 +96,7 @@ impl Stage {
             directory: directory.to_owned(),
             tenants: 0,
             pool: Vec::new(),
-            _world: world,
+            world,
         };
         stage.restart().await?;
         stage.accepted().await?;
@@ -123,6 +123,12 @@ impl Stage {
         Ok(())
     }
 
+    /// Whether there is a tenant for a run of this workload.
+    #[must_use]
+    pub fn has_stock(&self, workload: Workload) -> bool {
+        self.pool.iter().any(|(for_workload, _)| *for_workload == workload)
+    }
+
     /// Performs a plan and gives the record of it.
     ///
     /// # Errors
@@ -130,6 +136,9 @@ impl Stage {
     pub async fn run(&mut self, plan: &Plan) -> Result<Record> {
         let tenant = self.subject(plan.workload).await?;
         self.begin(plan, &tenant).await?;
+        if plan.needs_restart() {
+            self.restart().await?;
+        }
         self.act(plan.workload, &tenant).await?;
         let mut trouble = self.converge(plan, &tenant).await;
         if plan.fault == Fault::TimeTravel && trouble.is_none() {
@@ -145,7 +154,8 @@ impl Stage {
             self.restart().await?;
         }
         let exchanges = self.wire.exchanges();
-        Ok(Record { tenant, before, changes, exchanges, trouble, unasked_end })
+        let events = self.wire.events();
+        Ok(Record { tenant, before, changes, exchanges, events, trouble, unasked_end })
     }
 
     /// The end of what the controller logged.
@@ -159,7 +169,7 @@ impl Stage {
         if !workload.needs_tenant() {
             return Ok(self.fresh());
         }
-        if !self.pool.iter().any(|(for_workload, _)| *for_workload == workload) {
+        if !self.has_stock(workload) {
             self.stock(workload, 1).await?;
         }
         let place = self.pool.iter().position(|(for_workload, _)| *for_workload == workload);
@@ -198,6 +208,10 @@ impl Stage {
                 Ok(()) => done.await,
                 Err(error) => Err(error),
             },
+            away = self.outage(plan) => match away {
+                Ok(()) => done.await,
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = result {
             return Some(format!("{error:#}"));
@@ -213,6 +227,15 @@ impl Stage {
         }
         self.wire.quiet(QUIET).await;
         None
+    }
+
+    /// Takes the API server away when the plan says so; for other plans it has nothing to do for ever.
+    async fn outage(&self, plan: &Plan) -> Result<()> {
+        let Fault::Outage { seconds } = plan.fault else { return std::future::pending().await };
+        self.wire.struck().await;
+        self.world.cluster.stop_apiserver().await?;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        self.world.cluster.start_apiserver().await
     }
 
     /// The customer orders anew under the same name, where that is free; then the controller is restarted and sees the

@@ -1,7 +1,7 @@
 //! What went over the wire and what is to be done about it: the journal of requests and the armed fault, shared by the
 //! proxies of all replicas. Needs a clock; no client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Fault, Plan, Refusal, WatchAct};
 use crate::site::{Named, Place, Site, Verb};
 
 /// One request of the controller and how it ended.
@@ -56,6 +56,8 @@ struct Run {
     tenant: String,
     armed: Option<Armed>,
     effects: HashMap<Site, u32>,
+    /// Events about the tenant, by watch.
+    frames: BTreeMap<Site, u32>,
     exchanges: Vec<Exchange>,
     /// Tickets of earlier runs mean nothing any more.
     first_ticket: usize,
@@ -63,9 +65,11 @@ struct Run {
 
 struct Armed {
     place: Place,
-    act: Act,
+    fault: Fault,
     struck: bool,
     noted: Option<u64>,
+    /// How often a watch is still refused, once the fault struck.
+    refusals: Option<(u32, Refusal)>,
 }
 
 // === impl Exchange ===
@@ -83,8 +87,13 @@ impl Exchange {
 impl Wire {
     /// Begins a run for this tenant: forgets the journal, arms the fault of the plan.
     pub fn begin(&self, plan: &Plan, tenant: &str) {
-        let armed =
-            plan.at.clone().map(|place| Armed { place, act: plan.fault.act(), struck: false, noted: None });
+        let armed = plan.at.clone().map(|place| Armed {
+            place,
+            fault: plan.fault.clone(),
+            struck: false,
+            noted: None,
+            refusals: plan.fault.refused_starts(),
+        });
         let mut state = self.lock();
         let first_ticket = state.run.first_ticket + state.run.exchanges.len();
         state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
@@ -179,7 +188,57 @@ impl Wire {
         (ticket, act)
     }
 
-    /// Takes down the API server's answer. Says whether the fault that waits for an effect strikes now.
+    /// Takes down a request that is disturbed in no way of its own.
+    pub(crate) fn note(&self, replica: &str, named: &Named) -> Ticket {
+        self.take(replica, named, None).0
+    }
+
+    /// An event about a tenant came over a watch. Gives what is to be done with it.
+    pub(crate) fn frame(&self, site: &Site, tenant: &str) -> Option<WatchAct> {
+        let mut state = self.lock();
+        let run = &mut state.run;
+        if tenant != run.tenant {
+            return None;
+        }
+        let count = run.frames.entry(site.clone()).or_default();
+        *count += 1;
+        let armed = run.armed.as_mut()?;
+        let act = armed.fault.watch_act()?;
+        if armed.struck || armed.place.site != *site || armed.place.occurrence != *count {
+            return None;
+        }
+        armed.struck = true;
+        drop(state);
+        self.changed.notify_waiters();
+        Some(act)
+    }
+
+    /// Whether the start of this watch is refused, and how.
+    pub(crate) fn refused_start(&self, site: &Site) -> Option<Refusal> {
+        let mut state = self.lock();
+        let armed = state.run.armed.as_mut().filter(|armed| armed.struck && armed.place.site == *site)?;
+        let (left, refusal) = armed.refusals.as_mut().filter(|(left, _)| *left > 0)?;
+        *left -= 1;
+        Some(refusal.clone())
+    }
+
+    /// Whether further pages of this list have expired.
+    pub(crate) fn has_expiring_pages(&self, site: &Site) -> bool {
+        let state = self.lock();
+        let armed = state.run.armed.as_ref();
+        armed.is_some_and(|armed| {
+            armed.fault == Fault::PagesExpired && !armed.struck && armed.place.site == *site
+        })
+    }
+
+    /// The last event about the tenant of each watch.
+    #[must_use]
+    pub fn events(&self) -> Vec<Place> {
+        let place = |(site, count): (&Site, &u32)| Place { site: site.clone(), occurrence: *count };
+        self.lock().run.frames.iter().map(place).collect()
+    }
+
+    /// Takes down the API server's answer.
     pub(crate) fn answered(&self, ticket: Ticket, code: u16, revision: Option<u64>) {
         let mut state = self.lock();
         let run = &mut state.run;
@@ -274,7 +333,7 @@ impl Run {
     fn act(&self, place: &Place, named: &Named) -> Act {
         let is_ours = named.tenant.as_ref().is_none_or(|tenant| *tenant == self.tenant);
         match &self.armed {
-            Some(armed) if is_ours && !armed.struck && armed.place == *place => armed.act.clone(),
+            Some(armed) if is_ours && !armed.struck && armed.place == *place => armed.fault.act(),
             _ => Act::Forward,
         }
     }

@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Finding;
-use crate::history::{Key, Record, SUBSCRIPTIONS, Sort, TENANT_LABEL};
+use crate::history::{Record, Sort, TENANT_LABEL};
 use crate::mask;
-use crate::site::Place;
+use crate::site::{Place, Verb};
+use crate::wire::Exchange;
 
 /// Status writes of a run that is as fast as it can be: one before the first creation, one at the end. A slower run tells
 /// of its progress once a second.
@@ -29,6 +30,10 @@ pub struct Reference {
     pub counts: BTreeMap<String, [usize; 2]>,
     /// Requests about the tenant.
     pub requests: usize,
+    /// Reads of single objects; how many there are depends on how events fall together.
+    pub reads: BTreeSet<Place>,
+    /// Watches that tell of the tenant, at their first event.
+    pub watches: BTreeSet<Place>,
 }
 
 // === impl Reference ===
@@ -49,6 +54,10 @@ impl Reference {
             end: mask::end_state(record),
             counts: counts(record),
             requests: requests(record),
+            reads: firsts(
+                record.exchanges.iter().filter(|exchange| is_read(record, exchange)).map(|e| &e.place),
+            ),
+            watches: firsts(record.events.iter()),
         }
     }
 
@@ -62,6 +71,14 @@ impl Reference {
         found.extend(differing_counts(&self.counts, &other.counts));
         found
     }
+}
+
+fn is_read(record: &Record, exchange: &Exchange) -> bool {
+    exchange.tenant.as_ref() == Some(&record.tenant) && exchange.place.site.verb == Verb::Get
+}
+
+fn firsts<'a>(places: impl Iterator<Item = &'a Place>) -> BTreeSet<Place> {
+    places.map(|place| Place { occurrence: 1, ..place.clone() }).collect()
 }
 
 /// O3 and O11: the run came to its end, and no controller ended by itself.
@@ -102,15 +119,14 @@ pub fn nothing_is_left(record: &Record) -> Vec<Finding> {
     left.map(|(key, _)| Finding::new("O7", format!("{key} is left"))).collect()
 }
 
-/// O8 for a run that sees the past: what is there now stays as it is. Only the status may have told of the past for a
-/// while: two watches that lag differently look like a tenant whose objects are another's.
+/// F17: what is there now stays what and as it is, whatever the past says. Applying what is there already is harmless, and
+/// a status may tell of the past for a while: two watches that lag differently look like objects of another tenant.
 #[must_use]
 pub fn nothing_changed(record: &Record) -> Vec<Finding> {
-    let is_subscription = |key: &Key| key.resource == SUBSCRIPTIONS;
-    let touched =
-        record.changes.iter().filter(|change| record.concerns(&change.key) && !is_subscription(&change.key));
-    let mut found: BTreeSet<Finding> = touched
-        .map(|change| Finding::new("F17", format!("{} was touched because of the past", change.key)))
+    let made_or_ended =
+        record.changes.iter().filter(|change| record.concerns(&change.key) && change.sort != Sort::Changed);
+    let mut found: BTreeSet<Finding> = made_or_ended
+        .map(|change| Finding::new("F17", format!("{} came or went because of the past", change.key)))
         .collect();
     let before = Record { changes: Vec::new(), ..record.clone() };
     let differing = differing_ends(&mask::end_state(record), &mask::end_state(&before));
@@ -185,6 +201,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{Key, SUBSCRIPTIONS};
     use crate::oracle::testing::{Story, exchange};
 
     fn story() -> Story {
@@ -250,9 +267,12 @@ mod tests {
             quiet.clone().subscription("s1", &[], false).with(Sort::Changed, subscription(), first(&quiet));
         assert_eq!(nothing_changed(&told.record()), [], "a status that is as it was");
         assert_eq!(nothing_changed(&quiet.clone().subscription("s1", &[], false).record()).len(), 1);
+        let there = quiet.clone().created("configmaps", "a", "u").record();
+        let applied = Story::from(Record { before: there.after(), ..quiet.clone().record() });
+        assert_eq!(nothing_changed(&applied.clone().content("configmaps", "a", "other").record()).len(), 1);
         let repaired = quiet.clone().created("configmaps", "a", "u").deleted("configmaps", "a");
         assert_eq!(nothing_changed(&repaired.record()).len(), 1);
-        assert_eq!(nothing_changed(&quiet.ended().record()).len(), 1);
+        assert_eq!(nothing_changed(&quiet.ended().record()).len(), 2, "it went, and the end is another");
     }
 
     #[test]

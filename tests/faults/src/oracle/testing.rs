@@ -26,6 +26,12 @@ pub(crate) fn exchange(place: &str, uid: Option<&str>, code: u16) -> Exchange {
     }
 }
 
+impl From<Record> for Story {
+    fn from(record: Record) -> Self {
+        Self { record }
+    }
+}
+
 impl Story {
     pub(crate) fn of(tenant: &str) -> Self {
         let subscription = json!({

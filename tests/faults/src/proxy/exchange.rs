@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, TryStreamExt};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -38,7 +38,7 @@ pub(super) struct Exchanger {
 
 /// A request, read to its end.
 #[derive(Clone)]
-struct Whole {
+pub(super) struct Whole {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -67,7 +67,7 @@ impl Exchanger {
             Verb::Watch => self.watch(&whole, &named).await,
             Verb::List => {
                 let whole = self.wire.frozen().and_then(|at| whole.at_revision(at)).unwrap_or(whole);
-                self.one(&whole, &named, None).await
+                self.list(&whole, &named).await
             }
             _ => {
                 let uid = body.as_ref().and_then(uid_of);
@@ -77,6 +77,20 @@ impl Exchanger {
                 self.one(&whole, &named, uid).await
             }
         }
+    }
+
+    /// A list. One whose pages expire is given in small pages first, as a server may.
+    async fn list(&self, whole: &Whole, named: &Named) -> Result<Answer, Broken> {
+        if !self.wire.has_expiring_pages(&named.site) {
+            return self.one(whole, named, None).await;
+        }
+        let ticket = self.wire.note(&self.replica, named);
+        if whole.is_continued() {
+            self.wire.strike(ticket, None);
+            return Ok(refused(&Refusal::expired()));
+        }
+        let whole = whole.in_small_pages().ok_or(Broken)?;
+        self.forward(&whole, ticket).await.map(Read::answer)
     }
 
     async fn one(&self, whole: &Whole, named: &Named, uid: Option<String>) -> Result<Answer, Broken> {
@@ -149,22 +163,6 @@ impl Exchanger {
         Ok(Read { status: parts.status, headers: parts.headers, body }.answer())
     }
 
-    /// A watch: passed on as it comes, or silent while the world stands still.
-    async fn watch(&self, whole: &Whole, named: &Named) -> Result<Answer, Broken> {
-        let (ticket, _) = self.wire.take(&self.replica, named, None);
-        if self.wire.frozen().is_some() {
-            let wire = Arc::clone(&self.wire);
-            let silence =
-                futures::stream::once(async move { wire.thawed().await }).filter_map(|()| async { None });
-            return Ok(streamed(StatusCode::OK, silence.boxed()));
-        }
-        let response = self.upstream.send(whole.request()).await.map_err(|_| Broken)?;
-        let (parts, body) = response.into_parts();
-        self.wire.answered(ticket, parts.status.as_u16(), None);
-        let data = body.into_data_stream().map_err(|_| Broken);
-        Ok(streamed(parts.status, data.boxed()))
-    }
-
     /// Somebody else changes the object that the request is about.
     async fn rival(&self, whole: &Whole) -> Result<()> {
         let path = whole.uri.path().trim_end_matches("/status").to_owned();
@@ -221,7 +219,25 @@ impl Whole {
         Some(Self { uri, ..self.clone() })
     }
 
-    fn request(&self) -> Request<Body> {
+    /// Whether this asks for a further page.
+    fn is_continued(&self) -> bool {
+        self.uri.query().unwrap_or_default().split('&').any(|pair| pair.starts_with("continue="))
+    }
+
+    /// The same list, one object a page.
+    fn in_small_pages(&self) -> Option<Self> {
+        let kept = self.uri.query().unwrap_or_default().split('&');
+        let query: Vec<&str> =
+            kept.filter(|pair| !pair.is_empty() && !pair.starts_with("limit=")).chain(["limit=1"]).collect();
+        let uri = format!("{}?{}", self.uri.path(), query.join("&")).parse().ok()?;
+        Some(Self { uri, ..self.clone() })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    pub(super) fn request(&self) -> Request<Body> {
         let mut request = Request::new(Body::from(self.body.to_vec()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -260,7 +276,10 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-fn streamed(status: StatusCode, data: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static) -> Answer {
+pub(super) fn streamed(
+    status: StatusCode,
+    data: impl Stream<Item = Result<Bytes, Broken>> + Send + 'static,
+) -> Answer {
     let mut answer = Response::new(StreamBody::new(data.map_ok(Frame::data)).boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
@@ -268,7 +287,7 @@ fn streamed(status: StatusCode, data: impl Stream<Item = Result<Bytes, Broken>> 
 }
 
 /// An error as the API server writes it.
-fn refused(refusal: &Refusal) -> Answer {
+pub(super) fn refused(refusal: &Refusal) -> Answer {
     let Refusal { code, reason, message, retry_after_seconds } = refusal;
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

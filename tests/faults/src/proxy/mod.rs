@@ -7,7 +7,9 @@
 //! old object, and no success is told that did not happen.
 
 mod exchange;
+mod frames;
 mod tls;
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
