@@ -28,7 +28,7 @@ down: ## Stop what `make up` left running
 
 generate: ## Write generated files again: CRDs, reference pages, packed examples
 	TENANTRY_UPDATE=1 cargo test -p tenantry-crds --test generated
-	TENANTRY_UPDATE=1 cargo test -p tenantry --test examples
+	TENANTRY_UPDATE=1 cargo test -p tenantry --test examples --test reference
 
 lint: ## Formatting and lints only
 	cargo fmt --all --check
