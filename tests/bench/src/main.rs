@@ -54,6 +54,9 @@ struct Run {
     /// Turns of W1 and W2 [default: those of the plan].
     #[arg(long)]
     repetitions: Option<usize>,
+    /// Orders at once in W2 [default: those of the plan].
+    #[arg(long)]
+    burst: Option<usize>,
     /// Directory for the report.
     #[arg(long, default_value = "target/bench")]
     output: PathBuf,
@@ -82,6 +85,9 @@ async fn measure(run: &Run) -> Result<()> {
     }
     if let Some(repetitions) = run.repetitions {
         plan.repetitions = repetitions;
+    }
+    if let Some(burst) = run.burst {
+        plan.sizes.bursts = vec![burst];
     }
     let contenders: Result<Vec<Arc<Contender>>> = match run.contenders.as_slice() {
         [] => {
