@@ -113,8 +113,9 @@ pub struct Desired {
     pub optional: bool,
     /// Whether the item's dependencies allow its effects to start.
     pub released: bool,
-    /// The object as sent, with our labels, without uid, resourceVersion and status.
-    pub body: Value,
+    /// The object as sent, with our labels, without uid, resourceVersion and status. Shared, because every look at a tenant
+    /// copies what is desired.
+    pub body: Arc<Value>,
     /// Digest of `body`.
     pub digest: String,
 }
@@ -300,7 +301,7 @@ impl Desired {
             health: HealthRule::Builtin,
             optional: false,
             released: true,
-            body,
+            body: Arc::new(body),
             digest,
         })
     }
@@ -410,7 +411,7 @@ mod tests {
         });
         let desired = Desired::new(&owner(), "application", Stage::Ordinary, true, body).unwrap();
         assert_eq!(
-            desired.body,
+            *desired.body,
             json!({
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": {

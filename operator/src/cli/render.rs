@@ -174,7 +174,7 @@ impl<'a> Preview<'a> {
             .with_context(|| format!("item {item}: {origin}"))?;
         let options =
             serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX, compact_list_indent: false };
-        let yaml = serde_saphyr::to_string_with_options(&desired.body, options)?;
+        let yaml = serde_saphyr::to_string_with_options(&*desired.body, options)?;
         write!(self.out, "---\n# item {item}: {origin}\n{yaml}")?;
         Ok(())
     }

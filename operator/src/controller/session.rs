@@ -32,6 +32,9 @@ pub(crate) struct Session {
     pub(crate) looked_for: Option<Option<String>>,
 }
 
+/// Sessions up to which what is desired is kept between two runs.
+const PREPARED_SESSIONS: usize = 32;
+
 /// Sessions by UID of the subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<HashMap<String, Session>>);
@@ -68,9 +71,14 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid).unwrap_or_default()
     }
 
-    /// Puts a session back.
-    pub(crate) fn put(&self, uid: &str, session: Session) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), session);
+    /// Puts a session back. Where many tenants are worked on at once, what is desired is made anew for most of them: it
+    /// takes a millisecond, and kept for all it would be most of the memory.
+    pub(crate) fn put(&self, uid: &str, mut session: Session) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= PREPARED_SESSIONS {
+            session.prepared = None;
+        }
+        sessions.insert(uid.to_owned(), session);
     }
 
     /// Forgets the session of a subscription that is gone.

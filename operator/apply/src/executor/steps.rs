@@ -131,7 +131,7 @@ impl Executor {
         known: Option<Baseline>,
         resource: &ApiResource,
     ) -> Result<Option<Settled>, Refusal> {
-        let mut body = desired.body.clone();
+        let mut body = Value::clone(&desired.body);
         if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("uid".to_owned(), Value::from(uid));
         }
@@ -281,7 +281,7 @@ impl Executor {
 
     /// The body with generated values in it. They exist here, on the wire and in the Secret, and nowhere else.
     fn body_to_create(&self, desired: &Desired) -> Value {
-        let mut body = desired.body.clone();
+        let mut body = Value::clone(&desired.body);
         let Policy::Generated(keys) = &desired.policy else { return body };
         let value = |key| json!(ByteString((self.values)(key).into_bytes()));
         let data: Map<String, Value> = keys.iter().map(|key| (key.name.clone(), value(key))).collect();

@@ -143,7 +143,7 @@ async fn a_new_object_is_one_post_that_answers_with_metadata() {
         uri: "/api/v1/namespaces/tenant-acme/configmaps?fieldManager=tenantry&fieldValidation=Ignore".into(),
         accept: METADATA_ONLY.into(),
         content: "application/json".into(),
-        body: settings().body,
+        body: Value::clone(&settings().body),
     };
     assert_eq!(script.asked(), [expected]);
     let entry = &execution.inventory.objects[0];
@@ -308,7 +308,7 @@ async fn a_lost_answer_to_a_creation_is_found_by_label_and_applied() {
 #[tokio::test]
 async fn generated_values_are_made_on_creation_and_never_read_back() {
     let mut secret = desired("v1", "Secret", "generated", Stage::Ordinary);
-    secret.body.as_object_mut().unwrap().remove("data");
+    Arc::make_mut(&mut secret.body).as_object_mut().unwrap().remove("data");
     secret.policy =
         Policy::Generated(vec![crate::object::GeneratedKey { name: "password".into(), length: 3 }]);
     let script = Script::default();
