@@ -140,7 +140,7 @@ impl Sizes {
     #[must_use]
     pub fn quick() -> Self {
         Self {
-            single: (20, Duration::from_millis(250)),
+            single: (20, Duration::from_millis(500)),
             bursts: vec![40],
             rest: Duration::from_secs(15),
             restart: 60,
