@@ -48,6 +48,15 @@ impl Discovery {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
     }
 
+    /// Whether the cluster serves the kind of a custom resource definition, which is named `<plural>.<group>`. Makes no
+    /// request.
+    #[must_use]
+    pub fn serves(&self, definition: &str) -> bool {
+        let Some((plural, group)) = definition.split_once('.') else { return false };
+        let known = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        known.values().any(|served| served.resource.plural == plural && served.resource.group == group)
+    }
+
     /// Asks the cluster again, with two requests. On an error everything known stays known.
     ///
     /// # Errors
@@ -149,6 +158,8 @@ mod tests {
         let second = discovery.refresh().await.unwrap();
         assert_eq!(second, Refreshed { appeared: vec![monitor.clone()], vanished: vec![] });
         assert_eq!(discovery.resolve(&monitor).unwrap().resource.plural, "servicemonitors");
+        assert!(discovery.serves("servicemonitors.monitoring.coreos.com"));
+        assert!(!discovery.serves("servicemonitors.coreos.com") && !discovery.serves("servicemonitors"));
         assert_eq!(discovery.scope(&monitor), Some(Scope::Namespaced));
 
         let third = discovery.refresh().await.unwrap();

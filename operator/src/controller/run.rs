@@ -38,6 +38,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const DEFINITION_RETRY: Duration = Duration::from_secs(2);
 /// Further changes of kinds within this time are looked at together: a chart installs many at once.
 const KINDS_TOGETHER: Duration = Duration::from_millis(100);
+/// Looks at kinds after a change, while a definition exists that is not served: they span about six seconds.
+const LOOKS_AT_A_LATE_KIND: u32 = 6;
 /// Between two looks at whether our own kinds are installed.
 const KINDS_EVERY: Duration = Duration::from_secs(2);
 /// Letters of generated values.
@@ -206,6 +208,7 @@ async fn context(
         metrics,
         readiness,
         kinds_changed: Arc::default(),
+        custom_kinds: Default::default(),
         surroundings: Surroundings::default(),
         refused: Default::default(),
         syncing: Default::default(),
@@ -349,9 +352,22 @@ async fn accept_one(context: &Context, acceptor: &Acceptor, key: &Key) -> Option
 
 /// Asks the cluster which kinds it serves whenever a custom resource definition comes or goes.
 async fn follow_kinds(context: Arc<Context>) {
+    let mut looks: u32 = 0;
     loop {
-        context.kinds_changed.notified().await;
+        // What the API server says about its kinds is a little behind what it stores. A definition that is not served
+        // after some looks, such as one whose names are taken, is looked at with the next change.
+        let is_late = looks > 0 && looks < LOOKS_AT_A_LATE_KIND && context.is_a_kind_late();
+        if is_late {
+            let again = KINDS_TOGETHER * 2_u32.saturating_pow(looks);
+            if tokio::time::timeout(again, context.kinds_changed.notified()).await.is_ok() {
+                looks = 0;
+            }
+        } else {
+            context.kinds_changed.notified().await;
+            looks = 0;
+        }
         tokio::time::sleep(KINDS_TOGETHER).await;
+        looks += 1;
         match context.discovery.refresh().await {
             Ok(refreshed) => {
                 for kind in &refreshed.vanished {

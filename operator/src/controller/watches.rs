@@ -299,13 +299,18 @@ async fn storage_classes(context: Arc<Context>) {
 /// replica, because readiness depends on our own kinds.
 pub(crate) async fn kinds(context: Arc<Context>) {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.watch_client.clone());
-    let changed = Arc::clone(&context.kinds_changed);
     follow(
         api,
         Config::default(),
-        move |event| match event {
-            Event::Init | Event::InitApply(_) => {}
-            Event::Apply(_) | Event::InitDone | Event::Delete(_) => changed.notify_one(),
+        |event| {
+            match event {
+                Event::Init => return,
+                Event::InitApply(kind) => return context.custom_kind(kind.metadata.name, true),
+                Event::Apply(kind) => context.custom_kind(kind.metadata.name, true),
+                Event::Delete(kind) => context.custom_kind(kind.metadata.name, false),
+                Event::InitDone => {}
+            }
+            context.kinds_changed.notify_one();
         },
         || {},
     )

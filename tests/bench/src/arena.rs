@@ -7,7 +7,6 @@ use crate::measure::process;
 use crate::measure::watch::Target;
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Discovery};
@@ -17,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
-use tenantry_control_plane::{Cluster, Options, Profile};
+use tenantry_control_plane::{Cluster, Options, Profile, await_served};
 use tenantry_e2e::{install, wait};
 
 /// Tenant that the administrator makes by hand: what the others are compared with.
@@ -317,14 +316,7 @@ pub async fn apply(client: &Client, text: &str) -> Result<()> {
     let documents = install::documents(text)?;
     for object in install::apply(client, &discovery, &documents).await? {
         if object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition") {
-            let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-            let name = object.metadata.name.unwrap_or_default();
-            wait::until(definitions, &name, |definition| {
-                let conditions = definition.and_then(|one| one.status.as_ref()?.conditions.as_ref());
-                conditions
-                    .is_some_and(|all| all.iter().any(|c| c.type_ == "Established" && c.status == "True"))
-            })
-            .await?;
+            await_served(client, &serde_json::from_value(serde_json::to_value(object)?)?).await?;
         }
     }
     Ok(())

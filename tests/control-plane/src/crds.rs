@@ -7,13 +7,15 @@ use anyhow::{Context, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Discovery, ResourceExt as _};
 use tokio::time::timeout;
 
 use crate::commands::HARNESS;
 
 /// The API server establishes a definition within a second.
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two looks at what is served.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A kind of another project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Crd {
 }
 
 pub(crate) async fn install(client: Client, kinds: &[Crd]) -> Result<()> {
-    let definitions: Api<CustomResourceDefinition> = Api::all(client);
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for kind in kinds {
         let definition = kind.definition()?;
         let apply = PatchParams::apply(HARNESS).force().validation_strict();
@@ -61,15 +63,43 @@ pub(crate) async fn install(client: Client, kinds: &[Crd]) -> Result<()> {
             .with_context(|| format!("the API server refuses the definition of {kind:?}"))?;
     }
     for kind in kinds {
-        let name = kind.definition()?.name_any();
-        timeout(
-            ESTABLISHED_TIMEOUT,
-            await_condition(definitions.clone(), &name, conditions::is_crd_established()),
-        )
-        .await
-        .with_context(|| format!("{name} is not served after {} s", ESTABLISHED_TIMEOUT.as_secs()))??;
+        await_served(&client, &kind.definition()?).await?;
     }
     Ok(())
+}
+
+/// Waits until the kind of a definition is established and among those that the API server says it serves, which comes a
+/// little later.
+///
+/// # Errors
+/// When it is not within half a minute.
+pub async fn await_served(client: &Client, definition: &CustomResourceDefinition) -> Result<()> {
+    let (name, group) = (definition.name_any(), definition.spec.group.as_str());
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let served = async {
+        await_condition(definitions, &name, conditions::is_crd_established()).await?;
+        let mut often = tokio::time::interval(LOOK);
+        loop {
+            often.tick().await;
+            // Both ways of asking are answered from caches of their own.
+            let whole = Discovery::new(client.clone()).run_aggregated().await?;
+            let alone = Discovery::new(client.clone()).filter(&[group]).run().await?;
+            if [whole, alone].iter().all(|found| serves(found, definition)) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    let in_time = timeout(ESTABLISHED_TIMEOUT, served).await;
+    in_time.with_context(|| format!("{name} is not served after {} s", ESTABLISHED_TIMEOUT.as_secs()))?
+}
+
+fn serves(discovery: &Discovery, definition: &CustomResourceDefinition) -> bool {
+    let Some(group) = discovery.get(&definition.spec.group) else { return false };
+    let plural = &definition.spec.names.plural;
+    let is_there = |version: &str| {
+        group.versioned_resources(version).iter().any(|(resource, _)| resource.plural == *plural)
+    };
+    definition.spec.versions.iter().filter(|version| version.served).all(|version| is_there(&version.name))
 }
 
 #[cfg(test)]

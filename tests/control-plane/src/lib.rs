@@ -42,7 +42,7 @@ pub mod tools;
 
 pub use audit::{Audit, AuditEvent, Mark, Tally};
 pub use cluster::Cluster;
-pub use crds::Crd;
+pub use crds::{Crd, await_served};
 pub use follow::Follower;
 pub use kubeconfig::client_from;
 pub use nodes::Taint;

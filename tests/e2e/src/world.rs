@@ -3,14 +3,13 @@
 use crate::{Controller, NAMESPACE, install, process, wait};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Discovery};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-use tenantry_control_plane::{Cluster, Crd, Options, Profile};
+use tenantry_control_plane::{Cluster, Crd, Options, Profile, await_served};
 use tenantry_crds::TenantSubscription;
 
 /// What a world consists of.
@@ -232,19 +231,9 @@ pub async fn install_product(client: &Client) -> Result<()> {
         let discovery = Discovery::new(client.clone()).run_aggregated().await?;
         for object in install::apply(client, &discovery, &documents).await? {
             if group == "crds" {
-                established(client, object.metadata.name.as_deref().unwrap_or_default()).await?;
+                await_served(client, &serde_json::from_value(serde_json::to_value(object)?)?).await?;
             }
         }
     }
     Ok(())
-}
-
-async fn established(client: &Client, name: &str) -> Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    wait::until(api, name, |crd| {
-        let conditions = crd.and_then(|crd| crd.status.as_ref()?.conditions.as_ref());
-        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Established" && c.status == "True"))
-    })
-    .await
-    .map(|_| ())
 }
