@@ -7,6 +7,7 @@ use super::dereference::Snapshot;
 use super::write::{self, WriteError};
 use super::{Next, Outcome, backoff, earlier};
 use crate::controller::context::Context;
+use crate::controller::roots::Root;
 use crate::controller::session::Session;
 use std::time::Duration;
 use tenantry_apply::classify::Verdict as Refusal;
@@ -47,18 +48,22 @@ pub(super) async fn run(
         namespace: tenant.namespace.as_str().into(),
     };
     watch_kinds(context, &recorded);
-    let Some(live) = write::live(context, snapshot).await? else { return Ok((Outcome::Gone, None)) };
-    if live.deleting_since.is_none() {
-        return Ok((Outcome::Settled, None));
-    }
-    // A spec that cannot be read says nothing about the policy, and keeping is what can be undone.
-    let policy = live.spec().map(|spec| spec.deletion_policy).unwrap_or(DeletionPolicy::Retain);
     // Our own access goes last, once the record says that everything else is gone: without it the API server would
     // not even say any more whether a route is there.
     let is_last = snapshot.status.inventory.as_ref().is_some_and(is_removed);
-    let keep = |entry: &InventoryEntry| {
+    let mut policy = policy_of(&snapshot.root);
+    let keep = |policy: DeletionPolicy, entry: &InventoryEntry| {
         policy == DeletionPolicy::Retain && (stays(entry) || (!is_last && is_own_access(entry)))
     };
+    if !planned(context, &owner, &|entry| keep(policy, entry), &recorded).steps.is_empty() {
+        // What was observed may be old. Before anything is destroyed the API server itself is asked.
+        let Some(live) = write::live(context, snapshot).await? else { return Ok((Outcome::Gone, None)) };
+        if live.deleting_since.is_none() {
+            return Ok((Outcome::Settled, None));
+        }
+        policy = policy_of(&live);
+    }
+    let keep = |entry: &InventoryEntry| keep(policy, entry);
     let (inventory, plan, done) = remove(context, &owner, &keep, recorded, session).await;
     let is_removed = is_removed(&inventory);
     if is_removed && !inventory.objects.iter().any(is_own_access) {
@@ -96,6 +101,23 @@ pub(super) fn watch_kinds(context: &Context, inventory: &Inventory) {
     }
 }
 
+/// A spec that cannot be read says nothing about the policy, and keeping is what can be undone.
+fn policy_of(root: &Root) -> DeletionPolicy {
+    root.spec().map_or(DeletionPolicy::Retain, |spec| spec.deletion_policy)
+}
+
+/// What can be done now.
+fn planned(
+    context: &Context,
+    owner: &Owner,
+    keep: &dyn Fn(&InventoryEntry) -> bool,
+    inventory: &Inventory,
+) -> Plan {
+    let ids = tenantry_apply::record::identities(inventory, owner, &*context.discovery);
+    let view = context.index.snapshot(ids);
+    plan_removal(&Removal { owner, inventory, view: &view, scopes: &*context.discovery, keep })
+}
+
 /// Plans and executes until nothing can be done at once.
 async fn remove(
     context: &Context,
@@ -107,15 +129,7 @@ async fn remove(
     let mut done = Execution { outcomes: Vec::new(), inventory: recorded };
     let mut plan = Plan::default();
     for _ in 0..MAX_ROUNDS {
-        let ids = tenantry_apply::record::identities(&done.inventory, owner, &*context.discovery);
-        let view = context.index.snapshot(ids);
-        plan = plan_removal(&Removal {
-            owner,
-            inventory: &done.inventory,
-            view: &view,
-            scopes: &*context.discovery,
-            keep,
-        });
+        plan = planned(context, owner, keep, &done.inventory);
         if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             break;
         }
