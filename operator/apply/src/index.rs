@@ -124,6 +124,26 @@ impl Index {
         self.kinds.entry(id.kind.clone()).or_default().put(id, key, observed, Some(baseline));
     }
 
+    /// Records that the API server has accepted a deletion: what exists is on its way out, as the answer shows it, or,
+    /// when the answer shows nothing that ends, gone at once. Of an object that no watch tells of, because it lost our
+    /// label, nothing is recorded: nobody would tell of its end either.
+    pub fn deletion_accepted(&mut self, id: &ObjectId, uid: &str, ending: Option<Observed>) {
+        let ending = ending.map(|observed| self.share(observed));
+        let key = self.key(id);
+        let Some(known) = self.kinds.get_mut(&id.kind) else { return };
+        let Some(record) = known.objects.get_mut(&key).filter(|record| *record.observed.uid == *uid) else {
+            return;
+        };
+        match ending {
+            Some(observed) if observed.resource_version < record.observed.resource_version => {}
+            Some(observed) => {
+                let Observed { health, retained, .. } = record.observed.clone();
+                record.observed = Observed { deleting: true, health, retained, ..observed };
+            }
+            None => drop(known.bury(&id.kind, &key, 0)),
+        }
+    }
+
     /// A kind is no longer watched: nothing is known about it.
     pub fn forget(&mut self, kind: &Kind) {
         self.kinds.remove(kind);

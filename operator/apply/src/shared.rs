@@ -85,6 +85,11 @@ impl SharedIndex {
         self.write().record(id, observed, baseline);
     }
 
+    /// See [`Index::deletion_accepted`]. Wakes nobody.
+    pub(crate) fn deletion_accepted(&self, id: &ObjectId, uid: &str, ending: Option<Observed>) {
+        self.write().deletion_accepted(id, uid, ending);
+    }
+
     /// Waits until the watch delivered this very object, for so long at most; tells whether it did.
     ///
     /// Worth it after creating a namespace: until the API server's own informer has it, every creation inside

@@ -244,11 +244,18 @@ impl Executor {
     }
 
     /// Deletes the object with this uid. One that is gone, or another of that name, means that it is gone.
+    ///
+    /// The answer goes into the index: a plan made before the watch tells of the deletion would ask for it again.
     pub(super) async fn delete(&self, id: &ObjectId, uid: &str) -> Result<Settled, Failure> {
         let gone = Settled { done: Done::Gone, written: None };
         let Some(served) = self.discovery.resolve(&id.kind) else { return Ok(gone) };
-        match self.send::<Value>(id, &Call::delete(&served.resource, id, uid)?).await {
-            Ok(_) => Ok(Settled { done: Done::Deleting, written: None }),
+        match self.send::<Answer>(id, &Call::delete(&served.resource, id, uid)?).await {
+            Ok(Answer { metadata }) => {
+                // What is removed at once is answered with a Status, or with the object as it was.
+                let is_ending = metadata.deletion_timestamp.is_some();
+                self.index.deletion_accepted(id, uid, is_ending.then(|| Observed::of(&id.kind, &metadata)));
+                Ok(Settled { done: Done::Deleting, written: None })
+            }
             Err(refusal) => match refusal.failure.verdict {
                 Verdict::NotFound
                 | Verdict::Precondition

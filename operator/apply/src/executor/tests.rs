@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::counters::{Ending, RequestKey, Verb};
 use crate::gate::Open;
 use crate::object::{Kind, Policy, Stage};
+use crate::observed::Observed;
 use crate::plan::Cause;
 use crate::scope::Scope;
 use crate::testing::{Asked, Script, status};
@@ -462,6 +464,35 @@ async fn a_deletion_carries_the_uid_and_absence_is_success() {
                    "preconditions": {"uid": "u1"}})
         );
         assert_eq!(execution.inventory.objects.is_empty(), expected == Done::Gone);
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_deletion_is_known_before_the_watch_tells_of_it() {
+    let settings = settings();
+    let metadata = |version: &str| {
+        json!({"name": "settings", "namespace": "tenant-acme", "uid": "u1", "resourceVersion": version,
+               "labels": {"tenantry.io/tenant-id": "t-77"}})
+    };
+    let mut ending = metadata("9");
+    ending["deletionTimestamp"] = json!("2026-11-24T10:00:00Z");
+    for (body, is_there) in [
+        (json!({"kind": "PartialObjectMetadata", "metadata": ending}), true),
+        (json!({"kind": "PartialObjectMetadata", "metadata": metadata("9")}), false),
+        (json!({"kind": "Status", "metadata": {}, "status": "Success", "details": {"uid": "u1"}}), false),
+    ] {
+        let script = Script::default();
+        script.answer(200, body);
+        let executor = executor(&script, Arc::new(Open));
+        let observed = crate::observed::Metadata::deserialize(metadata("7")).unwrap();
+        executor.index.begin(&settings.id.kind);
+        executor.index.deliver(&settings.id, Observed::of(&settings.id.kind, &observed));
+        executor.index.finish(&settings.id.kind);
+        run(&executor, &settings, Action::Delete { uid: "u1".into() }, Some(("u1", 0))).await;
+        match executor.index.see(&settings.id) {
+            Seen::Present(observed, _) => assert!(is_there && observed.deleting),
+            other => assert!(!is_there && other == Seen::Absent, "{other:?}"),
+        }
     }
 }
 

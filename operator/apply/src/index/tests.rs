@@ -190,3 +190,28 @@ proptest! {
 fn a_record_is_compact() {
     assert!(size_of::<Record>() + size_of::<Key>() <= 256, "{}", size_of::<Record>() + size_of::<Key>());
 }
+
+#[test]
+fn an_accepted_deletion_is_recorded_of_what_is_watched_and_meant() {
+    let mut index = synced();
+    index.deliver(&id("a"), object("u", 5, 1));
+    let ending = |uid, version| Some(Observed { health: Health::Unknown, ..object(uid, version, 2) });
+    index.deletion_accepted(&id("a"), "other", ending("other", 6));
+    index.deletion_accepted(&id("a"), "u", ending("u", 4));
+    let deleting = |index: &Index| match index.see(&id("a")) {
+        Seen::Present(observed, _) => Some((observed.deleting, observed.health)),
+        _ => None,
+    };
+    assert_eq!(deleting(&index), Some((false, Health::Current)), "another object, and an old answer");
+    index.deletion_accepted(&id("a"), "u", ending("u", 6));
+    assert_eq!(deleting(&index), Some((true, Health::Current)));
+    let told = Observed { deleting: true, ..object("u", 6, 2) };
+    assert_eq!(index.deliver(&id("a"), told), None, "the event of our own deletion wakes nobody");
+    // What no watch tells of is not recorded: nobody would tell of its end.
+    index.deletion_accepted(&id("stripped"), "s", ending("s", 8));
+    assert_eq!(index.see(&id("stripped")), Seen::Absent);
+    index.deletion_accepted(&id("a"), "u", None);
+    assert_eq!(index.see(&id("a")), Seen::Absent);
+    assert_eq!(index.deliver(&id("a"), object("u", 6, 2)), None, "an old event does not bring it back");
+    assert_eq!(index.see(&id("a")), Seen::Absent);
+}
