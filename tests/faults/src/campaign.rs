@@ -76,8 +76,8 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
     Ok(references)
 }
 
-/// The plans of the gate: every write of a tenant's beginning and end with a crash before, a crash after and a lost
-/// reply; everything that is destructive with a look at the past.
+/// The plans of the gate: every write of a tenant's beginning and end with a crash before, a crash after, a lost reply
+/// and an arrival after a successor has finished; everything that is destructive with a look at the past.
 #[must_use]
 pub fn gate(references: &References) -> Vec<Plan> {
     let mut plans = Vec::new();
@@ -85,9 +85,7 @@ pub fn gate(references: &References) -> Vec<Plan> {
         let plan = |at: &Place, fault| Plan { workload: *workload, at: Some(at.clone()), fault };
         if *workload != Workload::Upgrade {
             for at in &reference.sites {
-                plans.extend(
-                    [Fault::CrashBefore, Fault::CrashAfter, Fault::ReplyLost].map(|fault| plan(at, fault)),
-                );
+                plans.extend(Fault::GATE.map(|fault| plan(at, fault)));
             }
         }
         let destructive = reference.sites.iter().filter(|at| is_destructive(at, workload.ends()));
@@ -282,8 +280,8 @@ mod tests {
             plans.iter().filter(|plan| plan.workload == workload && plan.fault.id() == fault).count()
         };
         let counts = [Workload::Provision, Workload::OffboardDelete, Workload::Upgrade]
-            .map(|workload| ["F1", "F2", "F3", "F17"].map(|fault| of(workload, fault)));
-        assert_eq!(counts, [[1, 1, 1, 0], [2, 2, 2, 2], [0, 0, 0, 1]]);
-        assert_eq!(plans.len(), 12);
+            .map(|workload| ["F1", "F2", "F3", "F24", "F17"].map(|fault| of(workload, fault)));
+        assert_eq!(counts, [[1, 1, 1, 1, 0], [2, 2, 2, 2, 2], [0, 0, 0, 0, 1]]);
+        assert_eq!(plans.len(), 15);
     }
 }

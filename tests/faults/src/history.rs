@@ -57,6 +57,9 @@ pub struct Change {
 pub struct Record {
     /// Name of the tenant that the run was about.
     pub tenant: String,
+    /// Name of the tenant that no run is about: nothing of it may ever change.
+    #[serde(default)]
+    pub bystander: String,
     /// What existed before.
     #[serde(with = "pairs")]
     pub before: State,
@@ -67,6 +70,9 @@ pub struct Record {
     /// Events about the tenant, by watch.
     #[serde(default)]
     pub events: Vec<Place>,
+    /// Revision of the store when a request was let through that had been held back until everything was over.
+    #[serde(default)]
+    pub let_through: Option<u64>,
     /// Why the run did not come to its end.
     #[serde(default)]
     pub trouble: Option<String>,

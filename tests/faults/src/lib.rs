@@ -6,6 +6,7 @@
 //! docs/reliability.md.
 
 pub mod campaign;
+pub mod defect;
 pub mod history;
 pub mod mask;
 pub mod oracle;
@@ -13,7 +14,9 @@ pub mod plan;
 pub mod process;
 pub mod proxy;
 pub mod recorder;
+pub mod seedbed;
 pub mod site;
 pub mod stage;
+pub mod trial;
 pub mod wire;
 pub mod workload;

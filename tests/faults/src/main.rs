@@ -7,11 +7,16 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tenantry_faults::campaign::{coverage, everything, gate, median, perform, references};
+use tenantry_faults::defect::Defect;
 use tenantry_faults::plan::{Plan, Workload};
+use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::Stage;
+use tenantry_faults::trial::{Programs, trials};
 
 /// Plans on one cluster. Every order leaves a tenant, and a restart looks at all of them.
 const A_STAGE: usize = 80;
+/// So many of a hundred defects that were put in on purpose must be found.
+const CAUGHT_PERCENT: usize = 95;
 
 /// Breaks things under the controller and judges what comes of it.
 #[derive(Debug, Parser)]
@@ -25,11 +30,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Every write of a tenant's beginning and end with a crash before, a crash after and a lost reply; everything
-    /// destructive with a look at the past.
+    /// Every write of a tenant's beginning and end with a crash before, a crash after, a lost reply and a late arrival;
+    /// everything destructive with a look at the past.
     Gate,
     /// Every fault at every request, list and watch of every workload.
     All,
+    /// Whether the oracles find defects that were put into the product on purpose.
+    Defects {
+        /// Only the one of this name.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// The requests, lists and watches at which a fault can strike.
+    Places,
     /// Repeats one plan.
     Replay {
         /// File with the plan.
@@ -62,6 +75,8 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.command {
         Command::Gate => run_gate(&binary, &directory).await,
         Command::All => run_all(&binary, &directory).await,
+        Command::Defects { only } => run_defects(&binary, &directory, only.as_deref()).await,
+        Command::Places => places(&binary, &directory).await,
         Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
     }
 }
@@ -105,6 +120,37 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
         judged.len() - failed
     );
     Ok(failed == 0)
+}
+
+async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Result<bool> {
+    let defects = defects()?;
+    let seeded = seedbed::build(&defects, directory)?;
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &Workload::ALL).await?;
+    let chosen: Vec<Defect> =
+        defects.into_iter().filter(|defect| only.is_none_or(|only| defect.name == only)).collect();
+    let programs = Programs { plain: binary.to_owned(), seeded };
+    let tried = trials(&mut stage, &programs, &chosen, &references).await?;
+    for one in &tried {
+        match &one.caught {
+            Some((plan, finding)) => println!("caught: {} by {plan}: {finding}", one.defect.name),
+            None => println!("MISSED: {}: {}", one.defect.name, one.defect.wrong),
+        }
+    }
+    let caught = tried.iter().filter(|one| one.caught.is_some()).count();
+    println!("seeded defects caught: {caught} of {}", tried.len());
+    Ok(caught * 100 >= tried.len() * CAUGHT_PERCENT)
+}
+
+async fn places(binary: &Path, directory: &Path) -> Result<bool> {
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    for (workload, reference) in references(&mut stage, &Workload::ALL).await? {
+        println!("{workload}");
+        for place in reference.sites.iter().chain(&reference.reads).chain(&reference.watches) {
+            println!("    {place}");
+        }
+    }
+    Ok(true)
 }
 
 async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> Result<bool> {

@@ -104,6 +104,9 @@ pub enum Fault {
         /// Seconds.
         seconds: u64,
     },
+    /// The controller is killed while the request is under way; a successor finishes the work, and then the request
+    /// arrives.
+    Late,
     /// After everything is over and the customer has ordered anew under the same name, the controller is restarted and
     /// its lists and watches show the world as it was just before this request.
     TimeTravel,
@@ -128,6 +131,8 @@ pub enum Act {
     Twice,
     /// Notes the present revision, then passes it on.
     NoteThenForward,
+    /// Kills the controller, and passes it on when the plan's run says so.
+    KillThenForwardLate,
 }
 
 /// What the proxy does when a request took effect.
@@ -220,17 +225,18 @@ impl Fault {
             Self::TimeTravel => "F17",
             Self::WatchRepeated => "F18",
             Self::Outage { .. } => "F20",
+            Self::Late => "F24",
         }
     }
 
     /// Whether it ends the controller, which then has to be started again.
     #[must_use]
     pub fn is_crash(&self) -> bool {
-        matches!(self, Self::CrashBefore | Self::CrashAfter)
+        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::Late)
     }
 
     /// Those of the gate, for every write.
-    pub const GATE: [Self; 3] = [Self::CrashBefore, Self::CrashAfter, Self::ReplyLost];
+    pub const GATE: [Self; 4] = [Self::CrashBefore, Self::CrashAfter, Self::ReplyLost, Self::Late];
 
     /// All that can strike a write.
     #[must_use]
@@ -318,6 +324,7 @@ impl Fault {
             })),
             Self::Redelivered => Act::Twice,
             Self::TimeTravel => Act::NoteThenForward,
+            Self::Late => Act::KillThenForwardLate,
             Self::Outage { .. } => Act::Drop,
             Self::WatchDelayed
             | Self::WatchMissed

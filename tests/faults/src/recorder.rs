@@ -39,6 +39,7 @@ pub struct Recorder {
     client: Client,
     kinds: Vec<Kind>,
     shared: Arc<Shared>,
+    patience: Duration,
     _tasks: JoinSet<()>,
 }
 
@@ -94,7 +95,12 @@ impl Recorder {
             shared.lock().now.extend(items(kind, &list));
             tasks.spawn(follow(client.clone(), kind.clone(), revision(&list), Arc::clone(&shared)));
         }
-        Ok(Self { client, kinds, shared, _tasks: tasks })
+        Ok(Self { client, kinds, shared, patience: PATIENCE, _tasks: tasks })
+    }
+
+    /// From now on waits so long for what shall happen, and not [`PATIENCE`].
+    pub fn wait_at_most(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Forgets what was, up to now.
@@ -113,6 +119,13 @@ impl Recorder {
         (history.before.clone(), changes)
     }
 
+    /// Revision of the last change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        let history = self.shared.lock();
+        history.changes.iter().map(|change| change.revision).max().unwrap_or_default()
+    }
+
     /// What exists, as far as the watches say.
     #[must_use]
     pub fn now(&self) -> State {
@@ -122,7 +135,7 @@ impl Recorder {
     /// Waits until what exists satisfies `holds`.
     ///
     /// # Errors
-    /// When it does not within [`PATIENCE`].
+    /// When it does not in time.
     pub async fn until(&self, what: &str, holds: impl Fn(&State) -> bool) -> Result<()> {
         self.wait(what, |history| holds(&history.now)).await
     }
@@ -152,9 +165,9 @@ impl Recorder {
                 changed.await;
             }
         };
-        let in_time = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        let in_time = tokio::time::timeout(self.patience, waiting).await.is_ok();
         if !in_time {
-            bail!("{what} did not happen within {PATIENCE:?}");
+            bail!("{what} did not happen within {:?}", self.patience);
         }
         Ok(())
     }

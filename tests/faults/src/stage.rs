@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tenantry_control_plane::{Crd, Profile};
 use tenantry_e2e::{World, install, world};
 
-use crate::history::{Record, State};
+use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
 use crate::plan::{Fault, Plan, Workload};
 use crate::process::{Slot, Start};
 use crate::proxy::{Proxy, Setup};
@@ -33,8 +33,6 @@ const TRAVEL: Duration = Duration::from_secs(3);
 const LATE: Duration = Duration::from_secs(5);
 /// Name of the replica.
 const REPLICA: &str = "a";
-/// The tenant that no run is about: nothing of it may ever change.
-pub const BYSTANDER: &str = "bystander";
 /// Path of the lease.
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tenantry-system/leases/tenantry-controller";
 const DEFINITIONS: [&str; 4] =
@@ -54,6 +52,9 @@ pub struct Stage {
     directory: PathBuf,
     tenants: u32,
     pool: Vec<(Workload, String)>,
+    bystander: String,
+    /// Whether another program was chosen than the one that runs.
+    is_stale: bool,
     world: World,
 }
 
@@ -85,7 +86,7 @@ impl Stage {
         .await?;
         let definitions = Path::new(env!("CARGO_MANIFEST_DIR")).join("definitions");
         world.apply_all(&install::directory(&definitions)?).await?;
-        let stage = Self {
+        let mut stage = Self {
             recorder,
             wire,
             slot,
@@ -96,12 +97,52 @@ impl Stage {
             directory: directory.to_owned(),
             tenants: 0,
             pool: Vec::new(),
+            bystander: String::new(),
+            is_stale: false,
             world,
         };
-        stage.restart().await?;
-        stage.accepted().await?;
-        stage.ordered(Workload::Provision, &[BYSTANDER.to_owned()]).await?;
+        stage.begin_anew().await?;
         Ok(stage)
+    }
+
+    /// Chooses another program, with this further environment. The next run begins with its start; until then the one
+    /// that runs goes on.
+    pub fn choose(&mut self, binary: &Path, environment: &[(String, String)]) {
+        binary.clone_into(&mut self.binary);
+        environment.clone_into(&mut self.environment);
+        self.is_stale = true;
+    }
+
+    /// Ends the controller, takes all subscriptions away without anybody's doing anything about it, and begins with the
+    /// chosen program and a new bystander. What was made for the others stays and is nobody's.
+    ///
+    /// # Errors
+    /// When a subscription cannot be taken away, or the new bystander does not come to life.
+    pub async fn clear(&mut self) -> Result<()> {
+        self.slot.kill();
+        self.recorder.settle(|resource| resource == SUBSCRIPTIONS).await?;
+        let now = self.recorder.now();
+        for (key, object) in now.iter().filter(|(key, _)| key.resource == SUBSCRIPTIONS) {
+            let path = subscription(&key.name);
+            self.send("PATCH", &path, &json!({"metadata": {"finalizers": null}})).await?;
+            // One that is being deleted goes with its finalizer.
+            if !is_ending(object) {
+                self.send("DELETE", &path, &Value::Null).await?;
+            }
+        }
+        let gone = |state: &State| !state.keys().any(|key| key.resource == SUBSCRIPTIONS);
+        self.recorder.until("that all subscriptions are gone", gone).await?;
+        self.pool.clear();
+        self.wire.begin(&Plan::reference(Workload::Provision), "");
+        self.begin_anew().await
+    }
+
+    async fn begin_anew(&mut self) -> Result<()> {
+        self.is_stale = false;
+        self.restart().await?;
+        self.accepted().await?;
+        self.bystander = format!("bystander-{}", self.tenants);
+        self.ordered(Workload::Provision, std::slice::from_ref(&self.bystander)).await
     }
 
     /// Orders so many tenants for runs of this workload, all at once, and waits until they are live.
@@ -136,11 +177,18 @@ impl Stage {
     pub async fn run(&mut self, plan: &Plan) -> Result<Record> {
         let tenant = self.subject(plan.workload).await?;
         self.begin(plan, &tenant).await?;
-        if plan.needs_restart() {
+        if plan.needs_restart() || std::mem::take(&mut self.is_stale) {
             self.restart().await?;
         }
         self.act(plan.workload, &tenant).await?;
         let mut trouble = self.converge(plan, &tenant).await;
+        let mut let_through = None;
+        if plan.fault == Fault::Late && trouble.is_none() {
+            self.recorder.settle(|_| true).await?;
+            let_through = Some(self.recorder.revision());
+            self.wire.let_late_ones_through().await;
+            self.wire.quiet(QUIET).await;
+        }
         if plan.fault == Fault::TimeTravel && trouble.is_none() {
             trouble = self.travel(plan, &tenant).await.err().map(|error| format!("{error:#}"));
         }
@@ -155,7 +203,18 @@ impl Stage {
         }
         let exchanges = self.wire.exchanges();
         let events = self.wire.events();
-        Ok(Record { tenant, before, changes, exchanges, events, trouble, unasked_end })
+        let bystander = self.bystander.clone();
+        Ok(Record {
+            tenant,
+            bystander,
+            before,
+            changes,
+            exchanges,
+            events,
+            let_through,
+            trouble,
+            unasked_end,
+        })
     }
 
     /// The end of what the controller logged.

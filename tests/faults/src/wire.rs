@@ -49,6 +49,8 @@ struct State {
     last_change: Option<Instant>,
     /// Revision at which lists and watches stand still.
     frozen: Option<u64>,
+    /// Requests that were held back may arrive.
+    is_open: bool,
 }
 
 #[derive(Default)]
@@ -97,6 +99,7 @@ impl Wire {
         let mut state = self.lock();
         let first_ticket = state.run.first_ticket + state.run.exchanges.len();
         state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
+        state.is_open = false;
     }
 
     /// The journal so far.
@@ -148,6 +151,26 @@ impl Wire {
     /// Waits until lists and watches show the present again.
     pub async fn thawed(&self) {
         self.until(|state| state.frozen.is_none()).await;
+    }
+
+    /// Lets requests that were held back arrive, and waits until the API server has answered them.
+    pub async fn let_late_ones_through(&self) {
+        self.lock().is_open = true;
+        self.changed.notify_waiters();
+        self.until(|state| {
+            state
+                .run
+                .exchanges
+                .iter()
+                .filter(|exchange| exchange.struck)
+                .all(|exchange| exchange.code.is_some())
+        })
+        .await;
+    }
+
+    /// Waits until requests that were held back may arrive.
+    pub(crate) async fn opened(&self) {
+        self.until(|state| state.is_open).await;
     }
 
     /// Waits until no request but of watches and leases was sent for so long, and none is under way.
@@ -252,6 +275,8 @@ impl Wire {
             let effects = run.effects.entry(exchange.place.site.clone()).or_default();
             *effects = exchange.place.occurrence.max(*effects);
         }
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// The armed fault strikes this request, unless another was faster.

@@ -58,6 +58,8 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     } else if let Some(reference) = reference {
         findings.extend(outcome::end_state(record, reference));
         findings.extend(outcome::made_and_deleted(record, reference));
+        findings.extend(outcome::done_is_done(record, plan.workload, reference));
+        findings.extend(outcome::late_is_harmless(record));
         findings.extend(outcome::budget(record, reference));
     }
     if plan.workload == crate::plan::Workload::OffboardDelete && plan.fault != Fault::TimeTravel {

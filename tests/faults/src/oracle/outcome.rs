@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Finding;
-use crate::history::{Record, Sort, TENANT_LABEL};
+use crate::history::{Record, SUBSCRIPTIONS, Sort, State, TENANT_LABEL};
 use crate::mask;
+use crate::plan::Workload;
 use crate::site::{Place, Verb};
 use crate::wire::Exchange;
 
@@ -134,6 +135,39 @@ pub fn nothing_changed(record: &Record) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
+/// O6: a request that arrives when a successor has finished changes nothing any more.
+#[must_use]
+pub fn late_is_harmless(record: &Record) -> Vec<Finding> {
+    let Some(at) = record.let_through else { return Vec::new() };
+    let later = record.changes.iter().filter(|change| change.revision > at && record.concerns(&change.key));
+    let found: BTreeSet<Finding> = later
+        .map(|change| Finding::new("O6", format!("{} changed because of a late request", change.key)))
+        .collect();
+    found.into_iter().collect()
+}
+
+/// O5f: whoever says that the work is done has at that moment what it has at the end.
+#[must_use]
+pub fn done_is_done(record: &Record, workload: Workload, reference: &Reference) -> Vec<Finding> {
+    if workload.ends() {
+        return Vec::new();
+    }
+    let mut told: Option<State> = None;
+    record.replay(|change, state| {
+        if told.is_none() && record.concerns(&change.key) && workload.is_done(state, &record.tenant) {
+            told = Some(state.clone());
+        }
+    });
+    let Some(state) = told else { return Vec::new() };
+    let then = mask::end_state(&Record { before: state, changes: Vec::new(), ..record.clone() });
+    let without_status = |of: &BTreeMap<String, Value>| -> BTreeMap<String, Value> {
+        let others = of.iter().filter(|(name, _)| !name.starts_with(SUBSCRIPTIONS));
+        others.map(|(name, object)| (name.clone(), object.clone())).collect()
+    };
+    let found = differing_ends(&without_status(&then), &without_status(&reference.end));
+    found.into_iter().map(|what| Finding::new("O5f", format!("done too early: {what}"))).collect()
+}
+
 /// O9: no more requests than a few times those of a run without a fault.
 #[must_use]
 pub fn budget(record: &Record, reference: &Reference) -> Vec<Finding> {
@@ -200,8 +234,10 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::history::{Key, SUBSCRIPTIONS};
+    use crate::history::Key;
     use crate::oracle::testing::{Story, exchange};
 
     fn story() -> Story {
@@ -273,6 +309,34 @@ mod tests {
         let repaired = quiet.clone().created("configmaps", "a", "u").deleted("configmaps", "a");
         assert_eq!(nothing_changed(&repaired.record()).len(), 1);
         assert_eq!(nothing_changed(&quiet.ended().record()).len(), 2, "it went, and the end is another");
+    }
+
+    #[test]
+    fn a_late_request_that_changes_something_is_found() {
+        let record = Record { let_through: Some(100), ..story().record() };
+        assert_eq!(record.changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [100, 101]);
+        assert_eq!(late_is_harmless(&record).len(), 1, "the object is newer");
+        assert_eq!(late_is_harmless(&Record { let_through: Some(101), ..record.clone() }), []);
+        assert_eq!(late_is_harmless(&Record { let_through: None, ..record.clone() }), []);
+        assert_eq!(late_is_harmless(&Record { tenant: "bolt".to_owned(), ..record }), []);
+    }
+
+    #[test]
+    fn who_says_done_before_all_is_there_is_found() {
+        let live = |story: Story| {
+            let condition = |type_| json!({"type": type_, "status": "True", "observedGeneration": 1});
+            let mut object = first(&story);
+            object["status"]["accepted"] = json!({"version": "probe-1.0.0-abc"});
+            object["status"]["conditions"] = json!([condition("Ready"), condition("Live")]);
+            story.with(Sort::Changed, subscription(), object)
+        };
+        let honest = live(story()).record();
+        let reference = Reference::of(&honest);
+        assert_eq!(done_is_done(&honest, Workload::Provision, &reference), []);
+        let early = live(Story::of("acme")).created("configmaps", "settings", "u1").record();
+        assert_eq!(done_is_done(&early, Workload::Provision, &reference).len(), 1);
+        assert_eq!(done_is_done(&early, Workload::OffboardDelete, &reference), [], "an end says nothing");
+        assert_eq!(done_is_done(&story().record(), Workload::Provision, &reference), [], "it was never said");
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Exchanger {
                 self.wire.strike(ticket, None);
                 Err(Broken)
             }
+            Act::KillThenForwardLate => {
+                self.victim.kill();
+                self.wire.strike(ticket, None);
+                self.forward_late(whole, ticket);
+                Err(Broken)
+            }
             Act::Answer(refusal) => {
                 self.wire.strike(ticket, None);
                 Ok(refused(&refusal))
@@ -153,6 +159,17 @@ impl Exchanger {
         let revision = serde_json::from_slice::<Value>(&body).ok().as_ref().and_then(revision_of);
         self.wire.answered(ticket, parts.status.as_u16(), revision);
         Ok(Read { status: parts.status, headers: parts.headers, body })
+    }
+
+    /// Sends a request when nobody waits for its answer any more: the connection it came over is gone, and with it
+    /// whatever is done on its behalf, so a task of its own does it.
+    fn forward_late(&self, whole: &Whole, ticket: Ticket) {
+        let (whole, upstream, wire) = (whole.clone(), self.upstream.clone(), Arc::clone(&self.wire));
+        tokio::spawn(async move {
+            wire.opened().await;
+            let code = upstream.send(whole.request()).await.map_or(0, |answer| answer.status().as_u16());
+            wire.answered(ticket, code, None);
+        });
     }
 
     /// A request that is about no kind goes through untouched.

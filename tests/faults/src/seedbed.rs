@@ -1,0 +1,135 @@
+//! A copy of the product with defects in it, and the program built from it. Needs processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::defect::{Defect, sow};
+
+/// What the program with defects is called, so that it does not take the place of the one without.
+const PROGRAM: &str = "tenantry-seeded";
+/// Parts of the repository that are copied; the rest is only looked at.
+const COPIED: [&str; 2] = ["operator", "crds"];
+
+/// The defects of the repository, in a fixed order.
+///
+/// # Errors
+/// When a file of defects cannot be read.
+pub fn defects() -> Result<Vec<Defect>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("defects");
+    let entries =
+        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    let mut all: Vec<Defect> = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file)?;
+        let read: Vec<Defect> = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{} is no list of defects", file.display()))?;
+        all.extend(read);
+    }
+    let names: BTreeSet<&str> = all.iter().map(|defect| defect.name.as_str()).collect();
+    if names.len() != all.len() {
+        bail!("two defects have one name");
+    }
+    Ok(all)
+}
+
+/// The sources that the defects change, with the defects in them.
+///
+/// # Errors
+/// When a source cannot be read, or is not what it was when a defect was written.
+pub fn sown(defects: &[Defect]) -> Result<BTreeMap<String, String>> {
+    let root = repository();
+    let files: BTreeSet<&str> =
+        defects.iter().flat_map(|defect| &defect.edits).map(|edit| edit.file.as_str()).collect();
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))?;
+        Ok((file.to_owned(), text))
+    };
+    let sources = files.into_iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
+    Ok(sow(defects, &sources)?)
+}
+
+/// Builds the release program with all defects in it, below `directory`, and gives its path. None takes effect by itself.
+///
+/// # Errors
+/// When a defect finds no place, or what comes of them does not compile.
+pub fn build(defects: &[Defect], directory: &Path) -> Result<PathBuf> {
+    let (root, bed) = (repository().canonicalize()?, directory.join("seeded"));
+    let sown = sown(defects)?;
+    std::fs::create_dir_all(&bed).with_context(|| format!("cannot create {}", bed.display()))?;
+    for entry in std::fs::read_dir(&root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_copied = COPIED.iter().any(|copied| name == *copied);
+        if is_copied {
+            copy(&entry.path(), &bed.join(&name), &root, &sown)?;
+        } else if name != "target" && name != ".git" && std::fs::symlink_metadata(bed.join(&name)).is_err() {
+            std::os::unix::fs::symlink(entry.path(), bed.join(&name))?;
+        }
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--release", "--locked", "--package", "tenantry", "--bin", PROGRAM])
+        .current_dir(&bed)
+        .env("CARGO_TARGET_DIR", &target)
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("the product with defects does not compile; its sources are in {}", bed.display());
+    }
+    Ok(target.join("release").join(PROGRAM))
+}
+
+/// Copies a directory; files that are the same already are left alone, so that nothing is built again for them.
+fn copy(from: &Path, to: &Path, root: &Path, sown: &BTreeMap<String, String>) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target, root, sown)?;
+            continue;
+        }
+        let path = entry.path();
+        let name = path.strip_prefix(root)?.to_string_lossy().into_owned();
+        let mut content = std::fs::read(&path)?;
+        if let Some(changed) = sown.get(&name) {
+            content = changed.clone().into_bytes();
+        }
+        if name == "operator/Cargo.toml" {
+            content = renamed(&String::from_utf8(content)?)?.into_bytes();
+        }
+        if std::fs::read(&target).ok().as_ref() != Some(&content) {
+            std::fs::write(&target, content).with_context(|| format!("cannot write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The manifest with one program, under another name.
+fn renamed(manifest: &str) -> Result<String> {
+    let (head, tail) = manifest.split_once("\n[lints]").context("operator/Cargo.toml has no [lints]")?;
+    Ok(format!(
+        "{head}autobins = false\n\n[[bin]]\nname = \"{PROGRAM}\"\npath = \"src/main.rs\"\n\n[lints]{tail}"
+    ))
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_defect_finds_its_place_in_the_present_source() {
+        let defects = defects().unwrap();
+        assert!(defects.len() >= 30, "{}", defects.len());
+        assert!(!sown(&defects).unwrap().is_empty());
+    }
+}

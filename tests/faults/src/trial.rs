@@ -1,0 +1,106 @@
+//! Whether the oracles find defects that were put into the product on purpose. Needs a client, a clock and processes.
+//!
+//! The reference is the plain program. A tenant that a run begins with is made by the plain program as well, so that a
+//! defect has only the run itself to show.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::campaign::References;
+use crate::defect::{Defect, VARIABLE};
+use crate::oracle::{Finding, judge};
+use crate::plan::Plan;
+use crate::stage::Stage;
+
+/// How long a run with a defect may take to come to its end. A request that is never answered is given up after ten
+/// seconds, and everything else is faster.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The two programs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// Without defects.
+    pub plain: PathBuf,
+    /// With all of them, none of which takes effect by itself.
+    pub seeded: PathBuf,
+}
+
+/// What came of one defect.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// The defect.
+    pub defect: Defect,
+    /// What was found first, and by which run; nothing when no run found anything.
+    pub caught: Option<(Plan, Finding)>,
+}
+
+/// Tries every defect until one of its runs finds something.
+///
+/// The same runs are made first with the program in which no defect takes effect: it must pass them, or what is found
+/// would say nothing of the defects.
+///
+/// # Errors
+/// When it does not, or the harness fails.
+pub async fn trials(
+    stage: &mut Stage,
+    programs: &Programs,
+    defects: &[Defect],
+    references: &References,
+) -> Result<Vec<Tried>> {
+    stage.recorder.wait_at_most(PATIENCE);
+    control(stage, programs, defects, references).await?;
+    let mut all = Vec::new();
+    for defect in defects {
+        let mut caught = None;
+        for plan in &defect.plans {
+            stage.choose(&programs.plain, &[]);
+            stage.clear().await?;
+            let environment = [(VARIABLE.to_owned(), defect.name.clone())];
+            let found = try_one(stage, plan, &programs.seeded, &environment, references).await?;
+            caught = found.into_iter().next().map(|finding| (plan.clone(), finding));
+            if caught.is_some() {
+                break;
+            }
+        }
+        all.push(Tried { defect: defect.clone(), caught });
+    }
+    Ok(all)
+}
+
+async fn control(
+    stage: &mut Stage,
+    programs: &Programs,
+    defects: &[Defect],
+    references: &References,
+) -> Result<()> {
+    let mut plans: Vec<&Plan> = Vec::new();
+    for plan in defects.iter().flat_map(|defect| &defect.plans) {
+        if !plans.contains(&plan) {
+            plans.push(plan);
+        }
+    }
+    for plan in plans {
+        let findings = try_one(stage, plan, &programs.seeded, &[], references).await?;
+        if let Some(finding) = findings.first() {
+            bail!("{plan} finds something although no defect takes effect: {finding}");
+        }
+    }
+    Ok(())
+}
+
+async fn try_one(
+    stage: &mut Stage,
+    plan: &Plan,
+    program: &Path,
+    environment: &[(String, String)],
+    references: &References,
+) -> Result<Vec<Finding>> {
+    if plan.workload.needs_tenant() && !stage.has_stock(plan.workload) {
+        stage.stock(plan.workload, 1).await?;
+    }
+    stage.choose(program, environment);
+    let record = stage.run(plan).await.with_context(|| format!("{plan} cannot be performed"))?;
+    Ok(judge(plan, &record, references.get(&plan.workload)))
+}
