@@ -124,7 +124,7 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
 
 async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Result<bool> {
     let defects = defects()?;
-    let seeded = seedbed::build(&defects, directory)?;
+    let seeded = seedbed::build(&defects, binary, directory)?;
     let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
     let references = references(&mut stage, &Workload::ALL).await?;
     let chosen: Vec<Defect> =

@@ -47,7 +47,9 @@ fn objects(state: &State) -> impl Iterator<Item = (&Key, &std::sync::Arc<Value>)
     state.iter()
 }
 
-fn masked(key: &Key, object: &Value, record: &Record, ids: &[String]) -> Value {
+/// One object without what differs for no reason that matters.
+#[must_use]
+pub fn masked(key: &Key, object: &Value, record: &Record, ids: &[String]) -> Value {
     let mut object = value(object, record, ids);
     let Some(fields) = object.as_object_mut() else { return object };
     // Only our own status is ours to judge: others write theirs when they get to it.

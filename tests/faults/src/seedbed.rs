@@ -53,11 +53,14 @@ pub fn sown(defects: &[Defect]) -> Result<BTreeMap<String, String>> {
     Ok(sow(defects, &sources)?)
 }
 
-/// Builds the release program with all defects in it, below `directory`, and gives its path. None takes effect by itself.
+/// Builds the program with all defects in it, below `directory` and with the profile of `plain`, and gives its path. None
+/// takes effect by itself.
 ///
 /// # Errors
 /// When a defect finds no place, or what comes of them does not compile.
-pub fn build(defects: &[Defect], directory: &Path) -> Result<PathBuf> {
+pub fn build(defects: &[Defect], plain: &Path, directory: &Path) -> Result<PathBuf> {
+    let output = plain.parent().and_then(Path::file_name).context("a program without a directory")?;
+    let profile = if output == "debug" { "dev".into() } else { output.to_owned() };
     let (root, bed) = (repository().canonicalize()?, directory.join("seeded"));
     let sown = sown(defects)?;
     std::fs::create_dir_all(&bed).with_context(|| format!("cannot create {}", bed.display()))?;
@@ -73,7 +76,8 @@ pub fn build(defects: &[Defect], directory: &Path) -> Result<PathBuf> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "--locked", "--package", "tenantry", "--bin", PROGRAM])
+        .args(["build", "--quiet", "--locked", "--package", "tenantry", "--bin", PROGRAM, "--profile"])
+        .arg(profile)
         .current_dir(&bed)
         .env("CARGO_TARGET_DIR", &target)
         .status()
@@ -81,7 +85,7 @@ pub fn build(defects: &[Defect], directory: &Path) -> Result<PathBuf> {
     if !status.success() {
         bail!("the product with defects does not compile; its sources are in {}", bed.display());
     }
-    Ok(target.join("release").join(PROGRAM))
+    Ok(target.join(output).join(PROGRAM))
 }
 
 /// Copies a directory; files that are the same already are left alone, so that nothing is built again for them.

@@ -27,6 +27,9 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// First and longest wait after an answer that did not come.
 const OUTAGE_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
 
+/// First and longest wait after a write that lost a race.
+const RACE_WAIT: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(10)];
+
 /// When the subscription has to be looked at again if nothing happens before.
 pub(crate) type Next = Option<Instant>;
 
@@ -70,6 +73,12 @@ pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) 
             session.outages = 0;
             done
         }
+        // The newer subscription is on its way, or here already.
+        Err(WriteError::Outdated { what }) => {
+            session.outages = session.outages.saturating_add(1);
+            tracing::debug!(subscription = name, what, "made from an old view; looking again");
+            (Outcome::Waiting, Some(Instant::now() + again_after_race(session.outages)))
+        }
         Err(error) => {
             session.outages = session.outages.saturating_add(1);
             tracing::warn!(subscription = name, error = %error, "a write failed and will be tried again");
@@ -87,6 +96,12 @@ pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) 
 fn backoff(outages: u32) -> Duration {
     let [first, longest] = OUTAGE_WAIT;
     (first * 2_u32.saturating_pow(outages.saturating_sub(1).min(16))).min(longest)
+}
+
+/// Wait after so many lost races in a row: a race with another writer is over at once.
+fn again_after_race(races: u32) -> Duration {
+    let [first, longest] = RACE_WAIT;
+    (first * 2_u32.saturating_pow(races.min(10))).min(longest)
 }
 
 async fn run(

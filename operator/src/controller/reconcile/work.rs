@@ -4,7 +4,7 @@ use super::dereference::Snapshot;
 use super::evidence::{Observations, evidence};
 use super::prepare::Prepared;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, STATUS_EVERY, backoff, deadline, earlier, offboard, secrets};
+use super::{Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, offboard, secrets};
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
@@ -244,7 +244,9 @@ async fn record_ahead(
     evaluation: &Evaluation,
     record: Inventory,
 ) -> Result<(), WriteError> {
-    write::finalizer(context, snapshot, true).await?;
+    if let Some(root) = write::finalizer(context, snapshot, true).await? {
+        snapshot.root = root;
+    }
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
@@ -296,7 +298,7 @@ async fn finish(
     let known = snapshot.status.inventory.clone().unwrap_or_default();
     let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
         true => progress.inventory.clone(),
-        // Tokens alone are not worth a write; they are kept in memory and go with the next one.
+        // What others wrote is not worth a write; it is kept in memory and goes with the next one.
         false => known,
     };
     let status = report(&ReportInput {
@@ -344,9 +346,7 @@ async fn finish(
 /// A race with another writer is over at once; an outage is not.
 fn again_after(verdict: Refusal, outages: u32) -> Duration {
     match verdict {
-        Refusal::Contention | Refusal::Precondition | Refusal::AlreadyExists => {
-            (Duration::from_millis(20) * 2_u32.saturating_pow(outages.min(10))).min(Duration::from_secs(10))
-        }
+        Refusal::Contention | Refusal::Precondition | Refusal::AlreadyExists => again_after_race(outages),
         _ => backoff(outages + 1),
     }
 }

@@ -24,6 +24,12 @@ pub(crate) enum WriteError {
     /// This process may not write any more.
     #[error("the lease is not held any more")]
     NotLeader,
+    /// Somebody else wrote meanwhile: what was to be written was made from an old view.
+    #[error("{what}: the subscription is newer than what was looked at")]
+    Outdated {
+        /// What was tried.
+        what: &'static str,
+    },
     /// No answer in time.
     #[error("{what}: no answer in {} s", DEADLINE.as_secs())]
     Timeout {
@@ -43,8 +49,9 @@ pub(crate) enum WriteError {
     Content(#[from] serde_json::Error),
 }
 
-/// Writes the status if it differs from the one that is there. Says whether it did, and updates the snapshot of what
-/// is known.
+/// Writes the status if it differs from the one that is there, and only over the one it was made from: a process that
+/// looks at the past, or has lost the lease without knowing it yet, tells nothing. Gives the subscription as it is then;
+/// nothing when there was nothing to write.
 pub(crate) async fn status(
     context: &Context,
     snapshot: &Snapshot,
@@ -55,12 +62,7 @@ pub(crate) async fn status(
     let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
         return Ok(None);
     };
-    let metadata = if old.inventory == new.inventory {
-        json!({"uid": snapshot.root.uid})
-    } else {
-        // The record of what exists is written only over the one it was made from.
-        json!({"uid": snapshot.root.uid, "resourceVersion": current(context, snapshot).resource_version})
-    };
+    let metadata = json!({"uid": snapshot.root.uid, "resourceVersion": snapshot.root.resource_version});
     if let Some(patch) = patch.as_object_mut() {
         patch.insert("metadata".to_owned(), metadata);
     }
@@ -79,15 +81,16 @@ pub(crate) async fn status(
 }
 
 /// Puts our finalizer on the subscription, or takes it off. The UID in the body makes sure that it is the one we mean,
-/// the resource version that no other finalizer is lost.
+/// the resource version that no other finalizer is lost. Gives the subscription as it is then; nothing when there was
+/// nothing to do.
 pub(crate) async fn finalizer(
     context: &Context,
     snapshot: &Snapshot,
     wanted: bool,
-) -> Result<(), WriteError> {
-    let root = current(context, snapshot);
+) -> Result<Option<Arc<Root>>, WriteError> {
+    let root = &snapshot.root;
     if root.is_finalized() == wanted {
-        return Ok(());
+        return Ok(None);
     }
     let mut finalizers: Vec<&str> =
         root.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != FINALIZER).collect();
@@ -101,8 +104,7 @@ pub(crate) async fn finalizer(
     send(context, snapshot, what, |api, name, parameters| async move {
         api.patch(&name, &parameters, &Patch::Merge(patch)).await
     })
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Reads the subscription from the API server itself, before anything is destroyed because of it.
@@ -114,16 +116,7 @@ pub(crate) async fn live(context: &Context, snapshot: &Snapshot) -> Result<Optio
     Ok(object.and_then(Root::from_object).filter(|root| root.uid == snapshot.root.uid))
 }
 
-/// The newest record of the subscription: our own write may be newer than the snapshot.
-fn current(context: &Context, snapshot: &Snapshot) -> Arc<Root> {
-    context
-        .roots
-        .get(&snapshot.root.name)
-        .filter(|root| root.uid == snapshot.root.uid)
-        .unwrap_or_else(|| Arc::clone(&snapshot.root))
-}
-
-/// Sends one write of the subscription and records its answer.
+/// Sends one write of the subscription, records its answer and gives it.
 async fn send<F, R>(
     context: &Context,
     snapshot: &Snapshot,
@@ -142,12 +135,16 @@ where
     let at_most = DEADLINE.min(context.executor.gate.remaining());
     let answer = timeout(at_most, write(api, snapshot.root.name.clone(), parameters)).await;
     let object = answer.map_err(|_| WriteError::Timeout { what })?.map_err(|source| request(what, source))?;
-    if let Some(root) = Root::from_object(object) {
+    let root = Root::from_object(object);
+    if let Some(root) = root.clone() {
         context.roots.record_write(root);
     }
-    Ok(context.roots.get(&snapshot.root.name))
+    Ok(root.map(Arc::new))
 }
 
 fn request(what: &'static str, source: kube::Error) -> WriteError {
-    WriteError::Request { what, source: Box::new(source) }
+    match &source {
+        kube::Error::Api(status) if status.code == 409 => WriteError::Outdated { what },
+        _ => WriteError::Request { what, source: Box::new(source) },
+    }
 }

@@ -1,6 +1,7 @@
 //! Oracles that compare a run with runs without a fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -135,14 +136,24 @@ pub fn nothing_changed(record: &Record) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
-/// O6: a request that arrives when a successor has finished changes nothing any more.
+/// O6: a request that arrives when a successor has finished changes nothing any more. What others write in their
+/// statuses does not count: a refused creation is charged to the quota for a moment.
 #[must_use]
 pub fn late_is_harmless(record: &Record) -> Vec<Finding> {
     let Some(at) = record.let_through else { return Vec::new() };
-    let later = record.changes.iter().filter(|change| change.revision > at && record.concerns(&change.key));
-    let found: BTreeSet<Finding> = later
-        .map(|change| Finding::new("O6", format!("{} changed because of a late request", change.key)))
-        .collect();
+    let ids = record.tenant_ids();
+    let mut known = record.before.clone();
+    let mut found = BTreeSet::new();
+    for change in &record.changes {
+        let before = known.insert(change.key.clone(), Arc::clone(&change.object));
+        let masked = |object: &Value| mask::masked(&change.key, object, record, &ids);
+        let is_other = change.sort != Sort::Changed
+            || before.is_none_or(|before| masked(&before) != masked(&change.object));
+        if change.revision > at && record.concerns(&change.key) && is_other {
+            let what = format!("{} changed because of a late request", change.key);
+            found.insert(Finding::new("O6", what));
+        }
+    }
     found.into_iter().collect()
 }
 
@@ -319,6 +330,12 @@ mod tests {
         assert_eq!(late_is_harmless(&Record { let_through: Some(101), ..record.clone() }), []);
         assert_eq!(late_is_harmless(&Record { let_through: None, ..record.clone() }), []);
         assert_eq!(late_is_harmless(&Record { tenant: "bolt".to_owned(), ..record }), []);
+        let touched = |content| {
+            let story =
+                story().content("configmaps", "settings", "a").content("configmaps", "settings", content);
+            Record { let_through: Some(102), ..story.record() }
+        };
+        assert_eq!([late_is_harmless(&touched("a")).len(), late_is_harmless(&touched("b")).len()], [0, 1]);
     }
 
     #[test]
