@@ -11,12 +11,15 @@ use anyhow::{Context, Result, bail};
 use crate::campaign::References;
 use crate::defect::{Defect, VARIABLE};
 use crate::oracle::{Finding, judge};
-use crate::plan::Plan;
+use crate::plan::{Fault, Plan};
+use crate::recorder;
 use crate::stage::Stage;
 
-/// How long a run with a defect may take to come to its end. A request that is never answered is given up after ten
-/// seconds, and everything else is faster.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a run may take to come to its end, beside what its fault takes. The same runs without a defect must come to
+/// their end in this time, so that a busy machine is not taken for a defect.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After so long a request that is never answered is given up.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The two programs.
 #[derive(Clone, Debug)]
@@ -49,7 +52,6 @@ pub async fn trials(
     defects: &[Defect],
     references: &References,
 ) -> Result<Vec<Tried>> {
-    stage.recorder.wait_at_most(PATIENCE);
     control(stage, programs, defects, references).await?;
     let mut all = Vec::new();
     for defect in defects {
@@ -101,6 +103,9 @@ async fn try_one(
         stage.stock(plan.workload, 1).await?;
     }
     stage.choose(program, environment);
-    let record = stage.run(plan).await.with_context(|| format!("{plan} cannot be performed"))?;
+    stage.recorder.wait_at_most(if plan.fault == Fault::BlackHole { DEADLINE + PATIENCE } else { PATIENCE });
+    let record = stage.run(plan).await;
+    stage.recorder.wait_at_most(recorder::PATIENCE);
+    let record = record.with_context(|| format!("{plan} cannot be performed"))?;
     Ok(judge(plan, &record, references.get(&plan.workload)))
 }

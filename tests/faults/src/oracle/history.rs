@@ -13,6 +13,8 @@ use crate::workload::is_true;
 
 /// Shorter values may be in other texts by chance.
 const SECRET_LENGTH: usize = 16;
+/// Where blueprints are.
+const BLUEPRINTS: &str = "blueprints.tenantry.io";
 /// Label of pod security that is enforced.
 const POD_SECURITY: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce";
 
@@ -101,6 +103,69 @@ pub fn recorded_before_created(record: &Record) -> Vec<Finding> {
         }
     });
     findings
+}
+
+/// Checklist: an object is created only when everything of the items that its item depends on is there. What closes the
+/// namespace comes before everything, whichever item it belongs to.
+#[must_use]
+pub fn items_wait_for_items(record: &Record) -> Vec<Finding> {
+    let depends_on = dependencies(record);
+    let mut found = BTreeSet::new();
+    record.replay(|change, state| {
+        if change.sort != Sort::Created || !is_ours(record, &change.object) {
+            return;
+        }
+        let Some(subscription) = subscription(record, state) else { return };
+        let entries = entries(subscription);
+        let is_it = |entry: &&Value| place(entry, record).is_some_and(|place| place == change.key);
+        let Some(entry) = entries.iter().find(is_it).filter(|entry| !closes_the_namespace(entry)) else {
+            return;
+        };
+        let Some(needed) = entry["item"].as_str().and_then(|item| depends_on.get(item)) else { return };
+        for other in
+            entries.iter().filter(|other| other["item"].as_str().is_some_and(|item| needed.contains(item)))
+        {
+            let is_wanted = other["state"] == "Pending" || other["state"] == "Live";
+            if is_wanted && place(other, record).is_some_and(|place| !state.contains_key(&place)) {
+                let what = format!("{} was created before {} {}", change.key, other["kind"], other["name"]);
+                found.insert(Finding::new("checklist", what));
+            }
+        }
+    });
+    found.into_iter().collect()
+}
+
+/// The items that each item depends on, by the blueprint of the run.
+fn dependencies(record: &Record) -> BTreeMap<String, BTreeSet<String>> {
+    let blueprints = record.before.iter().filter(|(key, _)| key.resource == BLUEPRINTS);
+    let items = blueprints.filter_map(|(_, blueprint)| blueprint.pointer("/spec/items")?.as_array());
+    let names = |list: &Value| -> BTreeSet<String> {
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let read = |item: &Value| Some((item["name"].as_str()?.to_owned(), names(&item["dependsOn"])));
+    items.flatten().filter_map(read).collect()
+}
+
+/// Where the object of an entry of the record is.
+fn place(entry: &Value, record: &Record) -> Option<Key> {
+    let (api_version, kind) = entry["kind"].as_str()?.rsplit_once('/')?;
+    let lower = kind.to_lowercase();
+    let plural = match lower.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{lower}s"),
+    };
+    let resource = match api_version.split_once('/') {
+        Some((group, _)) => format!("{plural}.{group}"),
+        None => plural,
+    };
+    let namespace = if kind == "Namespace" { String::new() } else { record.namespace() };
+    Some(Key::new(&resource, &namespace, entry["name"].as_str()?))
+}
+
+/// Whether an entry is of the foundation, which stands first of all.
+fn closes_the_namespace(entry: &Value) -> bool {
+    const FOUNDATION: [&str; 3] = ["tenantry-limits", "tenantry-default-deny", "tenantry-manager"];
+    entry["kind"] == "v1/Namespace" || FOUNDATION.iter().any(|name| entry["name"] == *name)
 }
 
 /// Write-ahead: an entry goes from the record, and a subscription from the store, only after the object is gone.

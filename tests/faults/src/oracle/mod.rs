@@ -47,6 +47,7 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     findings.extend(history::isolation_before_access(record));
     findings.extend(history::one_tenant_a_namespace(record));
     findings.extend(history::recorded_before_created(record));
+    findings.extend(history::items_wait_for_items(record));
     findings.extend(history::forgotten_after_gone(record));
     findings.extend(history::ready_is_honest(record));
     findings.extend(history::secrets_stay_secret(record));

@@ -125,3 +125,36 @@ fn a_secret_value_elsewhere_is_found() {
     let told = story.content("configmaps", "settings", "key=0123456789abcdef").record();
     assert_eq!(secrets_stay_secret(&told).len(), 1);
 }
+
+#[test]
+fn an_item_that_does_not_wait_for_another_is_found() {
+    let entry = |kind: &str, name: &str, item: &str, state: &str| json!({"kind": kind, "name": name, "item": item, "state": state});
+    let story = |state: &str| {
+        let entries = [
+            entry("v1/Namespace", "tenant-acme", "first", "Live"),
+            entry("networking.k8s.io/v1/NetworkPolicy", "allow", "first", state),
+            entry("v1/ConfigMap", "settings", "second", "Pending"),
+            entry("v1/LimitRange", "tenantry-limits", "second", "Pending"),
+        ];
+        let status = json!({"tenant": {"id": "t-acme"}, "inventory": {"objects": entries}});
+        let subscription =
+            json!({"metadata": {"uid": "s1", "finalizers": ["tenantry.io/tenant"]}, "status": status});
+        let mut record = Story::of("acme").record();
+        let blueprint =
+            json!({"spec": {"items": [{"name": "first"}, {"name": "second", "dependsOn": ["first"]}]}});
+        record.before.insert(Key::new(BLUEPRINTS, "", "probe"), Arc::new(blueprint));
+        let story =
+            Story::from(record).with(Sort::Changed, Key::new(SUBSCRIPTIONS, "", "acme"), subscription);
+        story.placed("namespaces", "", "tenant-acme", "n1")
+    };
+    let policy = "networkpolicies.networking.k8s.io";
+    let in_order = story("Pending").created(policy, "allow", "p1").created("configmaps", "settings", "u1");
+    assert_eq!(items_wait_for_items(&in_order.record()), []);
+    let early = story("Pending").created("configmaps", "settings", "u1");
+    assert_eq!(items_wait_for_items(&early.clone().created(policy, "allow", "p1").record()).len(), 1);
+    let unwanted = story("Kept").created("configmaps", "settings", "u1");
+    assert_eq!(items_wait_for_items(&unwanted.record()), [], "nobody waits for what is only kept");
+    let foundation = story("Pending").created("limitranges", "tenantry-limits", "l1");
+    assert_eq!(items_wait_for_items(&foundation.record()), [], "the namespace is closed first of all");
+    assert_eq!(items_wait_for_items(&Story::of("acme").created("configmaps", "other", "u").record()), []);
+}
