@@ -41,8 +41,10 @@ pub struct Timing {
     pub duration: Duration,
     /// After how long without a successful renewal the holder writes no more.
     pub deadline: Duration,
-    /// Between two renewals, and between two looks at another's lease.
+    /// Between two renewals.
     pub period: Duration,
+    /// Between two looks at another's lease. Whoever is asked to end releases it, and the next one leads that soon.
+    pub look: Duration,
 }
 
 /// Who takes part in which election.
@@ -103,12 +105,14 @@ pub struct Held {
 }
 
 impl Default for Timing {
-    /// As Kubernetes' own controllers: 15, 10 and 2 seconds.
+    /// As Kubernetes' own controllers: 15, 10 and 2 seconds. Looks are more frequent than theirs: while nobody leads,
+    /// nothing is repaired, and one read costs the API server next to nothing.
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
             deadline: Duration::from_secs(10),
             period: Duration::from_secs(2),
+            look: Duration::from_millis(250),
         }
     }
 }
@@ -277,6 +281,8 @@ impl Elector {
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
+            // When it was let go, so that the lease itself tells how long nobody led.
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
         let params = self.params();
         let request = self.api.replace(&self.candidate.name, &params, &lease);
