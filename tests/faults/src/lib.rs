@@ -8,6 +8,8 @@
 pub mod campaign;
 pub mod defect;
 pub mod history;
+pub mod holds;
+pub mod leaders;
 pub mod mask;
 pub mod oracle;
 pub mod plan;

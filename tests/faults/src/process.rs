@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 /// The place of one replica: empty, or with a running process in it. Dropping it kills the process.
 #[derive(Default)]
@@ -109,6 +111,19 @@ impl Slot {
         self.lock().as_mut().and_then(|process| process.child.try_wait().ok().flatten())
     }
 
+    /// Waits until the process ends, and says how.
+    ///
+    /// # Errors
+    /// When none runs, or it does not end within `at_most`.
+    pub async fn gone(&self, at_most: Duration) -> Result<ExitStatus> {
+        // The descriptor of a process becomes readable when it ends.
+        let process = pidfd_open(self.pid()?, PidfdFlags::empty())?;
+        let at_most = at_most.try_into().context("a time that is too long")?;
+        let ended = move || poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_most));
+        tokio::task::spawn_blocking(ended).await??;
+        self.ended().context("the controller did not end")
+    }
+
     /// The end of what it logged, for people.
     #[must_use]
     pub fn last_words(&self, directory: &Path, replica: &str) -> String {
@@ -120,10 +135,13 @@ impl Slot {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
         let pid =
             self.lock().as_ref().map(|process| process.child.id()).context("no controller runs here")?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")?;
-        Ok(kill_process(pid, signal)?)
+        i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Process>> {

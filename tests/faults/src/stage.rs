@@ -24,7 +24,7 @@ use crate::workload::VERSIONS;
 
 /// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
 /// a bystander to them, and none of its objects may change.
-const QUIET: Duration = Duration::from_millis(150);
+pub(crate) const QUIET: Duration = Duration::from_millis(150);
 /// A status is written once a second at most, so after this nothing is left to be written.
 const SETTLED: Duration = Duration::from_millis(1200);
 /// How long a controller that sees the past may take to act on it.
@@ -32,7 +32,7 @@ const TRAVEL: Duration = Duration::from_secs(3);
 /// How much later than its effect the answer to a request may come.
 const LATE: Duration = Duration::from_secs(5);
 /// Name of the replica.
-const REPLICA: &str = "a";
+pub(crate) const REPLICA: &str = "a";
 /// Path of the lease.
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tenantry-system/leases/tenantry-controller";
 const DEFINITIONS: [&str; 4] =
@@ -44,18 +44,18 @@ pub struct Stage {
     pub recorder: Recorder,
     /// Journal and armed fault.
     pub wire: Arc<Wire>,
-    slot: Arc<Slot>,
-    proxy: Proxy,
-    client: Client,
-    binary: PathBuf,
-    environment: Vec<(String, String)>,
-    directory: PathBuf,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) proxy: Proxy,
+    pub(crate) client: Client,
+    pub(crate) binary: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directory: PathBuf,
     tenants: u32,
     pool: Vec<(Workload, String)>,
     bystander: String,
     /// Whether another program was chosen than the one that runs.
     is_stale: bool,
-    world: World,
+    pub(crate) world: World,
 }
 
 // === impl Stage ===
@@ -224,7 +224,7 @@ impl Stage {
     }
 
     /// A tenant for a workload: a new name, or one that is live.
-    async fn subject(&mut self, workload: Workload) -> Result<String> {
+    pub(crate) async fn subject(&mut self, workload: Workload) -> Result<String> {
         if !workload.needs_tenant() {
             return Ok(self.fresh());
         }
@@ -242,7 +242,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
+    pub(crate) async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
         match workload {
             Workload::Provision => self.order(workload, tenant).await,
             Workload::OffboardDelete | Workload::OffboardRetain => {

@@ -1,8 +1,9 @@
 //! What must be true of every run, as functions over its record; pure.
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
-//! asked for, those in [`outcome`] compare with runs without a fault.
+//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led.
 
+pub mod fencing;
 pub mod history;
 pub mod outcome;
 pub mod requests;

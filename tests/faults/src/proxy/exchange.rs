@@ -70,6 +70,7 @@ impl Exchanger {
                 self.list(&whole, &named).await
             }
             _ => {
+                self.wire.holds.pass(&self.replica, &named).await;
                 let uid = body.as_ref().and_then(uid_of);
                 // The lease is renewed all the time, so it says nothing about work.
                 let _under_way =
