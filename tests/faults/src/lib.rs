@@ -6,6 +6,7 @@
 //! docs/reliability.md.
 
 pub mod campaign;
+pub mod clock;
 pub mod defect;
 pub mod history;
 pub mod holds;

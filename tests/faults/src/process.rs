@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use crate::clock::Clock;
+
 /// The place of one replica: empty, or with a running process in it. Dropping it kills the process.
 #[derive(Default)]
 pub struct Slot {
@@ -20,6 +22,7 @@ pub struct Slot {
 struct Process {
     child: Child,
     log: PathBuf,
+    clock: Option<Clock>,
 }
 
 /// How a controller is started.
@@ -35,6 +38,8 @@ pub struct Start {
     pub replica: String,
     /// Further environment.
     pub environment: Vec<(String, String)>,
+    /// A wall clock that can be made to jump; the machine's where there is none.
+    pub clock: Option<Clock>,
 }
 
 // === impl Slot ===
@@ -48,6 +53,9 @@ impl Slot {
         self.kill();
         let log = start.directory.join(format!("{}.log", start.replica));
         let output = File::options().create(true).append(true).open(&log)?;
+        if let Some(clock) = &start.clock {
+            clock.set(0)?;
+        }
         let child = Command::new(&start.binary)
             .args([
                 "controller",
@@ -59,12 +67,13 @@ impl Slot {
             .env("KUBECONFIG", &start.kubeconfig)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
+            .envs(start.clock.iter().flat_map(Clock::environment))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)
             .spawn()
             .with_context(|| format!("{} cannot be started", start.binary.display()))?;
-        *self.lock() = Some(Process { child, log });
+        *self.lock() = Some(Process { child, log, clock: start.clock.clone() });
         Ok(())
     }
 
@@ -97,6 +106,15 @@ impl Slot {
     /// When none runs.
     pub fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
+    }
+
+    /// Lets the wall clock of the process jump, and no other.
+    ///
+    /// # Errors
+    /// When none runs that has a clock of its own.
+    pub fn jump(&self, seconds: i64) -> Result<()> {
+        let clock = self.lock().as_ref().and_then(|process| process.clock.clone());
+        clock.context("no controller with a clock of its own runs here")?.set(seconds)
     }
 
     /// Whether no process is here: none was started, or it was killed.

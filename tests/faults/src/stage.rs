@@ -5,21 +5,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use http::Request;
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use tenantry_control_plane::{Crd, Profile};
 use tenantry_e2e::{World, install, world};
 
+use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
-use crate::plan::{Fault, Plan, Workload};
+use crate::plan::{Fault, HOUR, Plan, Workload};
 use crate::process::{Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::{Site, Verb};
-use crate::wire::Wire;
+use crate::wire::{Exchange, Wire};
 use crate::workload::VERSIONS;
 
 /// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
@@ -55,6 +57,8 @@ pub struct Stage {
     bystander: String,
     /// Whether another program was chosen than the one that runs.
     is_stale: bool,
+    /// The wall clock of the controller, where it is not the machine's.
+    clock: Option<Clock>,
     pub(crate) world: World,
 }
 
@@ -99,6 +103,7 @@ impl Stage {
             pool: Vec::new(),
             bystander: String::new(),
             is_stale: false,
+            clock: None,
             world,
         };
         stage.begin_anew().await?;
@@ -177,8 +182,16 @@ impl Stage {
     pub async fn run(&mut self, plan: &Plan) -> Result<Record> {
         let tenant = self.subject(plan.workload).await?;
         self.begin(plan, &tenant).await?;
+        if plan.jump().is_some() {
+            self.clock = Some(Clock::find(&self.directory)?);
+        }
         if plan.needs_restart() || std::mem::take(&mut self.is_stale) {
             self.restart().await?;
+        }
+        if plan.at.is_none()
+            && let Some(seconds) = plan.jump()
+        {
+            self.jump_at_rest(seconds).await?;
         }
         self.act(plan.workload, &tenant).await?;
         let mut trouble = self.converge(plan, &tenant).await;
@@ -189,6 +202,9 @@ impl Stage {
             self.wire.let_late_ones_through().await;
             self.wire.quiet(QUIET).await;
         }
+        if let (Some(seconds), None) = (plan.jump(), &trouble) {
+            trouble = self.leads_and_rests(seconds).await.err().map(|error| format!("{error:#}"));
+        }
         if plan.fault == Fault::TimeTravel && trouble.is_none() {
             trouble = self.travel(plan, &tenant).await.err().map(|error| format!("{error:#}"));
         }
@@ -198,7 +214,7 @@ impl Stage {
         self.recorder.settle(|_| true).await?;
         let (before, changes) = self.recorder.take();
         let unasked_end = self.slot.ended().map(|status| status.to_string());
-        if unasked_end.is_some() {
+        if unasked_end.is_some() || self.clock.take().is_some() {
             self.restart().await?;
         }
         let exchanges = self.wire.exchanges();
@@ -297,6 +313,44 @@ impl Stage {
         self.world.cluster.start_apiserver().await
     }
 
+    /// Lets the clock jump when the controller, just started, has nothing left to do.
+    async fn jump_at_rest(&self, seconds: i64) -> Result<()> {
+        let is_watch = |exchange: &Exchange| {
+            let site = &exchange.place.site;
+            site.verb == Verb::Watch && site.resource == SUBSCRIPTIONS && exchange.code.is_some()
+        };
+        let works = self.wire.journal(|all| all.iter().any(is_watch));
+        tokio::time::timeout(PATIENCE, works).await.context("the controller does not begin to work")?;
+        self.wire.quiet(SETTLED).await;
+        self.slot.jump(seconds)?;
+        self.rests().await
+    }
+
+    /// A clock that jumps is no reason to lose the lease, or to do anything when all is done. The next renewal shows that
+    /// the clock is another.
+    async fn leads_and_rests(&self, seconds: i64) -> Result<()> {
+        self.rests().await?;
+        let renewals = |all: &[Exchange]| {
+            all.iter().filter(|e| e.is_effect() && e.place.site.resource.starts_with("leases.")).count()
+        };
+        let before = renewals(&self.wire.exchanges());
+        let renewed = self.wire.journal(|all| renewals(all) > before);
+        tokio::time::timeout(PATIENCE, renewed).await.context("the lease is not renewed any more")?;
+        let lease: Value = self.client.request(Request::get(LEASE).body(Vec::new())?).await?;
+        let changes = lease.pointer("/spec/leaseTransitions").and_then(Value::as_u64).unwrap_or_default();
+        ensure!(changes == 0, "the lease was lost and taken again");
+        let time =
+            lease.pointer("/spec/renewTime").and_then(Value::as_str).context("a lease without a time")?;
+        let off = time.parse::<Timestamp>()?.duration_since(Timestamp::now()).as_secs() - seconds;
+        ensure!(off.abs() < HOUR / 2, "the clock of the controller did not jump: it says {time}");
+        Ok(())
+    }
+
+    async fn rests(&self) -> Result<()> {
+        let rests = self.wire.quiet(SETTLED);
+        tokio::time::timeout(PATIENCE, rests).await.context("the controller does not come to rest")
+    }
+
     /// The customer orders anew under the same name, where that is free; then the controller is restarted and sees the
     /// past, and after a while the present again.
     async fn travel(&self, plan: &Plan, tenant: &str) -> Result<()> {
@@ -361,6 +415,7 @@ impl Stage {
             directory: self.directory.clone(),
             replica: REPLICA.to_owned(),
             environment: self.environment.clone(),
+            clock: self.clock.clone(),
         })
     }
 

@@ -108,6 +108,7 @@ impl Pair {
             directory: self.stage.directory.clone(),
             replica: replica.name.to_owned(),
             environment: self.stage.environment.clone(),
+            clock: None,
         })
     }
 
