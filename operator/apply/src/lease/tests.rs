@@ -168,6 +168,18 @@ async fn a_lease_taken_by_another_is_lost_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_that_is_older_than_it_was_ends_the_process() {
+    let script = Script::default();
+    let (elector, held) = held(&script).await;
+    script.answer(200, lease("me-1", "30"));
+    script.refuse(409, "Conflict", "the object has been modified");
+    script.answer(200, lease("me-1", "9"));
+    let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
+    assert!(matches!(lost, LeaseError::WentBack), "{lost}");
+    assert!(!elector.gate().may_write());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewal_whose_answer_was_lost_is_found_and_continued() {
     let script = Script::default();
     let (elector, held) = held(&script).await;
