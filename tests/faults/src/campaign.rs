@@ -129,6 +129,12 @@ pub fn everything(references: &References) -> Vec<Plan> {
             at: Some(at.clone()),
             fault: Fault::TimeTravel,
         }));
+        let middle = reference.sites.iter().nth(reference.sites.len() / 2);
+        plans.extend(middle.map(|at| Plan {
+            workload: *workload,
+            at: Some(at.clone()),
+            fault: Fault::StoreRestored,
+        }));
         let jumps = [HOUR, -HOUR].map(|seconds| Fault::ClockJump { seconds });
         plans.extend(jumps.map(|fault| Plan { workload: *workload, at: None, fault }));
     }
@@ -254,7 +260,7 @@ mod tests {
         let at_rest = plans.iter().filter(|plan| plan.at.is_none()).map(|plan| plan.jump());
         assert_eq!(at_rest.collect::<Vec<_>>(), [Some(HOUR), Some(-HOUR)]);
         let writes = Fault::of_writes().len();
-        assert_eq!(of(Verb::Create), writes - 1, "there is no rival for what does not exist");
+        assert_eq!(of(Verb::Create), writes, "a restored store, but no rival for what does not exist");
         let reads = [of(Verb::Get), of(Verb::List), of(Verb::Watch)];
         assert_eq!(reads, [Fault::of_reads().len(), Fault::of_lists().len(), Fault::of_watches().len()]);
     }

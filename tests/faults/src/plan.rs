@@ -115,6 +115,9 @@ pub enum Fault {
     /// The controller is killed while the request is under way; a successor finishes the work, and then the request
     /// arrives.
     Late,
+    /// The store is copied just before this request; when everything is done the copy takes its place, so that its
+    /// revision goes back, and nobody tells the controller.
+    StoreRestored,
     /// After everything is over and the customer has ordered anew under the same name, the controller is restarted and
     /// its lists and watches show the world as it was just before this request.
     TimeTravel,
@@ -139,6 +142,8 @@ pub enum Act {
     Twice,
     /// Lets the controller's clock jump by so many seconds, then passes it on.
     JumpThenForward(i64),
+    /// Passes it on when the plan's run says so.
+    WaitThenForward,
     /// Notes the present revision, then passes it on.
     NoteThenForward,
     /// Kills the controller, and passes it on when the plan's run says so.
@@ -235,6 +240,7 @@ impl Fault {
             Self::PagesExpired => "F16",
             Self::TimeTravel => "F17",
             Self::WatchRepeated => "F18",
+            Self::StoreRestored => "F19",
             Self::Outage { .. } => "F20",
             Self::Late => "F24",
         }
@@ -339,6 +345,7 @@ impl Fault {
             Self::ClockJump { seconds } => Act::JumpThenForward(*seconds),
             Self::TimeTravel => Act::NoteThenForward,
             Self::Late => Act::KillThenForwardLate,
+            Self::StoreRestored => Act::WaitThenForward,
             Self::Outage { .. } => Act::Drop,
             Self::WatchDelayed
             | Self::WatchMissed

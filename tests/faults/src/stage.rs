@@ -1,14 +1,15 @@
 //! A cluster with the product installed, a controller behind a proxy, and a recorder; and how one run goes on it. Needs a
 //! client, a clock and processes.
 
+mod disasters;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use http::Request;
-use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 use tenantry_control_plane::{Crd, Profile};
@@ -16,12 +17,12 @@ use tenantry_e2e::{World, install, world};
 
 use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
-use crate::plan::{Fault, HOUR, Plan, Workload};
+use crate::plan::{Fault, Plan, Workload};
 use crate::process::{Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::{Site, Verb};
-use crate::wire::{Exchange, Wire};
+use crate::wire::Wire;
 use crate::workload::VERSIONS;
 
 /// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
@@ -205,6 +206,9 @@ impl Stage {
         if let (Some(seconds), None) = (plan.jump(), &trouble) {
             trouble = self.leads_and_rests(seconds).await.err().map(|error| format!("{error:#}"));
         }
+        if plan.fault == Fault::StoreRestored && trouble.is_none() {
+            trouble = self.restore_store(plan, &tenant).await.err().map(|error| format!("{error:#}"));
+        }
         if plan.fault == Fault::TimeTravel && trouble.is_none() {
             trouble = self.travel(plan, &tenant).await.err().map(|error| format!("{error:#}"));
         }
@@ -287,6 +291,10 @@ impl Stage {
                 Ok(()) => done.await,
                 Err(error) => Err(error),
             },
+            copied = self.copy_store(plan) => match copied {
+                Ok(()) => done.await,
+                Err(error) => Err(error),
+            },
         };
         if let Err(error) = result {
             return Some(format!("{error:#}"));
@@ -311,44 +319,6 @@ impl Stage {
         self.world.cluster.stop_apiserver().await?;
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         self.world.cluster.start_apiserver().await
-    }
-
-    /// Lets the clock jump when the controller, just started, has nothing left to do.
-    async fn jump_at_rest(&self, seconds: i64) -> Result<()> {
-        let is_watch = |exchange: &Exchange| {
-            let site = &exchange.place.site;
-            site.verb == Verb::Watch && site.resource == SUBSCRIPTIONS && exchange.code.is_some()
-        };
-        let works = self.wire.journal(|all| all.iter().any(is_watch));
-        tokio::time::timeout(PATIENCE, works).await.context("the controller does not begin to work")?;
-        self.wire.quiet(SETTLED).await;
-        self.slot.jump(seconds)?;
-        self.rests().await
-    }
-
-    /// A clock that jumps is no reason to lose the lease, or to do anything when all is done. The next renewal shows that
-    /// the clock is another.
-    async fn leads_and_rests(&self, seconds: i64) -> Result<()> {
-        self.rests().await?;
-        let renewals = |all: &[Exchange]| {
-            all.iter().filter(|e| e.is_effect() && e.place.site.resource.starts_with("leases.")).count()
-        };
-        let before = renewals(&self.wire.exchanges());
-        let renewed = self.wire.journal(|all| renewals(all) > before);
-        tokio::time::timeout(PATIENCE, renewed).await.context("the lease is not renewed any more")?;
-        let lease: Value = self.client.request(Request::get(LEASE).body(Vec::new())?).await?;
-        let changes = lease.pointer("/spec/leaseTransitions").and_then(Value::as_u64).unwrap_or_default();
-        ensure!(changes == 0, "the lease was lost and taken again");
-        let time =
-            lease.pointer("/spec/renewTime").and_then(Value::as_str).context("a lease without a time")?;
-        let off = time.parse::<Timestamp>()?.duration_since(Timestamp::now()).as_secs() - seconds;
-        ensure!(off.abs() < HOUR / 2, "the clock of the controller did not jump: it says {time}");
-        Ok(())
-    }
-
-    async fn rests(&self) -> Result<()> {
-        let rests = self.wire.quiet(SETTLED);
-        tokio::time::timeout(PATIENCE, rests).await.context("the controller does not come to rest")
     }
 
     /// The customer orders anew under the same name, where that is free; then the controller is restarted and sees the

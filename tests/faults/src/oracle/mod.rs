@@ -58,7 +58,10 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
         findings.extend(outcome::nothing_changed(record));
     } else if let Some(reference) = reference {
         findings.extend(outcome::end_state(record, reference));
-        findings.extend(outcome::made_and_deleted(record, reference));
+        // What was made before the copy of a store was taken is not made after its return.
+        if plan.fault != Fault::StoreRestored {
+            findings.extend(outcome::made_and_deleted(record, reference));
+        }
         findings.extend(outcome::done_is_done(record, plan.workload, reference));
         findings.extend(outcome::late_is_harmless(record));
         findings.extend(outcome::budget(record, reference));

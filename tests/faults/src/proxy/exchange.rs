@@ -132,6 +132,11 @@ impl Exchanger {
                 self.wire.strike(ticket, None);
                 self.forward(whole, ticket).await.map(Read::answer)
             }
+            Act::WaitThenForward => {
+                self.wire.strike(ticket, None);
+                self.wire.opened().await;
+                self.forward(whole, ticket).await.map(Read::answer)
+            }
             Act::JumpThenForward(seconds) => {
                 self.victim.jump(seconds).map_err(|_| Broken)?;
                 self.wire.strike(ticket, None);
