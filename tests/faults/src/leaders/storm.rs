@@ -82,3 +82,20 @@ pub(super) async fn storm(pair: &mut Pair, seed: u64) -> Result<Outcome> {
     let figures = format!("seed {seed}: {}", told.join(", "));
     Ok(Outcome { seen, findings, figures })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_a_storm_in_which_every_change_happens() {
+        for seed in 0..50 {
+            let made = changes(seed);
+            assert_eq!(made, changes(seed));
+            let times = |change| made.iter().filter(|(made, _)| *made == change).count();
+            assert_eq!([Change::Kill, Change::AskToEnd, Change::Stop].map(times), [1, 2, 1], "{seed}");
+            assert!(made.iter().all(|(_, writes)| WRITES.contains(writes)), "{made:?}");
+        }
+        assert_ne!(changes(1), changes(2));
+    }
+}
