@@ -5,9 +5,10 @@
 //! else may start. A lease is still no lock: every write carries a uid, and a request gets no more time than the lease
 //! has left.
 //!
-//! Losing the lease to another ends the process: [`Elector::hold`] returns an error, and main exits with it. A lease that
-//! only cannot be renewed, because the API server is away, closes the gate and is tried on: a process that ended then
-//! would lose what it knows, and would be kept waiting by whoever restarts it when the API server is back.
+//! Losing the lease to another ends the process: [`Elector::hold`] returns an error, and main exits with it. So does a
+//! lease that is older than it was: somebody restored the store from a copy. A lease that only cannot be renewed, because
+//! the API server is away, closes the gate and is tried on: a process that ended then would lose what it knows, and would
+//! be kept waiting by whoever restarts it when the API server is back.
 
 use std::future::Future;
 use std::pin::pin;
@@ -41,8 +42,10 @@ pub struct Timing {
     pub duration: Duration,
     /// After how long without a successful renewal the holder writes no more.
     pub deadline: Duration,
-    /// Between two renewals, and between two looks at another's lease.
+    /// Between two renewals.
     pub period: Duration,
+    /// Between two looks at another's lease. Whoever is asked to end releases it, and the next one leads that soon.
+    pub look: Duration,
 }
 
 /// Who takes part in which election.
@@ -67,6 +70,11 @@ pub enum LeaseError {
         /// The other's identity, empty when the lease is gone.
         holder: String,
     },
+    /// The store holds an older state of the lease than this process has written.
+    #[error(
+        "the store went back to an earlier state: what this process knows was never there, and it must end"
+    )]
+    WentBack,
 }
 
 /// What whoever holds a lease is told about it.
@@ -103,12 +111,14 @@ pub struct Held {
 }
 
 impl Default for Timing {
-    /// As Kubernetes' own controllers: 15, 10 and 2 seconds.
+    /// As Kubernetes' own controllers: 15, 10 and 2 seconds. Looks are more frequent than theirs: while nobody leads,
+    /// nothing is repaired, and one read costs the API server next to nothing.
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
             deadline: Duration::from_secs(10),
             period: Duration::from_secs(2),
+            look: Duration::from_millis(250),
         }
     }
 }
@@ -227,6 +237,12 @@ impl Elector {
             }
             // Our own write may have landed without its answer, or somebody else's did: look before trying again.
             match self.look().await {
+                // The server reads its newest state, so an older one than ours means that a copy of the store was
+                // put in its place. Every cache of this process is ahead of it, and no watch would ever say so.
+                Ok(Some(lease)) if version(&lease) < version(&held.lease) => {
+                    self.gate.set(None);
+                    return Err(LeaseError::WentBack);
+                }
                 Ok(Some(lease)) if self.is_mine(&lease) => last = lease,
                 Ok(lease) => {
                     self.gate.set(None);
@@ -277,6 +293,8 @@ impl Elector {
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
+            // When it was let go, so that the lease itself tells how long nobody led.
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
         }
         let params = self.params();
         let request = self.api.replace(&self.candidate.name, &params, &lease);
@@ -314,6 +332,12 @@ impl Elector {
     fn patience(&self) -> Duration {
         self.candidate.timing.deadline / 2
     }
+}
+
+/// Which state of the store a lease is of. Versions are compared only of one lease.
+fn version(lease: &Lease) -> u64 {
+    let version = lease.metadata.resource_version.as_deref();
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 #[derive(Debug, Error)]

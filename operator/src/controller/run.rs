@@ -293,8 +293,9 @@ fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
         workers.spawn(follow_kinds(Arc::clone(&starting)));
         workers.spawn(follow_first_sets(Arc::clone(&starting)));
         tracing::info!("working");
-        // Workers end only with the queue, or by a panic, and then the process ends too.
-        workers.join_next().await;
+        // Workers end only with the queue, or by a panic, and then the process ends too. When the queue is closed, those
+        // with nothing to do end first, and must not cut off what others are in the midst of.
+        while let Some(Ok(())) = workers.join_next().await {}
         "workers"
     });
 }

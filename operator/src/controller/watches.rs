@@ -7,7 +7,7 @@ use crate::definitions::content::{self, Content, Key};
 use crate::definitions::store::{Live, NOTICE_ANNOTATION};
 use crate::rights::{MANAGER_ROLE, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject};
@@ -263,17 +263,41 @@ async fn role(context: Arc<Context>, word: &'static str, name: &'static str) {
         api,
         Config::default().fields(&fields),
         |event| {
-            match event {
-                Event::Init => rules.clear(),
-                Event::InitApply(role) | Event::Apply(role) => rules = role.rules.unwrap_or_default(),
-                Event::Delete(_) => rules.clear(),
-                Event::InitDone => context.synced(word),
+            let is_listed = matches!(event, Event::InitDone);
+            if take_rules(&mut rules, event) {
+                context.rights_changed(name, rules.clone());
             }
-            context.rights_changed(name, rules.clone());
+            if is_listed {
+                context.synced(word);
+            }
         },
         || {},
     )
     .await;
+}
+
+/// Takes in what a watch says of one role. Says whether it is known whole: while a list is under way nothing is, and rights
+/// that seem to be missing for a moment would be told to every tenant.
+fn take_rules(rules: &mut Vec<PolicyRule>, event: Event<ClusterRole>) -> bool {
+    match event {
+        Event::Init => {
+            rules.clear();
+            false
+        }
+        Event::InitApply(role) => {
+            *rules = role.rules.unwrap_or_default();
+            false
+        }
+        Event::Apply(role) => {
+            *rules = role.rules.unwrap_or_default();
+            true
+        }
+        Event::Delete(_) => {
+            rules.clear();
+            true
+        }
+        Event::InitDone => true,
+    }
 }
 
 async fn storage_classes(context: Arc<Context>) {
@@ -329,4 +353,37 @@ pub(crate) fn own_kinds() -> Vec<String> {
         kind::<HostedApplicationVersion>(),
         kind::<Blueprint>(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_not_missing_while_a_role_is_listed_anew() {
+        let role = |verb: &str| ClusterRole {
+            rules: Some(vec![PolicyRule { verbs: vec![verb.to_owned()], ..PolicyRule::default() }]),
+            ..ClusterRole::default()
+        };
+        let events = vec![
+            Event::Init,
+            Event::InitApply(role("get")),
+            Event::InitDone,
+            Event::Init,
+            Event::InitApply(role("get")),
+            Event::InitDone,
+            Event::Apply(role("list")),
+            Event::Delete(role("list")),
+            Event::Init,
+            Event::InitDone,
+        ];
+        let mut rules = Vec::new();
+        let mut told = Vec::new();
+        for event in events {
+            if take_rules(&mut rules, event) {
+                told.push(rules.iter().flat_map(|rule| rule.verbs.clone()).collect::<String>());
+            }
+        }
+        assert_eq!(told, ["get", "get", "list", "", ""]);
+    }
 }

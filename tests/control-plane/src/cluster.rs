@@ -234,6 +234,23 @@ impl Cluster {
         self.start_apiserver().await
     }
 
+    /// Copies the store as it is at this moment.
+    ///
+    /// # Errors
+    /// See [`Cluster::pause_apiserver`].
+    pub async fn copy_store(&self) -> Result<()> {
+        self.request(Request::CopyStore).await
+    }
+
+    /// Puts the copy of [`Cluster::copy_store`] in the place of the store: its revision goes back. Everything of the
+    /// control plane starts anew; returns when the API server is ready.
+    ///
+    /// # Errors
+    /// See [`Cluster::pause_apiserver`]; also when there is no copy, or the API server does not become ready.
+    pub async fn restore_store(&self) -> Result<()> {
+        self.request(Request::RestoreStore).await
+    }
+
     /// Ends the cluster and waits until nothing of it is left. Dropping does the same but cannot tell of a failure. A
     /// cluster that this process did not start goes on.
     ///

@@ -34,6 +34,10 @@ pub(crate) enum Request {
     StopApiServer,
     /// Start an ended API server again, on the same port; answered when it is ready.
     StartApiServer,
+    /// Copy the store, between two of its writes.
+    CopyStore,
+    /// Put the copy in the place of the store and start everything anew; answered when the API server is ready.
+    RestoreStore,
     /// Begin to write the status that a gateway controller would write.
     PlayGateway,
 }

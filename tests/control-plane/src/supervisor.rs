@@ -6,6 +6,7 @@
 
 mod gateway;
 mod processes;
+mod snapshot;
 mod startup;
 mod volumes;
 
@@ -116,10 +117,15 @@ async fn serve(
 
 async fn carry_out(running: &mut Running, gateway: &mut Option<Helper>, line: &str) -> Result<()> {
     let request = serde_json::from_str(line).context("the request cannot be read")?;
-    if request != Request::PlayGateway {
-        return running.carry_out(request).await;
-    }
-    if gateway.is_none() {
+    let opens = match request {
+        Request::PlayGateway => gateway.is_none(),
+        _ => {
+            running.carry_out(request).await?;
+            // What it remembers of the store was never there.
+            request == Request::RestoreStore && gateway.is_some()
+        }
+    };
+    if opens {
         *gateway = Some(open_gateway(running).await?);
     }
     Ok(())

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use rustix::process::{Pid, Signal, kill_process};
 use tenantry_control_plane::{Cluster, Options, Profile};
 
@@ -90,6 +92,22 @@ async fn an_outage_of_the_api_server_ends_when_asked() {
     assert!(cluster.stop_apiserver().await.is_err(), "it is stopped already");
     cluster.start_apiserver().await.unwrap();
     client.apiserver_version().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_store_is_as_it_was_copied() {
+    let cluster = Cluster::start(Options::new(Profile::P0)).await.unwrap();
+    assert!(cluster.restore_store().await.is_err(), "there is no copy yet");
+    let namespaces: Api<Namespace> = Api::all(cluster.client().await.unwrap());
+    let named = |name: &str| -> Namespace {
+        serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap()
+    };
+    let kept = namespaces.create(&Default::default(), &named("kept")).await.unwrap();
+    cluster.copy_store().await.unwrap();
+    namespaces.create(&Default::default(), &named("lost")).await.unwrap();
+    cluster.restore_store().await.unwrap();
+    assert_eq!(namespaces.get("kept").await.unwrap().metadata.uid, kept.metadata.uid);
+    assert!(namespaces.get_opt("lost").await.unwrap().is_none());
 }
 
 /// `up` in a process of its own, as a test process that dies without a chance to clean up.

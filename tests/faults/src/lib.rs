@@ -6,8 +6,11 @@
 //! docs/reliability.md.
 
 pub mod campaign;
+pub mod clock;
 pub mod defect;
 pub mod history;
+pub mod holds;
+pub mod leaders;
 pub mod mask;
 pub mod oracle;
 pub mod plan;

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tenantry_faults::campaign::{coverage, everything, gate, median, perform, references};
 use tenantry_faults::defect::Defect;
+use tenantry_faults::leaders::{self, Case};
 use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::Stage;
@@ -43,6 +44,12 @@ enum Command {
     },
     /// The requests, lists and watches at which a fault can strike.
     Places,
+    /// Two replicas: the leader is killed, asked to end and stopped, at rest, at work and in a storm of orders.
+    Leaders {
+        /// Repeats the moments and the order of an earlier storm.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Repeats one plan.
     Replay {
         /// File with the plan.
@@ -77,6 +84,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         Command::All => run_all(&binary, &directory).await,
         Command::Defects { only } => run_defects(&binary, &directory, only.as_deref()).await,
         Command::Places => places(&binary, &directory).await,
+        Command::Leaders { seed } => run_leaders(&binary, &directory, *seed).await,
         Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
     }
 }
@@ -151,6 +159,16 @@ async fn places(binary: &Path, directory: &Path) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Result<bool> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_nanos()));
+    let seed = seed.unwrap_or_else(now);
+    println!("repeat this with --seed {seed}");
+    let judged = leaders::perform(binary, &directory.join("leaders"), &Case::ALL, seed).await?;
+    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
+    println!("{} cases, {} passed, {failed} failed", judged.len(), judged.len() - failed);
+    Ok(failed == 0)
 }
 
 async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> Result<bool> {

@@ -9,6 +9,8 @@ use crate::site::{Place, Verb};
 
 /// How far a watch lags behind. More than everything takes that waits for an event.
 const LAG: Duration = Duration::from_millis(1500);
+/// How far a clock jumps: further than everything that is timed. Seconds.
+pub(crate) const HOUR: i64 = 3600;
 /// How often the start of a watch is refused: once less and it would never be built anew from a list.
 const REFUSED_STARTS: u32 = 3;
 
@@ -80,6 +82,12 @@ pub enum Fault {
     },
     /// The request arrives twice; the client hears the second answer.
     Redelivered,
+    /// The wall clock of the controller, and nobody else's, jumps while the request is under way; without a request,
+    /// while there is nothing to do.
+    ClockJump {
+        /// Seconds, negative for the past.
+        seconds: i64,
+    },
     /// From this event on a watch is delayed for a while.
     WatchDelayed,
     /// This event and what follows for a while is missed; then the server says that the watch is too old.
@@ -107,6 +115,9 @@ pub enum Fault {
     /// The controller is killed while the request is under way; a successor finishes the work, and then the request
     /// arrives.
     Late,
+    /// The store is copied just before this request; when everything is done the copy takes its place, so that its
+    /// revision goes back, and nobody tells the controller.
+    StoreRestored,
     /// After everything is over and the customer has ordered anew under the same name, the controller is restarted and
     /// its lists and watches show the world as it was just before this request.
     TimeTravel,
@@ -129,6 +140,10 @@ pub enum Act {
     RivalThenForward,
     /// Passes it on twice and passes the second answer back.
     Twice,
+    /// Lets the controller's clock jump by so many seconds, then passes it on.
+    JumpThenForward(i64),
+    /// Passes it on when the plan's run says so.
+    WaitThenForward,
     /// Notes the present revision, then passes it on.
     NoteThenForward,
     /// Kills the controller, and passes it on when the plan's run says so.
@@ -216,6 +231,7 @@ impl Fault {
             Self::Refused { .. } => "F8",
             Self::Denied { .. } => "F9",
             Self::Redelivered => "F23",
+            Self::ClockJump { .. } => "F22",
             Self::WatchMissed => "F11",
             Self::WatchDelayed => "F12",
             Self::WatchTorn => "F13",
@@ -224,6 +240,7 @@ impl Fault {
             Self::PagesExpired => "F16",
             Self::TimeTravel => "F17",
             Self::WatchRepeated => "F18",
+            Self::StoreRestored => "F19",
             Self::Outage { .. } => "F20",
             Self::Late => "F24",
         }
@@ -262,6 +279,8 @@ impl Fault {
             refused(403, "Forbidden", "the rights were taken away for a moment", 0),
             refused(500, "InternalError", webhook, 0),
             Self::Redelivered,
+            Self::ClockJump { seconds: HOUR },
+            Self::ClockJump { seconds: -HOUR },
             Self::Outage { seconds: 3 },
         ]);
         faults
@@ -323,8 +342,10 @@ impl Fault {
                 retry_after_seconds: 0,
             })),
             Self::Redelivered => Act::Twice,
+            Self::ClockJump { seconds } => Act::JumpThenForward(*seconds),
             Self::TimeTravel => Act::NoteThenForward,
             Self::Late => Act::KillThenForwardLate,
+            Self::StoreRestored => Act::WaitThenForward,
             Self::Outage { .. } => Act::Drop,
             Self::WatchDelayed
             | Self::WatchMissed
@@ -380,16 +401,27 @@ impl Plan {
         Self { workload, at: None, fault: Fault::None }
     }
 
-    /// Whether the controller is restarted at the beginning: it lists only then.
+    /// Whether the controller is restarted at the beginning: it lists only then, and only then is given another clock.
     #[must_use]
     pub fn needs_restart(&self) -> bool {
-        self.at.as_ref().is_some_and(|at| at.site.verb == Verb::List)
+        self.jump().is_some() || self.at.as_ref().is_some_and(|at| at.site.verb == Verb::List)
+    }
+
+    /// How far the controller's clock jumps.
+    #[must_use]
+    pub fn jump(&self) -> Option<i64> {
+        match self.fault {
+            Fault::ClockJump { seconds } => Some(seconds),
+            _ => None,
+        }
     }
 
     /// Whether the fault can strike this verb at all: a rival needs an object that exists, a second delivery a write.
     #[must_use]
     pub fn is_possible(&self) -> bool {
-        let Some(at) = &self.at else { return self.fault == Fault::None };
+        let Some(at) = &self.at else {
+            return matches!(self.fault, Fault::None | Fault::ClockJump { .. });
+        };
         match self.fault {
             Fault::Rival => matches!(at.site.verb, Verb::Apply | Verb::Patch | Verb::Update | Verb::Delete),
             Fault::Redelivered => at.site.verb.is_write(),
@@ -405,7 +437,8 @@ impl fmt::Display for Plan {
         write!(f, "{} {}", self.workload, self.fault.id())?;
         match &self.at {
             Some(at) => write!(f, " at {at}"),
-            None => Ok(()),
+            None if self.fault == Fault::None => Ok(()),
+            None => f.write_str(" at rest"),
         }
     }
 }
@@ -433,5 +466,8 @@ mod tests {
         assert!(plan("apply configmaps a/b #1", Fault::Rival).is_possible());
         assert!(!plan("get configmaps a/b #1", Fault::Redelivered).is_possible());
         assert!(Plan::reference(Workload::Upgrade).is_possible());
+        let at_rest = |fault| Plan { workload: Workload::Provision, at: None, fault };
+        assert!(at_rest(Fault::ClockJump { seconds: HOUR }).is_possible());
+        assert!(!at_rest(Fault::ReplyLost).is_possible(), "no request, no reply");
     }
 }

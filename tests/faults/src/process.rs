@@ -5,9 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::clock::Clock;
 
 /// The place of one replica: empty, or with a running process in it. Dropping it kills the process.
 #[derive(Default)]
@@ -18,6 +22,7 @@ pub struct Slot {
 struct Process {
     child: Child,
     log: PathBuf,
+    clock: Option<Clock>,
 }
 
 /// How a controller is started.
@@ -33,6 +38,8 @@ pub struct Start {
     pub replica: String,
     /// Further environment.
     pub environment: Vec<(String, String)>,
+    /// A wall clock that can be made to jump; the machine's where there is none.
+    pub clock: Option<Clock>,
 }
 
 // === impl Slot ===
@@ -46,6 +53,9 @@ impl Slot {
         self.kill();
         let log = start.directory.join(format!("{}.log", start.replica));
         let output = File::options().create(true).append(true).open(&log)?;
+        if let Some(clock) = &start.clock {
+            clock.set(0)?;
+        }
         let child = Command::new(&start.binary)
             .args([
                 "controller",
@@ -57,12 +67,13 @@ impl Slot {
             .env("KUBECONFIG", &start.kubeconfig)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
+            .envs(start.clock.iter().flat_map(Clock::environment))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)
             .spawn()
             .with_context(|| format!("{} cannot be started", start.binary.display()))?;
-        *self.lock() = Some(Process { child, log });
+        *self.lock() = Some(Process { child, log, clock: start.clock.clone() });
         Ok(())
     }
 
@@ -97,6 +108,15 @@ impl Slot {
         self.signal(Signal::TERM)
     }
 
+    /// Lets the wall clock of the process jump, and no other.
+    ///
+    /// # Errors
+    /// When none runs that has a clock of its own.
+    pub fn jump(&self, seconds: i64) -> Result<()> {
+        let clock = self.lock().as_ref().and_then(|process| process.clock.clone());
+        clock.context("no controller with a clock of its own runs here")?.set(seconds)
+    }
+
     /// Whether no process is here: none was started, or it was killed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -107,6 +127,19 @@ impl Slot {
     #[must_use]
     pub fn ended(&self) -> Option<ExitStatus> {
         self.lock().as_mut().and_then(|process| process.child.try_wait().ok().flatten())
+    }
+
+    /// Waits until the process ends, and says how.
+    ///
+    /// # Errors
+    /// When none runs, or it does not end within `at_most`.
+    pub async fn gone(&self, at_most: Duration) -> Result<ExitStatus> {
+        // The descriptor of a process becomes readable when it ends.
+        let process = pidfd_open(self.pid()?, PidfdFlags::empty())?;
+        let at_most = at_most.try_into().context("a time that is too long")?;
+        let ended = move || poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&at_most));
+        tokio::task::spawn_blocking(ended).await??;
+        self.ended().context("the controller did not end")
     }
 
     /// The end of what it logged, for people.
@@ -120,10 +153,13 @@ impl Slot {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
         let pid =
             self.lock().as_ref().map(|process| process.child.id()).context("no controller runs here")?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")?;
-        Ok(kill_process(pid, signal)?)
+        i32::try_from(pid).ok().and_then(Pid::from_raw).context("a process id that is none")
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Process>> {

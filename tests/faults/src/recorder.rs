@@ -67,11 +67,19 @@ struct History {
 // === impl Recorder ===
 
 impl Recorder {
-    /// Begins to record every kind that the cluster serves.
+    /// Begins to record every kind that the cluster serves and that says something about tenants.
     ///
     /// # Errors
     /// When a kind cannot be listed.
     pub async fn start(client: Client) -> Result<Self> {
+        Self::of(client, |plural| !IGNORED.contains(&plural)).await
+    }
+
+    /// Begins to record the kinds that `matter`.
+    ///
+    /// # Errors
+    /// When a kind cannot be listed.
+    pub async fn of(client: Client, matter: impl Fn(&str) -> bool) -> Result<Self> {
         let discovery = Discovery::new(client.clone()).run_aggregated().await?;
         let mut kinds = Vec::new();
         for group in discovery.groups() {
@@ -82,7 +90,7 @@ impl Recorder {
                 };
                 let can = capabilities.supports_operation(verbs::WATCH)
                     && capabilities.supports_operation(verbs::LIST);
-                if can && !IGNORED.contains(&plural.as_str()) {
+                if can && matter(&plural) {
                     let path = DynamicObject::url_path(&resource, None);
                     kinds.push(Kind { resource: plural, path });
                 }

@@ -1,6 +1,8 @@
 //! A cluster with the product installed, a controller behind a proxy, and a recorder; and how one run goes on it. Needs a
 //! client, a clock and processes.
 
+mod disasters;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use tenantry_control_plane::{Crd, Profile};
 use tenantry_e2e::{World, install, world};
 
+use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
 use crate::plan::{Fault, Plan, Workload};
 use crate::process::{Slot, Start};
@@ -24,7 +27,7 @@ use crate::workload::VERSIONS;
 
 /// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
 /// a bystander to them, and none of its objects may change.
-const QUIET: Duration = Duration::from_millis(150);
+pub(crate) const QUIET: Duration = Duration::from_millis(150);
 /// A status is written once a second at most, so after this nothing is left to be written.
 const SETTLED: Duration = Duration::from_millis(1200);
 /// How long a controller that sees the past may take to act on it.
@@ -32,7 +35,7 @@ const TRAVEL: Duration = Duration::from_secs(3);
 /// How much later than its effect the answer to a request may come.
 const LATE: Duration = Duration::from_secs(5);
 /// Name of the replica.
-const REPLICA: &str = "a";
+pub(crate) const REPLICA: &str = "a";
 /// Path of the lease.
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tenantry-system/leases/tenantry-controller";
 const DEFINITIONS: [&str; 4] =
@@ -44,18 +47,20 @@ pub struct Stage {
     pub recorder: Recorder,
     /// Journal and armed fault.
     pub wire: Arc<Wire>,
-    slot: Arc<Slot>,
-    proxy: Proxy,
-    client: Client,
-    binary: PathBuf,
-    environment: Vec<(String, String)>,
-    directory: PathBuf,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) proxy: Proxy,
+    pub(crate) client: Client,
+    pub(crate) binary: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) directory: PathBuf,
     tenants: u32,
     pool: Vec<(Workload, String)>,
     bystander: String,
     /// Whether another program was chosen than the one that runs.
     is_stale: bool,
-    world: World,
+    /// The wall clock of the controller, where it is not the machine's.
+    clock: Option<Clock>,
+    pub(crate) world: World,
 }
 
 // === impl Stage ===
@@ -99,6 +104,7 @@ impl Stage {
             pool: Vec::new(),
             bystander: String::new(),
             is_stale: false,
+            clock: None,
             world,
         };
         stage.begin_anew().await?;
@@ -177,8 +183,16 @@ impl Stage {
     pub async fn run(&mut self, plan: &Plan) -> Result<Record> {
         let tenant = self.subject(plan.workload).await?;
         self.begin(plan, &tenant).await?;
+        if plan.jump().is_some() {
+            self.clock = Some(Clock::find(&self.directory)?);
+        }
         if plan.needs_restart() || std::mem::take(&mut self.is_stale) {
             self.restart().await?;
+        }
+        if plan.at.is_none()
+            && let Some(seconds) = plan.jump()
+        {
+            self.jump_at_rest(seconds).await?;
         }
         self.act(plan.workload, &tenant).await?;
         let mut trouble = self.converge(plan, &tenant).await;
@@ -189,6 +203,12 @@ impl Stage {
             self.wire.let_late_ones_through().await;
             self.wire.quiet(QUIET).await;
         }
+        if let (Some(seconds), None) = (plan.jump(), &trouble) {
+            trouble = self.leads_and_rests(seconds).await.err().map(|error| format!("{error:#}"));
+        }
+        if plan.fault == Fault::StoreRestored && trouble.is_none() {
+            trouble = self.restore_store(plan, &tenant).await.err().map(|error| format!("{error:#}"));
+        }
         if plan.fault == Fault::TimeTravel && trouble.is_none() {
             trouble = self.travel(plan, &tenant).await.err().map(|error| format!("{error:#}"));
         }
@@ -198,7 +218,7 @@ impl Stage {
         self.recorder.settle(|_| true).await?;
         let (before, changes) = self.recorder.take();
         let unasked_end = self.slot.ended().map(|status| status.to_string());
-        if unasked_end.is_some() {
+        if unasked_end.is_some() || self.clock.take().is_some() {
             self.restart().await?;
         }
         let exchanges = self.wire.exchanges();
@@ -224,7 +244,7 @@ impl Stage {
     }
 
     /// A tenant for a workload: a new name, or one that is live.
-    async fn subject(&mut self, workload: Workload) -> Result<String> {
+    pub(crate) async fn subject(&mut self, workload: Workload) -> Result<String> {
         if !workload.needs_tenant() {
             return Ok(self.fresh());
         }
@@ -242,7 +262,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
+    pub(crate) async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
         match workload {
             Workload::Provision => self.order(workload, tenant).await,
             Workload::OffboardDelete | Workload::OffboardRetain => {
@@ -268,6 +288,10 @@ impl Stage {
                 Err(error) => Err(error),
             },
             away = self.outage(plan) => match away {
+                Ok(()) => done.await,
+                Err(error) => Err(error),
+            },
+            copied = self.copy_store(plan) => match copied {
                 Ok(()) => done.await,
                 Err(error) => Err(error),
             },
@@ -361,6 +385,7 @@ impl Stage {
             directory: self.directory.clone(),
             replica: REPLICA.to_owned(),
             environment: self.environment.clone(),
+            clock: self.clock.clone(),
         })
     }
 

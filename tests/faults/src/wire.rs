@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::holds::Holds;
 use crate::plan::{Act, Fault, Plan, Refusal, WatchAct};
 use crate::site::{Named, Place, Site, Verb};
 
@@ -29,11 +30,16 @@ pub struct Exchange {
     pub uid: Option<String>,
     /// Whether the fault struck here.
     pub struck: bool,
+    /// Highest revision that any answer had told when the request was passed on: what it made itself is newer.
+    #[serde(default)]
+    pub known: u64,
 }
 
 /// Everything shared by the proxies.
 #[derive(Default)]
 pub struct Wire {
+    /// Requests that are kept back.
+    pub holds: Holds,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -51,6 +57,8 @@ struct State {
     frozen: Option<u64>,
     /// Requests that were held back may arrive.
     is_open: bool,
+    /// Highest revision that any answer told.
+    known: u64,
 }
 
 #[derive(Default)]
@@ -130,6 +138,11 @@ impl Wire {
         }
     }
 
+    /// Waits until the journal satisfies `holds`.
+    pub async fn journal(&self, holds: impl Fn(&[Exchange]) -> bool) {
+        self.until(|state| holds(&state.run.exchanges)).await;
+    }
+
     /// The revision noted by a plan that travels in time.
     #[must_use]
     pub fn noted(&self) -> Option<u64> {
@@ -197,6 +210,7 @@ impl Wire {
         let place = state.run.place(named, uid.as_deref());
         let act = state.run.act(&place, named);
         let ticket = Ticket(state.run.first_ticket + state.run.exchanges.len());
+        let known = state.known;
         state.run.exchanges.push(Exchange {
             replica: replica.to_owned(),
             place,
@@ -205,6 +219,7 @@ impl Wire {
             revision: None,
             uid,
             struck: false,
+            known,
         });
         drop(state);
         self.changed.notify_waiters();
@@ -264,6 +279,7 @@ impl Wire {
     /// Takes down the API server's answer.
     pub(crate) fn answered(&self, ticket: Ticket, code: u16, revision: Option<u64>) {
         let mut state = self.lock();
+        state.known = revision.unwrap_or_default().max(state.known);
         let run = &mut state.run;
         let Some(exchange) = ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
         else {
@@ -430,6 +446,18 @@ mod tests {
         let (first, act) = wire.take("a", &read, None);
         wire.answered(first, 200, None);
         assert_eq!((act, wire.take("a", &read, None).1), (Act::Forward, Act::Drop));
+    }
+
+    #[test]
+    fn a_request_knows_what_was_told_before_it_was_passed_on() {
+        let wire = armed("get secrets tenant-{name}/s #9", Fault::None);
+        let read = named("get secrets tenant-{name}/s #1", "acme");
+        let (first, _) = wire.take("a", &read, None);
+        wire.answered(first, 200, Some(7));
+        let (second, _) = wire.take("b", &read, None);
+        wire.answered(second, 200, Some(5));
+        wire.take("a", &read, None);
+        assert_eq!(wire.exchanges().iter().map(|exchange| exchange.known).collect::<Vec<_>>(), [0, 7, 7]);
     }
 
     #[test]

@@ -53,6 +53,6 @@ pub fn decide(candidate: &Candidate, holder: Option<&Holder>, unchanged_for: Dur
     if unchanged_for >= expires {
         Decision::Take
     } else {
-        Decision::Wait((expires - unchanged_for).min(candidate.timing.period))
+        Decision::Wait((expires - unchanged_for).min(candidate.timing.look))
     }
 }

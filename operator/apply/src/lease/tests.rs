@@ -21,19 +21,19 @@ fn holder(identity: &str, seconds: u64) -> Holder {
 
 #[test]
 fn the_decision() {
-    let wait = |seconds| Decision::Wait(Duration::from_secs(seconds));
+    let wait = Decision::Wait(Timing::default().look);
     let cases = [
         (None, 0, Decision::Take),
         (Some(holder("", 15)), 0, Decision::Take),
         (Some(holder("me-1", 15)), 0, Decision::Take),
-        (Some(holder("other", 15)), 0, wait(2)),
-        (Some(holder("other", 15)), 14, wait(1)),
+        (Some(holder("other", 15)), 0, wait),
+        (Some(holder("other", 15)), 14, wait),
         (Some(holder("other", 15)), 15, Decision::Take),
-        (Some(holder("other", 60)), 15, wait(2)),
+        (Some(holder("other", 60)), 15, wait),
         (Some(holder("other", 60)), 60, Decision::Take),
         // A word shorter than our own is not believed.
-        (Some(holder("other", 1)), 14, wait(1)),
-        (Some(holder("me-0", 15)), 3, wait(2)),
+        (Some(holder("other", 1)), 14, wait),
+        (Some(holder("me-0", 15)), 3, wait),
     ];
     for (holder, seconds, expected) in cases {
         assert_eq!(
@@ -42,6 +42,9 @@ fn the_decision() {
             "{holder:?} {seconds}"
         );
     }
+    let almost = Duration::from_millis(14_900);
+    let rest = Decision::Wait(Duration::from_millis(100));
+    assert_eq!(decide(&candidate(), Some(&holder("other", 15)), almost), rest, "no longer than it lasts");
 }
 
 proptest! {
@@ -92,16 +95,16 @@ async fn a_new_lease_is_created_and_opens_the_gate() {
 #[tokio::test(start_paused = true)]
 async fn anothers_lease_is_taken_fifteen_seconds_after_it_last_changed() {
     let script = Script::default();
-    // Seen, renewed once, then never again.
+    // Seen, renewed before the second look, then never again.
     script.answer(200, lease("other", "1"));
-    for _ in 0..9 {
+    for _ in 0..=60 {
         script.answer(200, lease("other", "2"));
     }
     script.answer(200, lease("me-1", "3"));
     let elector = elector(&script);
     let started = Instant::now();
     elector.acquire().await;
-    assert_eq!(started.elapsed(), Duration::from_secs(17));
+    assert_eq!(started.elapsed(), Duration::from_millis(15_250));
     let put = script.asked().last().cloned().unwrap();
     assert_eq!(put.method, "PUT");
     assert_eq!(put.body["metadata"]["resourceVersion"], json!("2"));
@@ -149,6 +152,8 @@ async fn it_is_renewed_every_two_seconds_and_released_at_the_end() {
     assert_eq!(renewals[0].body["spec"]["leaseTransitions"], json!(4));
     assert_eq!(renewals[1].body["metadata"]["resourceVersion"], json!("3"));
     assert_eq!(renewals[2].body["spec"]["holderIdentity"], json!(""), "released");
+    // The lease as it was answered has none.
+    assert!(renewals[2].body["spec"]["renewTime"].is_string(), "it says when it was released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,6 +164,18 @@ async fn a_lease_taken_by_another_is_lost_at_once() {
     script.answer(200, lease("other", "9"));
     let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
     assert!(matches!(lost, LeaseError::Taken { holder } if holder == "other"));
+    assert!(!elector.gate().may_write());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_older_than_it_was_ends_the_process() {
+    let script = Script::default();
+    let (elector, held) = held(&script).await;
+    script.answer(200, lease("me-1", "30"));
+    script.refuse(409, "Conflict", "the object has been modified");
+    script.answer(200, lease("me-1", "9"));
+    let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
+    assert!(matches!(lost, LeaseError::WentBack), "{lost}");
     assert!(!elector.gate().may_write());
 }
 

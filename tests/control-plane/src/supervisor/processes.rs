@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow};
 use futures::future::select_all;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::process::{Child, Command};
 
 use crate::commands::{CommandLine, Role};
@@ -68,14 +68,24 @@ impl Processes {
 
     /// Sends `signal` to the child with `role`.
     pub(super) fn signal(&self, role: Role, signal: Signal) -> Result<()> {
-        let pid = self
-            .running
+        kill_process(self.pid(role)?, signal).with_context(|| format!("cannot signal {}", role.name()))
+    }
+
+    /// Freezes the child with `role`, and returns when it does nothing any more.
+    pub(super) fn freeze(&self, role: Role) -> Result<()> {
+        self.signal(role, Signal::STOP)?;
+        let stopped = waitid(WaitId::Pid(self.pid(role)?), WaitIdOptions::STOPPED);
+        stopped.with_context(|| format!("{} does not freeze", role.name()))?;
+        Ok(())
+    }
+
+    fn pid(&self, role: Role) -> Result<Pid> {
+        self.running
             .iter()
             .find(|process| process.role == role)
             .and_then(|process| process.child.id())
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
-            .with_context(|| format!("{} does not run", role.name()))?;
-        kill_process(pid, signal).with_context(|| format!("cannot signal {}", role.name()))
+            .with_context(|| format!("{} does not run", role.name()))
     }
 
     /// Whether a child with `role` was started and not ended.

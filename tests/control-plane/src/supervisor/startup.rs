@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use rustix::process::Signal;
 use tokio::time::{sleep, timeout};
 
-use super::{Helper, Processes, volumes};
+use super::{Helper, Processes, snapshot, volumes};
 use crate::commands::{PORT_COUNT, Plan, Ports, Role, kubeconfig};
 use crate::home::{Home, Paths};
 use crate::kubeconfig::client_from;
@@ -73,21 +73,54 @@ impl Running {
         let plan = self.plan()?;
         plan.write_files()?;
         let followers = plan.followers();
+        self.launch_all(followers).await?;
+        if self.profile >= Profile::P1 {
+            let harness = self.client("harness").await?;
+            volumes::prepare(&harness).await?;
+            self.provision_volumes().await?;
+            tokio::select! {
+                begun = controllers_work(harness) => begun?,
+                ended = self.processes.first_end() => return Err(ended),
+            }
+        }
+        Ok(())
+    }
+
+    async fn launch_all(&mut self, followers: &[Role]) -> Result<()> {
         self.launch(Role::Etcd)?;
         self.launch(Role::ApiServer)?;
         self.until_ready().await?;
         for role in followers {
             self.launch(*role)?;
         }
+        Ok(())
+    }
+
+    async fn provision_volumes(&mut self) -> Result<()> {
+        let client = self.client("volumes").await?;
+        self.helpers.push(Helper::spawn("volume provisioner", volumes::provision(client)));
+        Ok(())
+    }
+
+    /// Copies the store while nothing writes to it; whoever asks it something waits for a moment.
+    fn copy_store(&self) -> Result<()> {
+        self.processes.freeze(Role::Etcd)?;
+        let copied = snapshot::take(self.paths());
+        self.processes.signal(Role::Etcd, Signal::CONT)?;
+        copied
+    }
+
+    /// Everything that looks at the store starts anew with it: what they remember was never there.
+    async fn restore_store(&mut self) -> Result<()> {
+        snapshot::demand(self.paths())?;
+        self.helpers.clear();
+        self.processes.end_all().await;
+        snapshot::restore(self.paths())?;
+        let followers = self.plan()?.followers();
+        let launched = timeout(START_TIMEOUT, self.launch_all(followers)).await;
+        launched.unwrap_or_else(|_| Err(self.not_ready()))?;
         if self.profile >= Profile::P1 {
-            let harness = self.client("harness").await?;
-            volumes::prepare(&harness).await?;
-            self.helpers
-                .push(Helper::spawn("volume provisioner", volumes::provision(self.client("volumes").await?)));
-            tokio::select! {
-                begun = controllers_work(harness) => begun?,
-                ended = self.processes.first_end() => return Err(ended),
-            }
+            self.provision_volumes().await?;
         }
         Ok(())
     }
@@ -101,7 +134,7 @@ impl Running {
         client_from(&kubeconfig(self.paths(), identity)).await
     }
 
-    /// Carries out a request about the API server.
+    /// Carries out a request about the API server or its store.
     pub(super) async fn carry_out(&mut self, request: Request) -> Result<()> {
         match request {
             Request::PauseApiServer => self.processes.signal(Role::ApiServer, Signal::STOP),
@@ -117,6 +150,8 @@ impl Running {
                 self.launch(Role::ApiServer)?;
                 timeout(START_TIMEOUT, self.until_ready()).await.unwrap_or_else(|_| Err(self.not_ready()))
             }
+            Request::CopyStore => self.copy_store(),
+            Request::RestoreStore => self.restore_store().await,
             Request::PlayGateway => bail!("the gateway is not part of the control plane"),
         }
     }

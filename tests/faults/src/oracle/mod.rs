@@ -1,8 +1,9 @@
 //! What must be true of every run, as functions over its record; pure.
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
-//! asked for, those in [`outcome`] compare with runs without a fault.
+//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led.
 
+pub mod fencing;
 pub mod history;
 pub mod outcome;
 pub mod requests;
@@ -58,7 +59,10 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
         findings.extend(outcome::nothing_changed(record));
     } else if let Some(reference) = reference {
         findings.extend(outcome::end_state(record, reference));
-        findings.extend(outcome::made_and_deleted(record, reference));
+        // What was made before the copy of a store was taken is not made after its return.
+        if plan.fault != Fault::StoreRestored {
+            findings.extend(outcome::made_and_deleted(record, reference));
+        }
         findings.extend(outcome::done_is_done(record, plan.workload, reference));
         findings.extend(outcome::late_is_harmless(record));
         findings.extend(outcome::budget(record, reference));

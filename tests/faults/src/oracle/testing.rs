@@ -23,6 +23,7 @@ pub(crate) fn exchange(place: &str, uid: Option<&str>, code: u16) -> Exchange {
         revision: None,
         uid: uid.map(str::to_owned),
         struck: false,
+        known: 0,
     }
 }
 

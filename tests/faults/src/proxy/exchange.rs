@@ -70,6 +70,7 @@ impl Exchanger {
                 self.list(&whole, &named).await
             }
             _ => {
+                self.wire.holds.pass(&self.replica, &named).await;
                 let uid = body.as_ref().and_then(uid_of);
                 // The lease is renewed all the time, so it says nothing about work.
                 let _under_way =
@@ -128,6 +129,16 @@ impl Exchanger {
             }
             Act::RivalThenForward => {
                 self.rival(whole).await.map_err(|_| Broken)?;
+                self.wire.strike(ticket, None);
+                self.forward(whole, ticket).await.map(Read::answer)
+            }
+            Act::WaitThenForward => {
+                self.wire.strike(ticket, None);
+                self.wire.opened().await;
+                self.forward(whole, ticket).await.map(Read::answer)
+            }
+            Act::JumpThenForward(seconds) => {
+                self.victim.jump(seconds).map_err(|_| Broken)?;
                 self.wire.strike(ticket, None);
                 self.forward(whole, ticket).await.map(Read::answer)
             }
