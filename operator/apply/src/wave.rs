@@ -1,7 +1,8 @@
 //! In which order released objects are written, by kind; no client or clock.
 //!
 //! A wave starts when every request of the one before has been answered. Stages are the outer order (what must stand
-//! before an object may exist at all); waves order the objects within a stage.
+//! before an object may exist at all); waves order the objects within a stage. Ordinary objects have two: what pods need,
+//! and everything else. A finer order would spare nobody anything, and each wave costs a tenant a round trip.
 
 use crate::object::{Kind, Stage};
 
@@ -14,12 +15,16 @@ pub struct Wave {
     pub rank: u8,
 }
 
+/// Rank of workloads; what they need is below it.
+const WORKLOADS: u8 = 4;
+
 /// Wave of a desired object.
 #[must_use]
 pub fn wave(kind: &Kind, stage: Stage) -> Wave {
     let rank = match stage {
         Stage::Foundation => foundation(kind),
-        Stage::Ordinary => rank(kind),
+        Stage::Ordinary if rank(kind) < WORKLOADS => 0,
+        Stage::Ordinary => WORKLOADS,
         Stage::Quota => 7,
         Stage::Access => 8,
         Stage::Route => 9,

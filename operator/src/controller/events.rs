@@ -3,15 +3,21 @@
 use super::roots::Root;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use std::sync::Arc;
 use tenantry_crds::common::{Condition, ConditionStatus};
+use tokio::sync::Semaphore;
 
 /// Longest note the API server accepts is one KiB.
 const NOTE_BYTES: usize = 1000;
+
+/// Events that are under way at once. Nobody waits for them unless there are more.
+const UNDER_WAY: u32 = 32;
 
 /// Publishes events.
 #[derive(Clone)]
 pub(crate) struct Events {
     recorder: Recorder,
+    places: Arc<Semaphore>,
 }
 
 /// What happened to a subscription, in order of importance.
@@ -31,11 +37,15 @@ impl Events {
     #[must_use]
     pub(crate) fn new(client: Client, identity: &str) -> Self {
         let reporter = Reporter { controller: "tenantry".to_owned(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self {
+            recorder: Recorder::new(client, reporter),
+            places: Arc::new(Semaphore::new(UNDER_WAY as usize)),
+        }
     }
 
-    /// Publishes the most important transition between two sets of conditions, if there is one. An event that cannot
-    /// be published is lost: the conditions say the same.
+    /// Publishes the most important transition between two sets of conditions, if there is one, and does not wait for it:
+    /// what comes next for the tenant does not depend on it. An event that cannot be published is lost: the conditions
+    /// say the same.
     pub(crate) async fn transition(&self, root: &Root, old: &[Condition], new: &[Condition]) {
         let Some((condition, kind)) = transition(old, new) else { return };
         let mut note = condition.message.clone();
@@ -47,9 +57,20 @@ impl Events {
             action: condition.type_.clone(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &root.reference()).await {
-            tracing::warn!(subscription = %root.name, %error, "event not published");
-        }
+        // Closed never, and then there is nobody left to tell.
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let (recorder, reference) = (self.recorder.clone(), root.reference());
+        tokio::spawn(async move {
+            if let Err(error) = recorder.publish(&event, &reference).await {
+                tracing::warn!(subscription = ?reference.name, %error, "event not published");
+            }
+            drop(place);
+        });
+    }
+
+    /// Waits until no event is under way.
+    pub(crate) async fn settled(&self) {
+        let _all = self.places.acquire_many(UNDER_WAY).await;
     }
 }
 

@@ -117,6 +117,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         while context.running.load(std::sync::atomic::Ordering::SeqCst) > 0 {
             context.went_idle.notified().await;
         }
+        context.events.settled().await;
     };
     let _late = tokio::time::timeout(DRAIN, idle).await;
     release.notify_one();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::leaders::Case;
 use crate::plan::Plan;
 
 /// Environment variable that names the defect that takes effect.
@@ -26,7 +27,11 @@ pub struct Defect {
     /// How it gets into the source.
     pub edits: Vec<Edit>,
     /// Runs that shall find it, in this order.
+    #[serde(default)]
     pub plans: Vec<Plan>,
+    /// What is done to two replicas that shall find it.
+    #[serde(default)]
+    pub cases: Vec<Case>,
 }
 
 /// One replacement in the source.
@@ -84,7 +89,13 @@ mod tests {
 
     fn defect(name: &str, find: &str, put: &str) -> Defect {
         let edit = Edit { file: "a.rs".to_owned(), find: find.to_owned(), put: put.to_owned() };
-        Defect { name: name.to_owned(), wrong: String::new(), edits: vec![edit], plans: Vec::new() }
+        Defect {
+            name: name.to_owned(),
+            wrong: String::new(),
+            edits: vec![edit],
+            plans: Vec::new(),
+            cases: Vec::new(),
+        }
     }
 
     fn sources() -> BTreeMap<String, String> {

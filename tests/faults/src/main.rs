@@ -6,16 +6,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use tenantry_faults::campaign::{coverage, everything, gate, median, perform, references};
+use futures::future::try_join_all;
+use tenantry_faults::campaign::{Judged, coverage, everything, gate, median, perform, references};
 use tenantry_faults::defect::Defect;
-use tenantry_faults::leaders::{self, Case};
+use tenantry_faults::leaders::{Case, Leaders};
 use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::Stage;
-use tenantry_faults::trial::{Programs, trials};
+use tenantry_faults::trial::{Programs, Tried, trials};
 
 /// Plans on one cluster. Every order leaves a tenant, and a restart looks at all of them.
 const A_STAGE: usize = 80;
+/// Stages side by side. Most of a run is waiting.
+const STAGES: usize = 2;
 /// So many of a hundred defects that were put in on purpose must be found.
 const CAUGHT_PERCENT: usize = 95;
 
@@ -32,7 +35,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every write of a tenant's beginning and end with a crash before, a crash after, a lost reply and a late arrival;
-    /// everything destructive with a look at the past.
+    /// everything destructive with a look at the past; two replicas; and whether the oracles find seeded defects.
     Gate,
     /// Every fault at every request, list and watch of every workload.
     All,
@@ -89,65 +92,109 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     }
 }
 
+/// The plans on one stage and the defects on another, side by side; then the replicas, whose time is measured.
 async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
+    let defects = defects()?;
+    let programs =
+        Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
     let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
     let references = references(&mut stage, &Workload::ALL).await?;
     let mut plans = gate(&references);
     let known = regressions()?;
     plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
-    println!("{} plans after {:.1} s", plans.len(), started.elapsed().as_secs_f64());
-    let judged = perform(&mut stage, &plans, &references, &directory.join("failed")).await?;
-    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
-    println!(
-        "median {:.2} s a plan, {:.0} s in all",
-        median(&judged).as_secs_f64(),
-        started.elapsed().as_secs_f64()
-    );
-    println!("{} plans, {} passed, {failed} failed", judged.len(), judged.len() - failed);
-    Ok(failed == 0)
+    let seconds = || started.elapsed().as_secs_f64();
+    println!("{} plans and {} defects after {:.0} s", plans.len(), defects.len(), seconds());
+    let failures = directory.join("failed");
+    let planned = perform(&mut stage, &plans, &references, &failures);
+    let sown = async {
+        let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
+        trials(&mut stage, &programs, &defects, &references).await
+    };
+    let (judged, mut tried) = tokio::try_join!(planned, sown)?;
+    drop(stage);
+    println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
+    let seed = seed(None);
+    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+    let cases = leaders.perform(&Case::SHORT, seed).await?;
+    tried.extend(leaders.trials(&programs, &defects, seed).await?);
+    tried.iter().for_each(|one| println!("{one}"));
+    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count()
+        + cases.iter().filter(|judged| !judged.findings.is_empty()).count();
+    let all = judged.len() + cases.len();
+    println!("{:.0} s in all", seconds());
+    println!("{all} plans, {} passed, {failed} failed; {}", all - failed, told(&tried));
+    Ok(failed == 0 && are_enough(&tried))
 }
 
+/// Every plan there is, on several stages side by side.
 async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
     let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
     let references = references(&mut stage, &Workload::ALL).await?;
+    drop(stage);
     let plans = everything(&references);
     println!("{} plans", plans.len());
-    drop(stage);
-    let mut judged = Vec::new();
-    for (number, chunk) in plans.chunks(A_STAGE).enumerate() {
-        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-        let failed = directory.join("failed").join(format!("{number:03}"));
-        judged.extend(perform(&mut stage, chunk, &references, &failed).await?);
-    }
-    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
-    println!(
-        "{}\n\n{} plans, {} passed, {failed} failed",
-        coverage(&judged),
-        judged.len(),
-        judged.len() - failed
-    );
-    Ok(failed == 0)
+    let chunks: Vec<(usize, &[Plan])> = plans.chunks(A_STAGE).enumerate().collect();
+    let shares = (0..STAGES).map(|share| {
+        let (chunks, references) = (&chunks, &references);
+        async move {
+            let mut judged = Vec::new();
+            for (number, chunk) in chunks.iter().skip(share).step_by(STAGES) {
+                let logs = directory.join(format!("logs-{share}"));
+                let mut stage = Stage::start(binary, &[], &logs).await?;
+                let failures = directory.join("failed").join(format!("{number:03}"));
+                judged.extend(perform(&mut stage, chunk, references, &failures).await?);
+            }
+            anyhow::Ok(judged)
+        }
+    });
+    let judged: Vec<Judged> = try_join_all(shares).await?.into_iter().flatten().collect();
+    let skipped = plans.len() - judged.len();
+    println!("{}\n", coverage(&judged));
+    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+    let cases = leaders.perform(&Case::ALL, seed(None)).await?;
+    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count()
+        + cases.iter().filter(|judged| !judged.findings.is_empty()).count();
+    let all = judged.len() + cases.len();
+    println!("{all} plans, {} passed, {failed} failed, {skipped} skipped", all - failed);
+    Ok(failed == 0 && skipped == 0)
 }
 
 async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Result<bool> {
     let defects = defects()?;
     let seeded = seedbed::build(&defects, binary, directory)?;
+    let programs = Programs { plain: binary.to_owned(), seeded };
     let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
     let references = references(&mut stage, &Workload::ALL).await?;
     let chosen: Vec<Defect> =
         defects.into_iter().filter(|defect| only.is_none_or(|only| defect.name == only)).collect();
-    let programs = Programs { plain: binary.to_owned(), seeded };
-    let tried = trials(&mut stage, &programs, &chosen, &references).await?;
-    for one in &tried {
-        match &one.caught {
-            Some((plan, finding)) => println!("caught: {} by {plan}: {finding}", one.defect.name),
-            None => println!("MISSED: {}: {}", one.defect.name, one.defect.wrong),
-        }
+    let mut tried = trials(&mut stage, &programs, &chosen, &references).await?;
+    drop(stage);
+    if chosen.iter().any(|defect| !defect.cases.is_empty()) {
+        let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+        tried.extend(leaders.trials(&programs, &chosen, seed(None)).await?);
     }
+    tried.iter().for_each(|one| println!("{one}"));
+    println!("{}", told(&tried));
+    Ok(are_enough(&tried))
+}
+
+fn told(tried: &[Tried]) -> String {
     let caught = tried.iter().filter(|one| one.caught.is_some()).count();
-    println!("seeded defects caught: {caught} of {}", tried.len());
-    Ok(caught * 100 >= tried.len() * CAUGHT_PERCENT)
+    format!("seeded defects caught: {caught} of {}", tried.len())
+}
+
+fn are_enough(tried: &[Tried]) -> bool {
+    let caught = tried.iter().filter(|one| one.caught.is_some()).count();
+    caught * 100 >= tried.len() * CAUGHT_PERCENT
+}
+
+/// What random moments are made from: an earlier run's, or another each time.
+fn seed(given: Option<u64>) -> u64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_nanos()));
+    let seed = given.unwrap_or_else(now);
+    println!("moments are made from the seed {seed}");
+    seed
 }
 
 async fn places(binary: &Path, directory: &Path) -> Result<bool> {
@@ -162,10 +209,11 @@ async fn places(binary: &Path, directory: &Path) -> Result<bool> {
 }
 
 async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Result<bool> {
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::from(now.subsec_nanos()));
-    let seed = seed.unwrap_or_else(now);
-    println!("repeat this with --seed {seed}");
-    let judged = leaders::perform(binary, &directory.join("leaders"), &Case::ALL, seed).await?;
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &Workload::ALL).await?;
+    drop(stage);
+    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+    let judged = leaders.perform(&Case::ALL, self::seed(seed)).await?;
     let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
     println!("{} cases, {} passed, {failed} failed", judged.len(), judged.len() - failed);
     Ok(failed == 0)

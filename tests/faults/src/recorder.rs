@@ -31,6 +31,10 @@ const IGNORED: [&str; 6] = [
 ];
 /// Longer than anything takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Objects with everything in them.
+const WHOLE: &str = "application/json";
+/// Names and versions are enough to know how far a watch is, and every tenant of a stage is in each list.
+const VERSIONS: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// Between two starts of a watch whose server is away.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -98,7 +102,7 @@ impl Recorder {
         }
         let shared = Arc::<Shared>::default();
         let mut tasks = JoinSet::new();
-        let starts = kinds.iter().map(|kind| list(&client, kind));
+        let starts = kinds.iter().map(|kind| list(&client, kind, WHOLE));
         for (kind, list) in kinds.iter().zip(try_join_all(starts).await?) {
             shared.lock().now.extend(items(kind, &list));
             tasks.spawn(follow(client.clone(), kind.clone(), revision(&list), Arc::clone(&shared)));
@@ -154,7 +158,7 @@ impl Recorder {
     /// When a kind cannot be listed, or the watches do not catch up.
     pub async fn settle(&self, matter: impl Fn(&str) -> bool) -> Result<()> {
         let kinds: Vec<&Kind> = self.kinds.iter().filter(|kind| matter(&kind.resource)).collect();
-        let lists = try_join_all(kinds.iter().map(|kind| list(&self.client, kind))).await?;
+        let lists = try_join_all(kinds.iter().map(|kind| list(&self.client, kind, VERSIONS))).await?;
         for (kind, list) in kinds.into_iter().zip(lists) {
             let listed: State = items(kind, &list).collect();
             let what = format!("a caught-up watch of {}", kind.resource);
@@ -249,10 +253,11 @@ impl Shared {
     }
 }
 
-async fn list(client: &Client, kind: &Kind) -> Result<Value> {
+async fn list(client: &Client, kind: &Kind, accept: &str) -> Result<Value> {
     let asked = async {
         loop {
-            match client.request(Request::get(&kind.path).body(Vec::new())?).await {
+            let request = Request::get(&kind.path).header(http::header::ACCEPT, accept).body(Vec::new())?;
+            match client.request(request).await {
                 // A kind that was just installed is served a moment later.
                 Err(kube::Error::Api(status)) if status.code == 429 => tokio::time::sleep(PAUSE).await,
                 answer => return anyhow::Ok(answer?),
@@ -280,7 +285,7 @@ async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Shared>) {
                 false
             }
         };
-        if is_gone && let Ok(list) = list(&client, &kind).await {
+        if is_gone && let Ok(list) = list(&client, &kind, WHOLE).await {
             shared.catch_up(&kind, &list);
             at = revision(&list);
         }

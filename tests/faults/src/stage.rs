@@ -147,7 +147,8 @@ impl Stage {
         self.is_stale = false;
         self.restart().await?;
         self.accepted().await?;
-        self.bystander = format!("bystander-{}", self.tenants);
+        // A name of its own: the namespace of the one before may still be there.
+        self.bystander = format!("bystander-{}", self.fresh());
         self.ordered(Workload::Provision, std::slice::from_ref(&self.bystander)).await
     }
 

@@ -3,6 +3,7 @@
 //! The reference is the plain program. A tenant that a run begins with is made by the plain program as well, so that a
 //! defect has only the run itself to show.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,11 +36,11 @@ pub struct Programs {
 pub struct Tried {
     /// The defect.
     pub defect: Defect,
-    /// What was found first, and by which run; nothing when no run found anything.
-    pub caught: Option<(Plan, Finding)>,
+    /// By what it was found, and what was found first; nothing when nothing was.
+    pub caught: Option<(String, Finding)>,
 }
 
-/// Tries every defect until one of its runs finds something.
+/// Tries every defect that has runs until one of them finds something.
 ///
 /// The same runs are made first with the program in which no defect takes effect: it must pass them, or what is found
 /// would say nothing of the defects.
@@ -54,14 +55,14 @@ pub async fn trials(
 ) -> Result<Vec<Tried>> {
     control(stage, programs, defects, references).await?;
     let mut all = Vec::new();
-    for defect in defects {
+    for defect in defects.iter().filter(|defect| !defect.plans.is_empty()) {
         let mut caught = None;
         for plan in &defect.plans {
             stage.choose(&programs.plain, &[]);
             stage.clear().await?;
             let environment = [(VARIABLE.to_owned(), defect.name.clone())];
             let found = try_one(stage, plan, &programs.seeded, &environment, references).await?;
-            caught = found.into_iter().next().map(|finding| (plan.clone(), finding));
+            caught = found.into_iter().next().map(|finding| (plan.to_string(), finding));
             if caught.is_some() {
                 break;
             }
@@ -108,4 +109,14 @@ async fn try_one(
     stage.recorder.wait_at_most(recorder::PATIENCE);
     let record = record.with_context(|| format!("{plan} cannot be performed"))?;
     Ok(judge(plan, &record, references.get(&plan.workload)))
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Defect { name, wrong, .. } = &self.defect;
+        match &self.caught {
+            Some((by, finding)) => write!(f, "caught: {name}, by {by}: {finding}"),
+            None => write!(f, "MISSED: {name}: {wrong}"),
+        }
+    }
 }

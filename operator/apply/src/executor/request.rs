@@ -22,7 +22,7 @@ const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8
 /// Tries of a write that lost a race against another writer.
 const MAX_CONTENDED: u32 = 5;
 /// First pause after a refusal that may be the authorizer's lag behind our own role binding.
-const FIRST_LAG_PAUSE: Duration = Duration::from_millis(20);
+const FIRST_LAG_PAUSE: Duration = Duration::from_millis(5);
 /// How long such refusals are retried in all.
 const MAX_LAG: Duration = Duration::from_secs(2);
 /// Longest pause the server may ask for within a step; a longer one is left to the queue.

@@ -7,16 +7,18 @@ mod cases;
 mod pair;
 mod storm;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::campaign::References;
+use crate::defect::Defect;
 use crate::history::Record;
 use crate::oracle::Finding;
 use crate::oracle::fencing::Word;
-use crate::plan::Workload;
+use crate::trial::{Programs, Tried};
 use pair::{Pair, Seen};
 
 /// One case and what is wrong with it.
@@ -33,7 +35,7 @@ pub struct Judged {
 }
 
 /// What is done to the leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Case {
     /// It is killed while there is nothing to do.
@@ -78,6 +80,15 @@ impl Case {
         Self::Storm,
     ];
 
+    /// Those that are short: everything but the storm.
+    pub const SHORT: [Self; 5] = [
+        Self::KilledAtRest,
+        Self::AskedToEndAtRest,
+        Self::AskedToEndAtWork,
+        Self::StoppedAtWork,
+        Self::LateRequests,
+    ];
+
     fn words(self) -> &'static str {
         match self {
             Self::KilledAtRest => "the leader is killed at rest",
@@ -101,18 +112,57 @@ impl Case {
     }
 }
 
-/// Performs every case on a stage of its own, tells of each, and keeps in `directory` what was seen of those that fail.
-///
-/// # Errors
-/// When the harness fails; what the controller does wrong is among the findings.
-pub async fn perform(binary: &Path, directory: &Path, cases: &[Case], seed: u64) -> Result<Vec<Judged>> {
-    let workloads = [Workload::Provision, Workload::OffboardDelete, Workload::Upgrade];
-    let mut pair = Pair::start(binary, &directory.join("logs"), &workloads).await?;
-    let mut all = Vec::new();
-    for case in cases {
-        all.push(one(&mut pair, *case, directory, seed).await?);
+/// A stage with two replicas on it.
+pub struct Leaders {
+    pair: Pair,
+    directory: PathBuf,
+}
+
+impl Leaders {
+    /// Starts the stage. What is seen of cases that fail is kept in `directory`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start(binary: &Path, directory: &Path, references: References) -> Result<Self> {
+        let pair = Pair::start(binary, &directory.join("logs"), references).await?;
+        Ok(Self { pair, directory: directory.to_owned() })
     }
-    Ok(all)
+
+    /// Performs cases, and tells of each.
+    ///
+    /// # Errors
+    /// When the harness fails; what the controller does wrong is among the findings.
+    pub async fn perform(&mut self, cases: &[Case], seed: u64) -> Result<Vec<Judged>> {
+        let mut all = Vec::new();
+        for case in cases {
+            all.push(one(&mut self.pair, *case, &self.directory, seed).await?);
+        }
+        Ok(all)
+    }
+
+    /// Tries every defect that has cases until one of them finds something.
+    ///
+    /// # Errors
+    /// When the harness fails.
+    pub async fn trials(&mut self, programs: &Programs, defects: &[Defect], seed: u64) -> Result<Vec<Tried>> {
+        let mut all = Vec::new();
+        for defect in defects.iter().filter(|defect| !defect.cases.is_empty()) {
+            let mut caught = None;
+            for case in &defect.cases {
+                self.pair.begin_anew_with(&programs.plain, &programs.seeded, &defect.name).await?;
+                let found = match case.perform(&mut self.pair, seed).await {
+                    Ok(outcome) => outcome.findings,
+                    Err(error) => vec![Finding::new("O3", format!("{error:#}"))],
+                };
+                caught = found.into_iter().next().map(|finding| (case.words().to_owned(), finding));
+                if caught.is_some() {
+                    break;
+                }
+            }
+            all.push(Tried { defect: defect.clone(), caught });
+        }
+        Ok(all)
+    }
 }
 
 async fn one(pair: &mut Pair, case: Case, directory: &Path, seed: u64) -> Result<Judged> {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::campaign::{References, references};
+use crate::campaign::References;
+use crate::defect::VARIABLE;
 use crate::history::{Change, Key, Record, SUBSCRIPTIONS, Sort, State, TENANT_LABEL, revision};
 use crate::oracle::fencing::{Word, one_leader, only_the_leader_writes, replica, takeovers};
 use crate::oracle::{Finding, judge};
@@ -22,6 +24,8 @@ use crate::stage::{QUIET, REPLICA, Stage};
 use crate::wire::Exchange;
 
 const LEASES: &str = "leases.coordination.k8s.io";
+/// How long is waited for two replicas with a defect.
+const A_LEASE_AND_MORE: Duration = Duration::from_secs(25);
 /// Name of the other replica.
 const OTHER: &str = "b";
 
@@ -31,6 +35,7 @@ pub(super) struct Pair {
     pub(super) references: References,
     leases: Recorder,
     replicas: [Replica; 2],
+    patience: Duration,
     _proxy: Proxy,
 }
 
@@ -53,10 +58,9 @@ pub(super) struct Seen {
 // === impl Pair ===
 
 impl Pair {
-    /// Starts a stage, sees what runs of these workloads without a fault are like, and starts the second replica.
-    pub(super) async fn start(binary: &Path, directory: &Path, workloads: &[Workload]) -> Result<Self> {
-        let mut stage = Stage::start(binary, &[], directory).await?;
-        let references = references(&mut stage, workloads).await?;
+    /// Starts a stage and the proxy of the second replica.
+    pub(super) async fn start(binary: &Path, directory: &Path, references: References) -> Result<Self> {
+        let stage = Stage::start(binary, &[], directory).await?;
         let leases = Recorder::of(stage.client.clone(), |plural| plural == LEASES).await?;
         let slot = Arc::<Slot>::default();
         let proxy = Proxy::start(Setup {
@@ -76,7 +80,7 @@ impl Pair {
             },
             Replica { name: OTHER, slot, kubeconfig: proxy.kubeconfig().to_owned() },
         ];
-        Ok(Self { stage, references, leases, replicas, _proxy: proxy })
+        Ok(Self { stage, references, leases, replicas, patience: PATIENCE, _proxy: proxy })
     }
 
     /// Sees to it that both replicas run, one leads and the other waits; then begins to take down. Gives the leader.
@@ -135,12 +139,14 @@ impl Pair {
             .stage
             .wire
             .journal(|all| all.iter().filter(|exchange| is_write_of(replica, exchange)).count() >= count);
-        timeout(PATIENCE, written).await.with_context(|| format!("{replica} did not write {count} times"))
+        timeout(self.patience, written)
+            .await
+            .with_context(|| format!("{replica} did not write {count} times"))
     }
 
     /// How a replica ended by itself, or because it was asked to. Its place is empty afterwards.
     pub(super) async fn gone(&self, replica: &Replica) -> Result<ExitStatus> {
-        let status = replica.slot.gone(PATIENCE).await.with_context(|| replica.name)?;
+        let status = replica.slot.gone(self.patience).await.with_context(|| replica.name)?;
         replica.slot.kill();
         Ok(status)
     }
@@ -202,6 +208,25 @@ impl Pair {
         Ok(())
     }
 
+    /// Takes away all tenants, and begins with two replicas in which a defect takes effect. From then on it is waited
+    /// less long for what shall happen: longer than a lease lasts, and than work takes that nothing is wrong with.
+    pub(super) async fn begin_anew_with(&mut self, plain: &Path, seeded: &Path, defect: &str) -> Result<()> {
+        self.stage.wire.holds.let_go();
+        self.replicas.iter().for_each(|replica| replica.slot.kill());
+        self.wait_at_most(PATIENCE);
+        self.stage.choose(plain, &[]);
+        self.stage.clear().await?;
+        self.stage.choose(seeded, &[(VARIABLE.to_owned(), defect.to_owned())]);
+        self.wait_at_most(A_LEASE_AND_MORE);
+        self.reset().await
+    }
+
+    fn wait_at_most(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.stage.recorder.wait_at_most(patience);
+        self.leases.wait_at_most(patience);
+    }
+
     /// The ends of what both logged.
     pub(super) fn last_words(&self) -> String {
         let words = |replica: &Replica| {
@@ -219,7 +244,7 @@ impl Pair {
             let renews = |e: &&Exchange| e.replica == leader && e.is_effect();
             of_lease.any(|e| looks(&e)) && of_lease.any(|e| renews(&e)) && of_lease.any(|e| looks(&e))
         });
-        timeout(PATIENCE, looked).await.with_context(|| format!("nobody waits\n{}", self.last_words()))
+        timeout(self.patience, looked).await.with_context(|| format!("nobody waits\n{}", self.last_words()))
     }
 
     /// The replica with this identity, if it runs.
