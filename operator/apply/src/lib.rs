@@ -20,6 +20,7 @@ pub mod canonical;
 pub mod child;
 pub mod classify;
 pub mod compare;
+pub mod connection;
 pub mod counters;
 pub mod discovery;
 pub mod executor;

@@ -17,6 +17,7 @@ use anyhow::Context as _;
 use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
+use tenantry_apply::connection::connect;
 use tenantry_apply::counters::Counters;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::executor::{Bindings, Executor};
@@ -136,11 +137,9 @@ fn start_log(format: LogFormat) {
     }
 }
 
-/// A client without a retry of its own: it would send a write again minutes later, past the lease.
 async fn client() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    let config = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
+    Ok(connect(config)?)
 }
 
 async fn elector(config: &Config) -> anyhow::Result<Elector> {

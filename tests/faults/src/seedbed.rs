@@ -75,8 +75,9 @@ pub fn build(defects: &[Defect], plain: &Path, directory: &Path) -> Result<PathB
         }
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    // Of the whole workspace, so that dependencies have the features they are built with already.
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--locked", "--package", "tenantry", "--bin", PROGRAM, "--profile"])
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", PROGRAM, "--profile"])
         .arg(profile)
         .current_dir(&bed)
         .env("CARGO_TARGET_DIR", &target)

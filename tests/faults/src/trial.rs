@@ -115,7 +115,11 @@ impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Defect { name, wrong, .. } = &self.defect;
         match &self.caught {
-            Some((by, finding)) => write!(f, "caught: {name}, by {by}: {finding}"),
+            // What a finding goes on to say are the last words of processes.
+            Some((by, finding)) => {
+                let finding = finding.to_string();
+                write!(f, "caught: {name}, by {by}: {}", finding.lines().next().unwrap_or_default())
+            }
             None => write!(f, "MISSED: {name}: {wrong}"),
         }
     }

@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
+use tenantry_apply::connection::connect;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -96,9 +97,8 @@ async fn anonymous(kubeconfig: &Path) -> Result<Client> {
         .with_context(|| format!("cannot read kubeconfig {}", kubeconfig.display()))?;
     let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     config.auth_info = kube::config::AuthInfo::default();
-    config.default_retry = false;
     config.proxy_url = None;
-    Ok(Client::try_from(config)?)
+    Ok(connect(config)?)
 }
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, exchanger: Arc<Exchanger>) {
@@ -108,6 +108,8 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, exchanger: Arc<Exc
             accepted = listener.accept() => {
                 // A connection that cannot be accepted is the client's to open again.
                 if let Ok((stream, _)) = accepted {
+                    // Answers leave at once, as the API server's do.
+                    let _impossible_only_for_a_dead_one = stream.set_nodelay(true);
                     connections.spawn(serve(stream, acceptor.clone(), Arc::clone(&exchanger)));
                 }
             }
