@@ -109,7 +109,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, exchanger: Arc<Exc
                 // A connection that cannot be accepted is the client's to open again.
                 if let Ok((stream, _)) = accepted {
                     // Answers leave at once, as the API server's do.
-                    let _impossible_only_for_a_dead_one = stream.set_nodelay(true);
+                    let _ = stream.set_nodelay(true);
                     connections.spawn(serve(stream, acceptor.clone(), Arc::clone(&exchanger)));
                 }
             }
