@@ -68,7 +68,11 @@ pub fn build(defects: &[Defect], plain: &Path, directory: &Path) -> Result<PathB
         let entry = entry?;
         let name = entry.file_name();
         let is_copied = COPIED.iter().any(|copied| name == *copied);
-        if is_copied {
+        if name == "Cargo.toml" {
+            replace(&bed.join(&name), &versioned(&std::fs::read_to_string(entry.path())?)?)?;
+        } else if name == "Cargo.lock" {
+            replace(&bed.join(&name), &std::fs::read_to_string(entry.path())?)?;
+        } else if is_copied {
             copy(&entry.path(), &bed.join(&name), &root, &sown)?;
         } else if name != "target" && name != ".git" && std::fs::symlink_metadata(bed.join(&name)).is_err() {
             std::os::unix::fs::symlink(entry.path(), bed.join(&name))?;
@@ -77,7 +81,7 @@ pub fn build(defects: &[Defect], plain: &Path, directory: &Path) -> Result<PathB
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     // Of the whole workspace, so that dependencies have the features they are built with already.
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--locked", "--workspace", "--bin", PROGRAM, "--profile"])
+        .args(["build", "--quiet", "--offline", "--workspace", "--bin", PROGRAM, "--profile"])
         .arg(profile)
         .current_dir(&bed)
         .env("CARGO_TARGET_DIR", &target)
@@ -113,6 +117,27 @@ fn copy(from: &Path, to: &Path, root: &Path, sown: &BTreeMap<String, String>) ->
         }
     }
     Ok(())
+}
+
+/// The manifest of the workspace with another version. Cargo names what it builds by package, version and place in the
+/// workspace, not by where that is: with the version of the product the copy would be taken for the product, and the
+/// product for the copy.
+fn versioned(manifest: &str) -> Result<String> {
+    let version = format!("version = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    let (head, tail) =
+        manifest.split_once(&version).context("Cargo.toml has not the version of this program")?;
+    Ok(format!("{head}version = \"0.0.0-seeded\"\n{tail}"))
+}
+
+/// Puts a file in place of whatever is there, and leaves one alone that is the same.
+fn replace(file: &Path, content: &str) -> Result<()> {
+    let is_link = std::fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink());
+    if is_link {
+        std::fs::remove_file(file)?;
+    } else if std::fs::read_to_string(file).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    std::fs::write(file, content).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The manifest with one program, under another name.
