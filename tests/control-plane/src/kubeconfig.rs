@@ -67,19 +67,28 @@ pub(crate) fn write_with_token(path: &Path, original: &Path, user: &str, token: 
     write_document(path, &document)
 }
 
-/// A client that speaks as the kubeconfig's current context. kube's own retry is off: a test that counts requests must
-/// see each one it makes. No proxy either way: the servers are on loopback.
+/// A client that speaks as the kubeconfig's current context.
 ///
 /// # Errors
 /// When the file cannot be read or does not describe a usable context.
 pub async fn client_from(kubeconfig: &Path) -> Result<Client> {
+    let config = config_from(kubeconfig).await?;
+    Client::try_from(config).with_context(|| format!("cannot make a client from {}", kubeconfig.display()))
+}
+
+/// What the kubeconfig's current context says. kube's own retry is off: a test that counts requests must see each one it
+/// makes. No proxy either way: the servers are on loopback.
+///
+/// # Errors
+/// When the file cannot be read or does not describe a usable context.
+pub async fn config_from(kubeconfig: &Path) -> Result<Config> {
     install_crypto_provider();
     let mut config = Config::from_custom_kubeconfig(read(kubeconfig)?, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("{} names no usable cluster", kubeconfig.display()))?;
     config.default_retry = false;
     config.proxy_url = None;
-    Client::try_from(config).with_context(|| format!("cannot make a client from {}", kubeconfig.display()))
+    Ok(config)
 }
 
 /// The address of the API server a kubeconfig leads to.

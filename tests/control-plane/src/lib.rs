@@ -44,6 +44,6 @@ pub use audit::{Audit, AuditEvent, Mark, Tally};
 pub use cluster::Cluster;
 pub use crds::{Crd, await_served};
 pub use follow::Follower;
-pub use kubeconfig::client_from;
+pub use kubeconfig::{client_from, config_from};
 pub use nodes::Taint;
 pub use profile::{Capabilities, Options, Profile};

@@ -1,16 +1,12 @@
 //! Requests of one replica that are kept back for a while, as a slow network would. Needs no client and no clock.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
-
+use crate::board::Board;
 use crate::site::{Named, Site};
 
 /// What is kept back. A request that is has not arrived: it is taken down when it is let go.
 #[derive(Default)]
 pub struct Holds {
-    state: Mutex<State>,
-    changed: Notify,
+    board: Board<State>,
 }
 
 #[derive(Default)]
@@ -26,18 +22,18 @@ struct State {
 impl Holds {
     /// From now on the first request of this replica at each of these sites, for that tenant, is kept back.
     pub fn keep(&self, replica: &str, wanted: Vec<(String, Site)>) {
-        *self.lock() = State { replica: replica.to_owned(), wanted, is_closed: true };
+        *self.board.lock() = State { replica: replica.to_owned(), wanted, is_closed: true };
     }
 
     /// Waits until every request that is to be kept back has come.
     pub async fn complete(&self) {
-        self.until(|state| state.wanted.is_empty()).await;
+        self.board.until(|state| state.wanted.is_empty()).await;
     }
 
     /// Lets everything go on.
     pub fn let_go(&self) {
-        *self.lock() = State::default();
-        self.changed.notify_waiters();
+        *self.board.lock() = State::default();
+        self.board.tell();
     }
 
     /// Returns when this request may go on: at once, unless it is one to keep back.
@@ -45,12 +41,12 @@ impl Holds {
         if !self.catches(replica, named) {
             return;
         }
-        self.changed.notify_waiters();
-        self.until(|state| !state.is_closed).await;
+        self.board.tell();
+        self.board.until(|state| !state.is_closed).await;
     }
 
     fn catches(&self, replica: &str, named: &Named) -> bool {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         if state.replica != replica {
             return false;
         }
@@ -59,21 +55,6 @@ impl Holds {
         let Some(at) = state.wanted.iter().position(is_meant) else { return false };
         state.wanted.swap_remove(at);
         true
-    }
-
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if holds(&self.lock()) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// No method panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,9 +5,11 @@
 //! held at every revision and what the controller asked for make a record, and pure oracles judge it. See
 //! docs/reliability.md.
 
+mod board;
 pub mod campaign;
 pub mod clock;
 pub mod defect;
+pub mod files;
 pub mod history;
 pub mod holds;
 pub mod leaders;

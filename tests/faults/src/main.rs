@@ -7,9 +7,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::try_join_all;
-use tenantry_faults::campaign::{Judged, coverage, everything, gate, median, perform, references};
+use tenantry_faults::campaign::{
+    Judged, References, coverage, everything, gate, median, perform, references,
+};
 use tenantry_faults::defect::Defect;
+use tenantry_faults::files::sorted;
 use tenantry_faults::leaders::{Case, Leaders};
+use tenantry_faults::oracle::Finding;
 use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::Stage;
@@ -98,8 +102,7 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let defects = defects()?;
     let programs =
         Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    let references = references(&mut stage, &Workload::ALL).await?;
+    let (mut stage, references) = begin(binary, directory).await?;
     let mut plans = gate(&references);
     let known = regressions()?;
     plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
@@ -116,11 +119,12 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
     let seed = seed(None);
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
-    let cases = leaders.perform(&Case::SHORT, seed).await?;
+    let [short @ .., _storm] = Case::ALL;
+    let cases = leaders.perform(&short, seed).await?;
     tried.extend(leaders.trials(&programs, &defects, seed).await?);
     tried.iter().for_each(|one| println!("{one}"));
-    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count()
-        + cases.iter().filter(|judged| !judged.findings.is_empty()).count();
+    let plans_and_cases = judged.iter().map(|one| &one.findings).chain(cases.iter().map(|one| &one.findings));
+    let failed = with_findings(plans_and_cases);
     let all = judged.len() + cases.len();
     println!("{:.0} s in all", seconds());
     println!("{all} plans, {} passed, {failed} failed; {}", all - failed, told(&tried));
@@ -129,9 +133,7 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
 
 /// Every plan there is, on several stages side by side.
 async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    let references = references(&mut stage, &Workload::ALL).await?;
-    drop(stage);
+    let (_, references) = begin(binary, directory).await?;
     let plans = everything(&references);
     println!("{} plans", plans.len());
     let chunks: Vec<(usize, &[Plan])> = plans.chunks(A_STAGE).enumerate().collect();
@@ -153,8 +155,8 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
     println!("{}\n", coverage(&judged));
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
     let cases = leaders.perform(&Case::ALL, seed(None)).await?;
-    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count()
-        + cases.iter().filter(|judged| !judged.findings.is_empty()).count();
+    let plans_and_cases = judged.iter().map(|one| &one.findings).chain(cases.iter().map(|one| &one.findings));
+    let failed = with_findings(plans_and_cases);
     let all = judged.len() + cases.len();
     println!("{all} plans, {} passed, {failed} failed, {skipped} skipped", all - failed);
     Ok(failed == 0 && skipped == 0)
@@ -164,8 +166,7 @@ async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Res
     let defects = defects()?;
     let seeded = seedbed::build(&defects, binary, directory)?;
     let programs = Programs { plain: binary.to_owned(), seeded };
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    let references = references(&mut stage, &Workload::ALL).await?;
+    let (mut stage, references) = begin(binary, directory).await?;
     let chosen: Vec<Defect> =
         defects.into_iter().filter(|defect| only.is_none_or(|only| defect.name == only)).collect();
     let mut tried = trials(&mut stage, &programs, &chosen, &references).await?;
@@ -179,14 +180,28 @@ async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Res
     Ok(are_enough(&tried))
 }
 
+/// A stage, and what runs without a fault are like on it.
+async fn begin(binary: &Path, directory: &Path) -> Result<(Stage, References)> {
+    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let references = references(&mut stage, &Workload::ALL).await?;
+    Ok((stage, references))
+}
+
+/// How many have findings.
+fn with_findings<'a>(all: impl Iterator<Item = &'a Vec<Finding>>) -> usize {
+    all.filter(|findings| !findings.is_empty()).count()
+}
+
+fn caught(tried: &[Tried]) -> usize {
+    tried.iter().filter(|one| one.caught.is_some()).count()
+}
+
 fn told(tried: &[Tried]) -> String {
-    let caught = tried.iter().filter(|one| one.caught.is_some()).count();
-    format!("seeded defects caught: {caught} of {}", tried.len())
+    format!("seeded defects caught: {} of {}", caught(tried), tried.len())
 }
 
 fn are_enough(tried: &[Tried]) -> bool {
-    let caught = tried.iter().filter(|one| one.caught.is_some()).count();
-    caught * 100 >= tried.len() * CAUGHT_PERCENT
+    caught(tried) * 100 >= tried.len() * CAUGHT_PERCENT
 }
 
 /// What random moments are made from: an earlier run's, or another each time.
@@ -198,8 +213,8 @@ fn seed(given: Option<u64>) -> u64 {
 }
 
 async fn places(binary: &Path, directory: &Path) -> Result<bool> {
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    for (workload, reference) in references(&mut stage, &Workload::ALL).await? {
+    let (_, references) = begin(binary, directory).await?;
+    for (workload, reference) in references {
         println!("{workload}");
         for place in reference.sites.iter().chain(&reference.reads).chain(&reference.watches) {
             println!("    {place}");
@@ -209,12 +224,10 @@ async fn places(binary: &Path, directory: &Path) -> Result<bool> {
 }
 
 async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Result<bool> {
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    let references = references(&mut stage, &Workload::ALL).await?;
-    drop(stage);
+    let (_, references) = begin(binary, directory).await?;
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
     let judged = leaders.perform(&Case::ALL, self::seed(seed)).await?;
-    let failed = judged.iter().filter(|judged| !judged.findings.is_empty()).count();
+    let failed = with_findings(judged.iter().map(|one| &one.findings));
     println!("{} cases, {} passed, {failed} failed", judged.len(), judged.len() - failed);
     Ok(failed == 0)
 }
@@ -225,7 +238,7 @@ async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> R
     let references = references(&mut stage, &[plan.workload]).await?;
     let plans = vec![plan; times];
     let judged = perform(&mut stage, &plans, &references, &directory.join("replayed")).await?;
-    let passed = judged.iter().filter(|judged| judged.findings.is_empty()).count();
+    let passed = judged.len() - with_findings(judged.iter().map(|one| &one.findings));
     println!("{times} times, {passed} passed, {} failed", times - passed);
     Ok(passed == times)
 }
@@ -238,11 +251,7 @@ fn read(file: &Path) -> Result<Plan> {
 /// Plans that once found something.
 fn regressions() -> Result<Vec<Plan>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    let entries =
-        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort();
-    files.iter().map(|file| read(file)).collect()
+    sorted(&directory)?.iter().map(|file| read(file)).collect()
 }
 
 /// Where logs, failed plans and reports go.

@@ -4,7 +4,7 @@
 //! the order in which they were committed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,9 +15,9 @@ use kube::core::{DynamicObject, WatchEvent};
 use kube::discovery::verbs;
 use kube::{Client, Discovery, Resource};
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::board::Board;
 use crate::history::{Change, Key, Sort, State, revision};
 
 /// Kinds that change all the time or are copied from others, labels included, and say nothing about tenants.
@@ -42,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Recorder {
     client: Client,
     kinds: Vec<Kind>,
-    shared: Arc<Shared>,
+    shared: Arc<Board<History>>,
     patience: Duration,
     _tasks: JoinSet<()>,
 }
@@ -51,12 +51,6 @@ pub struct Recorder {
 struct Kind {
     resource: String,
     path: String,
-}
-
-#[derive(Default)]
-struct Shared {
-    history: Mutex<History>,
-    changed: Notify,
 }
 
 #[derive(Default)]
@@ -100,7 +94,7 @@ impl Recorder {
                 }
             }
         }
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<Board<History>>::default();
         let mut tasks = JoinSet::new();
         let starts = kinds.iter().map(|kind| list(&client, kind, WHOLE));
         for (kind, list) in kinds.iter().zip(try_join_all(starts).await?) {
@@ -168,16 +162,7 @@ impl Recorder {
     }
 
     async fn wait(&self, what: &str, holds: impl Fn(&History) -> bool) -> Result<()> {
-        let waiting = async {
-            loop {
-                let changed = self.shared.changed.notified();
-                if holds(&self.shared.lock()) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        let in_time = tokio::time::timeout(self.patience, waiting).await.is_ok();
+        let in_time = tokio::time::timeout(self.patience, self.shared.until(holds)).await.is_ok();
         if !in_time {
             bail!("{what} did not happen within {:?}", self.patience);
         }
@@ -215,17 +200,12 @@ impl History {
     }
 }
 
-// === impl Shared ===
+// === impl Board ===
 
-impl Shared {
-    /// No method panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Board<History> {
     fn put(&self, change: Change) {
         self.lock().put(change);
-        self.changed.notify_waiters();
+        self.tell();
     }
 
     /// A watch could not go on where it was: what changed meanwhile is told by a list.
@@ -275,7 +255,7 @@ fn items<'a>(kind: &'a Kind, list: &'a Value) -> impl Iterator<Item = (Key, Arc<
 }
 
 /// Follows one kind for ever.
-async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Shared>) {
+async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Board<History>>) {
     let mut at = from;
     loop {
         let is_gone = match watch(&client, &kind, &mut at, &shared).await {
@@ -293,7 +273,7 @@ async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Shared>) {
 }
 
 /// One watch, until it ends. Says whether the server has forgotten where it was.
-async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Shared) -> Result<bool> {
+async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<History>) -> Result<bool> {
     let path = format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={at}", kind.path);
     let request = Request::get(&path).body(Vec::new())?;
     let events = match client.request_events::<Value>(request).await {

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::defect::{Defect, sow};
+use crate::files::sorted;
 
 /// What the program with defects is called, so that it does not take the place of the one without.
 const PROGRAM: &str = "tenantry-seeded";
@@ -19,12 +20,8 @@ const COPIED: [&str; 2] = ["operator", "crds"];
 /// When a file of defects cannot be read.
 pub fn defects() -> Result<Vec<Defect>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("defects");
-    let entries =
-        std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort();
     let mut all: Vec<Defect> = Vec::new();
-    for file in files {
+    for file in sorted(&directory)? {
         let text = std::fs::read_to_string(&file)?;
         let read: Vec<Defect> = serde_saphyr::from_str(&text)
             .with_context(|| format!("{} is no list of defects", file.display()))?;

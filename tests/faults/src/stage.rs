@@ -22,7 +22,7 @@ use crate::process::{Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::{Site, Verb};
-use crate::wire::Wire;
+use crate::wire::{Exchange, Wire};
 use crate::workload::VERSIONS;
 
 /// Nothing is sent for so long when a run is over. What comes later is seen by the runs after it: the tenant of this one is
@@ -337,30 +337,21 @@ impl Stage {
         let before = self.wire.exchanges().len();
         self.wire.freeze(Some(past));
         self.restart().await?;
-        let has_acted = || {
-            self.wire
-                .exchanges()
-                .iter()
-                .skip(before)
-                .any(|exchange| exchange.tenant.as_deref() == Some(tenant))
+        let has_acted = |all: &[Exchange]| {
+            all.iter().skip(before).any(|exchange| exchange.tenant.as_deref() == Some(tenant))
         };
         // One that does not even look at the tenant has nothing to be wrong about.
-        let _late = tokio::time::timeout(TRAVEL, self.wire.saw(has_acted)).await;
+        let _late = tokio::time::timeout(TRAVEL, self.wire.journal(has_acted)).await;
         self.wire.quiet(QUIET).await;
         let held = self.wire.exchanges();
         self.wire.freeze(None);
-        let follows_again = || {
-            let now = self.wire.exchanges();
+        let follows_again = |all: &[Exchange]| {
             let later =
-                |site: &Site| now.iter().skip(held.len()).any(|exchange| exchange.place.site == *site);
-            let watches = held
-                .iter()
-                .skip(before)
-                .map(|exchange| &exchange.place.site)
-                .filter(|site| site.verb == Verb::Watch);
-            watches.into_iter().all(later)
+                |site: &Site| all.iter().skip(held.len()).any(|exchange| exchange.place.site == *site);
+            let sites = held.iter().skip(before).map(|exchange| &exchange.place.site);
+            sites.filter(|site| site.verb == Verb::Watch).all(later)
         };
-        tokio::time::timeout(PATIENCE, self.wire.saw(follows_again))
+        tokio::time::timeout(PATIENCE, self.wire.journal(follows_again))
             .await
             .context("watches did not go on")?;
         self.wire.quiet(SETTLED).await;

@@ -2,13 +2,12 @@
 //! proxies of all replicas. Needs a clock; no client.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::board::Board;
 use crate::holds::Holds;
 use crate::plan::{Act, Fault, Plan, Refusal, WatchAct};
 use crate::site::{Named, Place, Site, Verb};
@@ -40,8 +39,7 @@ pub struct Exchange {
 pub struct Wire {
     /// Requests that are kept back.
     pub holds: Holds,
-    state: Mutex<State>,
-    changed: Notify,
+    board: Board<State>,
 }
 
 /// A request that is under way.
@@ -104,7 +102,7 @@ impl Wire {
             noted: None,
             refusals: plan.fault.refused_starts(),
         });
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         let first_ticket = state.run.first_ticket + state.run.exchanges.len();
         state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
         state.is_open = false;
@@ -113,85 +111,75 @@ impl Wire {
     /// The journal so far.
     #[must_use]
     pub fn exchanges(&self) -> Vec<Exchange> {
-        self.lock().run.exchanges.clone()
+        self.board.lock().run.exchanges.clone()
     }
 
     /// Whether the armed fault struck.
     #[must_use]
     pub fn has_struck(&self) -> bool {
-        self.lock().run.armed.as_ref().is_some_and(|armed| armed.struck)
+        self.board.lock().run.armed.as_ref().is_some_and(|armed| armed.struck)
     }
 
     /// Waits until the armed fault struck.
     pub async fn struck(&self) {
-        self.until(|state| state.run.armed.as_ref().is_some_and(|armed| armed.struck)).await;
-    }
-
-    /// Waits until something about the journal holds.
-    pub async fn saw(&self, holds: impl Fn() -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if holds() {
-                return;
-            }
-            changed.await;
-        }
+        self.board.until(|state| state.run.armed.as_ref().is_some_and(|armed| armed.struck)).await;
     }
 
     /// Waits until the journal satisfies `holds`.
     pub async fn journal(&self, holds: impl Fn(&[Exchange]) -> bool) {
-        self.until(|state| holds(&state.run.exchanges)).await;
+        self.board.until(|state| holds(&state.run.exchanges)).await;
     }
 
     /// The revision noted by a plan that travels in time.
     #[must_use]
     pub fn noted(&self) -> Option<u64> {
-        self.lock().run.armed.as_ref().and_then(|armed| armed.noted)
+        self.board.lock().run.armed.as_ref().and_then(|armed| armed.noted)
     }
 
     /// From now on lists and watches show the world at this revision, or the present one.
     pub fn freeze(&self, revision: Option<u64>) {
-        self.lock().frozen = revision;
-        self.changed.notify_waiters();
+        self.board.lock().frozen = revision;
+        self.board.tell();
     }
 
     /// At which revision lists and watches stand still.
     #[must_use]
     pub fn frozen(&self) -> Option<u64> {
-        self.lock().frozen
+        self.board.lock().frozen
     }
 
     /// Waits until lists and watches show the present again.
     pub async fn thawed(&self) {
-        self.until(|state| state.frozen.is_none()).await;
+        self.board.until(|state| state.frozen.is_none()).await;
     }
 
     /// Lets requests that were held back arrive, and waits until the API server has answered them.
     pub async fn let_late_ones_through(&self) {
-        self.lock().is_open = true;
-        self.changed.notify_waiters();
-        self.until(|state| {
-            state
-                .run
-                .exchanges
-                .iter()
-                .filter(|exchange| exchange.struck)
-                .all(|exchange| exchange.code.is_some())
-        })
-        .await;
+        self.board.lock().is_open = true;
+        self.board.tell();
+        self.board
+            .until(|state| {
+                state
+                    .run
+                    .exchanges
+                    .iter()
+                    .filter(|exchange| exchange.struck)
+                    .all(|exchange| exchange.code.is_some())
+            })
+            .await;
     }
 
     /// Waits until requests that were held back may arrive.
     pub(crate) async fn opened(&self) {
-        self.until(|state| state.is_open).await;
+        self.board.until(|state| state.is_open).await;
     }
 
     /// Waits until no request but of watches and leases was sent for so long, and none is under way.
     pub async fn quiet(&self, for_so_long: Duration) {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.board.changed();
             let (busy, since) = {
-                let state = self.lock();
+                let state = self.board.lock();
                 (state.in_flight > 0, state.last_change)
             };
             let left = since.map_or(Duration::ZERO, |at| for_so_long.saturating_sub(at.elapsed()));
@@ -206,7 +194,7 @@ impl Wire {
 
     /// Takes down a request. Gives what is to be done with it.
     pub(crate) fn take(&self, replica: &str, named: &Named, uid: Option<String>) -> (Ticket, Act) {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         let place = state.run.place(named, uid.as_deref());
         let act = state.run.act(&place, named);
         let ticket = Ticket(state.run.first_ticket + state.run.exchanges.len());
@@ -222,7 +210,7 @@ impl Wire {
             known,
         });
         drop(state);
-        self.changed.notify_waiters();
+        self.board.tell();
         (ticket, act)
     }
 
@@ -233,7 +221,7 @@ impl Wire {
 
     /// An event about a tenant came over a watch. Gives what is to be done with it.
     pub(crate) fn frame(&self, site: &Site, tenant: &str) -> Option<WatchAct> {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         let run = &mut state.run;
         if tenant != run.tenant {
             return None;
@@ -247,13 +235,13 @@ impl Wire {
         }
         armed.struck = true;
         drop(state);
-        self.changed.notify_waiters();
+        self.board.tell();
         Some(act)
     }
 
     /// Whether the start of this watch is refused, and how.
     pub(crate) fn refused_start(&self, site: &Site) -> Option<Refusal> {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         let armed = state.run.armed.as_mut().filter(|armed| armed.struck && armed.place.site == *site)?;
         let (left, refusal) = armed.refusals.as_mut().filter(|(left, _)| *left > 0)?;
         *left -= 1;
@@ -262,7 +250,7 @@ impl Wire {
 
     /// Whether further pages of this list have expired.
     pub(crate) fn has_expiring_pages(&self, site: &Site) -> bool {
-        let state = self.lock();
+        let state = self.board.lock();
         let armed = state.run.armed.as_ref();
         armed.is_some_and(|armed| {
             armed.fault == Fault::PagesExpired && !armed.struck && armed.place.site == *site
@@ -273,12 +261,12 @@ impl Wire {
     #[must_use]
     pub fn events(&self) -> Vec<Place> {
         let place = |(site, count): (&Site, &u32)| Place { site: site.clone(), occurrence: *count };
-        self.lock().run.frames.iter().map(place).collect()
+        self.board.lock().run.frames.iter().map(place).collect()
     }
 
     /// Takes down the API server's answer.
     pub(crate) fn answered(&self, ticket: Ticket, code: u16, revision: Option<u64>) {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         state.known = revision.unwrap_or_default().max(state.known);
         let run = &mut state.run;
         let Some(exchange) = ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
@@ -292,12 +280,12 @@ impl Wire {
             *effects = exchange.place.occurrence.max(*effects);
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.board.tell();
     }
 
     /// The armed fault strikes this request, unless another was faster.
     pub(crate) fn strike(&self, ticket: Ticket, noted: Option<u64>) -> bool {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         let run = &mut state.run;
         let Some(armed) = run.armed.as_mut().filter(|armed| !armed.struck) else { return false };
         armed.struck = true;
@@ -308,41 +296,26 @@ impl Wire {
             exchange.struck = true;
         }
         drop(state);
-        self.changed.notify_waiters();
+        self.board.tell();
         true
     }
 
     /// A request that can change something is under way.
     pub(crate) fn enter(&self) {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         state.in_flight += 1;
         state.last_change = Some(Instant::now());
         drop(state);
-        self.changed.notify_waiters();
+        self.board.tell();
     }
 
     /// It is no more.
     pub(crate) fn leave(&self) {
-        let mut state = self.lock();
+        let mut state = self.board.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
         state.last_change = Some(Instant::now());
         drop(state);
-        self.changed.notify_waiters();
-    }
-
-    async fn until(&self, holds: impl Fn(&State) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if holds(&self.lock()) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// No method panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.tell();
     }
 }
 

@@ -10,17 +10,15 @@ use crate::measure::process;
 use crate::measure::statistics::{median, percentile};
 use crate::workload::names;
 use anyhow::{Context, Result, ensure};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Discovery};
+use kube::{Client, Discovery};
 use requests::{Phase, Prepared};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tenantry_apply::connection::connect;
-use tenantry_control_plane::{Cluster, Options, Profile};
+use tenantry_control_plane::{Cluster, Options, Profile, config_from};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -135,14 +133,6 @@ impl Sizes {
     }
 }
 
-/// A client of the operator's making, for this kubeconfig.
-async fn own_stack(kubeconfig: &Path) -> Result<Client> {
-    let file = Kubeconfig::read_from(kubeconfig)?;
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    config.proxy_url = None;
-    Ok(connect(config)?)
-}
-
 // === impl Range ===
 
 impl Range {
@@ -155,7 +145,8 @@ impl Range {
         let admin = cluster.client().await?;
         apply(&admin, canonical::SERVICE_MONITOR).await?;
         apply(&admin, &identity()).await?;
-        let client = own_stack(&cluster.kubeconfig_for_service_account(NAMESPACE, ACCOUNT).await?).await?;
+        let kubeconfig = cluster.kubeconfig_for_service_account(NAMESPACE, ACCOUNT).await?;
+        let client = connect(config_from(&kubeconfig).await?)?;
         let discovery = Discovery::new(admin).run_aggregated().await?;
         let servers = servers(&cluster)?;
         Ok(Self { cluster, client, discovery, profile, servers, sent: 0 })

@@ -80,15 +80,6 @@ impl Case {
         Self::Storm,
     ];
 
-    /// Those that are short: everything but the storm.
-    pub const SHORT: [Self; 5] = [
-        Self::KilledAtRest,
-        Self::AskedToEndAtRest,
-        Self::AskedToEndAtWork,
-        Self::StoppedAtWork,
-        Self::LateRequests,
-    ];
-
     fn words(self) -> &'static str {
         match self {
             Self::KilledAtRest => "the leader is killed at rest",

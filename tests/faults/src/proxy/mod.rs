@@ -15,13 +15,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
+use kube::Client;
 use tenantry_apply::connection::connect;
+use tenantry_control_plane::config_from;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -93,11 +93,8 @@ impl Drop for Proxy {
 
 /// A client that adds no identity of its own: the controller's requests bring theirs.
 async fn anonymous(kubeconfig: &Path) -> Result<Client> {
-    let file = kube::config::Kubeconfig::read_from(kubeconfig)
-        .with_context(|| format!("cannot read kubeconfig {}", kubeconfig.display()))?;
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+    let mut config = config_from(kubeconfig).await?;
     config.auth_info = kube::config::AuthInfo::default();
-    config.proxy_url = None;
     Ok(connect(config)?)
 }
 
