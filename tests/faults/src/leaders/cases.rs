@@ -1,5 +1,7 @@
 //! What is done to one leader, and what must come of it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 
@@ -16,6 +18,8 @@ use crate::stage::QUIET;
 const EXPIRED: f64 = 15.0 + 1.0;
 /// How long nobody may lead after the leader let go: seconds.
 const RELEASED: f64 = 1.0;
+/// In which a process ends that waits for nothing: far less than requests and orderly ends may take.
+const A_MOMENT: Duration = Duration::from_secs(1);
 /// Orders that a leader is in the midst of.
 const ORDERS: usize = 12;
 /// Writes after which it is disturbed. Those orders need many times as many.
@@ -33,16 +37,31 @@ pub(super) async fn killed_at_rest(pair: &mut Pair) -> Result<Outcome> {
 /// The leader is asked to end, with nothing to do or in the midst of work.
 pub(super) async fn asked_to_end(pair: &mut Pair, at_work: bool) -> Result<Outcome> {
     let (leader, identity) = pair.begin().await?;
-    let subjects = if at_work { order(pair, ORDERS).await? } else { Vec::new() };
+    let mut subjects = Vec::new();
     if at_work {
+        subjects.push(keep_one_back(pair, &leader).await?);
+        subjects.extend(order(pair, ORDERS).await?);
         pair.writes(leader.name, WRITES).await?;
     }
     leader.slot.terminate()?;
-    let status = pair.gone(&leader).await?;
+    // With a request under way it must not end. How soon it would is the same whatever else happens at the moment.
+    let early = if at_work { leader.slot.gone(A_MOMENT).await.ok() } else { None };
+    pair.stage.wire.holds.let_go();
+    let status = match early {
+        Some(status) => {
+            leader.slot.kill();
+            status
+        }
+        None => pair.gone(&leader).await?,
+    };
     pair.another_leads(&identity).await?;
     done(pair, &subjects).await?;
     let seen = pair.end().await?;
     let mut findings = pair.judge(&seen, &subjects);
+    if early.is_some() {
+        let what = format!("{} was asked to end, and ended with a request under way", leader.name);
+        findings.push(Finding::new("O6", what));
+    }
     if !status.success() {
         findings.push(Finding::new("O11", format!("{} was asked to end and failed: {status}", leader.name)));
     }
@@ -84,8 +103,7 @@ pub(super) async fn late_requests(pair: &mut Pair) -> Result<Outcome> {
     wire.holds.keep(leader.name, kept);
     let acts = subjects.iter().map(|(workload, tenant)| pair.stage.act(*workload, tenant));
     try_join_all(acts).await?;
-    let complete = tokio::time::timeout(crate::recorder::PATIENCE, wire.holds.complete());
-    complete.await.context("a request that is to be kept back never came")?;
+    all_kept_back(pair).await?;
     wire.quiet(QUIET).await;
     leader.slot.stop()?;
     pair.another_leads(&identity).await?;
@@ -116,6 +134,21 @@ pub(super) async fn late_requests(pair: &mut Pair) -> Result<Outcome> {
     let mut outcome = led_in_time(seen, findings, false);
     outcome.figures.push_str(&format!(", late ones were answered {}", codes.join(", ")));
     Ok(outcome)
+}
+
+/// Orders a tenant, and keeps one request of the leader for it back. Returns when it is under way.
+async fn keep_one_back(pair: &mut Pair, leader: &Replica) -> Result<(Workload, String)> {
+    let (workload, site) = late_sites(pair)?.into_iter().next().context("no request to keep back")?;
+    let tenant = pair.stage.subject(workload).await?;
+    pair.stage.wire.holds.keep(leader.name, vec![(tenant.clone(), site)]);
+    pair.stage.act(workload, &tenant).await?;
+    all_kept_back(pair).await?;
+    Ok((workload, tenant))
+}
+
+async fn all_kept_back(pair: &Pair) -> Result<()> {
+    let complete = tokio::time::timeout(crate::recorder::PATIENCE, pair.stage.wire.holds.complete());
+    complete.await.context("a request that is to be kept back never came")
 }
 
 /// Workloads, and to each a request that is kept back: every kind of write.
