@@ -1,10 +1,21 @@
-//! The connection to the API server; makes a client.
+//! The connection to the API server; makes clients.
 
-use hyper_util::client::legacy::connect::HttpConnector;
+use std::sync::Arc;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use kube::{Client, Config};
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder};
+
+use crate::gate::WriteGate;
+
+mod fence;
+#[cfg(test)]
+mod tests;
+
+use fence::FencedConnector;
 
 /// A client whose requests leave at once, and that never sends one again by itself.
 ///
@@ -15,15 +26,48 @@ use tower::{BoxError, ServiceBuilder};
 ///
 /// # Errors
 /// When the configuration holds credentials or certificates that cannot be used.
-pub fn connect(mut config: Config) -> Result<Client, kube::Error> {
+pub fn connect(config: Config) -> Result<Client, kube::Error> {
     if config.proxy_url.is_some() {
-        config.default_retry = false;
-        return Client::try_from(config);
+        return connect_through_proxy(config);
     }
+    let connector = connector(&config);
+    client(&config, connector)
+}
+
+/// As [`connect`], and nothing leaves while `gate` is closed, not even the rest of a request that was begun before: it
+/// then ends with an error. For everything that is sent as the leader. Through a proxy, where kube's own stack is used,
+/// only those who send ask the gate.
+///
+/// # Errors
+/// When the configuration holds credentials or certificates that cannot be used.
+pub fn connect_fenced(config: Config, gate: Arc<dyn WriteGate>) -> Result<Client, kube::Error> {
+    if config.proxy_url.is_some() {
+        return connect_through_proxy(config);
+    }
+    let connector = FencedConnector::new(connector(&config), gate);
+    client(&config, connector)
+}
+
+fn connect_through_proxy(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    Client::try_from(config)
+}
+
+fn connector(config: &Config) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(config.connect_timeout);
+    connector
+}
+
+fn client<C>(config: &Config, connector: C) -> Result<Client, kube::Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: hyper::rt::Read + hyper::rt::Write + Connection + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
     let connector = config.rustls_https_connector_with_connector(connector)?;
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
@@ -32,5 +76,5 @@ pub fn connect(mut config: Config) -> Result<Client, kube::Error> {
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok(Client::new(service, config.default_namespace))
+    Ok(Client::new(service, config.default_namespace.clone()))
 }

@@ -27,9 +27,9 @@ use tokio::sync::Notify;
 /// What every part of the controller shares.
 pub(crate) struct Context {
     pub(crate) config: Config,
-    /// Client for requests, without a retry layer of its own.
+    /// Client for what is asked and written as the leader: nothing leaves it while this process may not write.
     pub(crate) client: Client,
-    /// Client for watches, which hold their connections.
+    /// Client for watches, which hold their connections, and for what is asked before anybody leads.
     pub(crate) watch_client: Client,
     pub(crate) roots: Arc<Roots>,
     pub(crate) store: Arc<Store>,

@@ -17,10 +17,11 @@ use anyhow::Context as _;
 use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
-use tenantry_apply::connection::connect;
+use tenantry_apply::connection::{connect, connect_fenced};
 use tenantry_apply::counters::Counters;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::executor::{Bindings, Executor};
+use tenantry_apply::gate::WriteGate;
 use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Standing, Timing};
 use tenantry_apply::object::{GeneratedKey, Kind};
 use tenantry_apply::shared::SharedIndex;
@@ -138,8 +139,11 @@ fn start_log(format: LogFormat) {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    let config = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
-    Ok(connect(config)?)
+    Ok(connect(cluster().await?)?)
+}
+
+async fn cluster() -> anyhow::Result<kube::Config> {
+    kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")
 }
 
 async fn elector(config: &Config) -> anyhow::Result<Elector> {
@@ -162,7 +166,9 @@ async fn context(
     counters: Arc<Counters>,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let (client, watch_client) = (client().await?, client().await?);
+    let watch_client = client().await?;
+    let fence: Arc<dyn WriteGate> = Arc::clone(&gate) as Arc<dyn WriteGate>;
+    let client = connect_fenced(cluster().await?, fence)?;
     let queue: Arc<Queue<String>> = Arc::default();
     let listener = {
         let queue = Arc::clone(&queue);
@@ -173,7 +179,7 @@ async fn context(
         }
     };
     let index = Arc::new(SharedIndex::new(Box::new(listener)));
-    let discovery = Arc::new(Discovery::new(client.clone()));
+    let discovery = Arc::new(Discovery::new(watch_client.clone()));
     let executor = Executor {
         client: client.clone(),
         discovery: Arc::clone(&discovery),
@@ -334,7 +340,7 @@ async fn accept(context: Arc<Context>) {
 
 async fn accept_one(context: &Context, acceptor: &Acceptor, key: &Key) -> Option<Instant> {
     use tenantry_checklist::select::Catalogue;
-    if !tenantry_apply::gate::WriteGate::may_write(&*context.executor.gate) {
+    if !context.executor.gate.may_write() {
         return Some(Instant::now() + DEFINITION_RETRY);
     }
     let before = context.store.latest(key.kind, &key.name);

@@ -36,13 +36,14 @@ impl Holds {
         self.board.tell();
     }
 
-    /// Returns when this request may go on: at once, unless it is one to keep back.
-    pub(crate) async fn pass(&self, replica: &str, named: &Named) {
+    /// Returns when this request may go on: at once, unless it is one to keep back. Gives whether it was.
+    pub(crate) async fn pass(&self, replica: &str, named: &Named) -> bool {
         if !self.catches(replica, named) {
-            return;
+            return false;
         }
         self.board.tell();
         self.board.until(|state| !state.is_closed).await;
+        true
     }
 
     fn catches(&self, replica: &str, named: &Named) -> bool {
@@ -81,14 +82,14 @@ mod tests {
             ("a", named("delete configmaps tenant-{name}/a #1", "acme")),
         ];
         for (replica, other) in &others {
-            assert!(holds.pass(replica, other).now_or_never().is_some(), "{replica} {other:?}");
+            assert_eq!(holds.pass(replica, other).now_or_never(), Some(false), "{replica} {other:?}");
         }
         assert!(holds.complete().now_or_never().is_none());
         let mut kept = Box::pin(holds.pass("a", &create));
         assert!((&mut kept).now_or_never().is_none());
         assert!(holds.complete().now_or_never().is_some());
-        assert!(holds.pass("a", &create).now_or_never().is_some(), "the second is not meant");
+        assert_eq!(holds.pass("a", &create).now_or_never(), Some(false), "the second is not meant");
         holds.let_go();
-        assert!(kept.now_or_never().is_some());
+        assert_eq!(kept.now_or_never(), Some(true));
     }
 }

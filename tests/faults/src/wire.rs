@@ -32,6 +32,9 @@ pub struct Exchange {
     /// Highest revision that any answer had told when the request was passed on: what it made itself is newer.
     #[serde(default)]
     pub known: u64,
+    /// Whether it was kept back before it came here, so that its place among the others tells nothing of when it was sent.
+    #[serde(default)]
+    pub kept_back: bool,
 }
 
 /// Everything shared by the proxies.
@@ -208,6 +211,7 @@ impl Wire {
             uid,
             struck: false,
             known,
+            kept_back: false,
         });
         drop(state);
         self.board.tell();
@@ -269,18 +273,22 @@ impl Wire {
         let mut state = self.board.lock();
         state.known = revision.unwrap_or_default().max(state.known);
         let run = &mut state.run;
-        let Some(exchange) = ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
-        else {
-            return;
-        };
+        let Some(exchange) = run.exchange(ticket) else { return };
         exchange.code = Some(code);
         exchange.revision = revision;
-        if exchange.is_effect() {
-            let effects = run.effects.entry(exchange.place.site.clone()).or_default();
-            *effects = exchange.place.occurrence.max(*effects);
+        if let Some(Place { site, occurrence }) = exchange.is_effect().then(|| exchange.place.clone()) {
+            let effects = run.effects.entry(site).or_default();
+            *effects = occurrence.max(*effects);
         }
         drop(state);
         self.board.tell();
+    }
+
+    /// This request was kept back until now.
+    pub(crate) fn kept_back(&self, ticket: Ticket) {
+        if let Some(exchange) = self.board.lock().run.exchange(ticket) {
+            exchange.kept_back = true;
+        }
     }
 
     /// The armed fault strikes this request, unless another was faster.
@@ -290,9 +298,7 @@ impl Wire {
         let Some(armed) = run.armed.as_mut().filter(|armed| !armed.struck) else { return false };
         armed.struck = true;
         armed.noted = noted;
-        if let Some(exchange) =
-            ticket.0.checked_sub(run.first_ticket).and_then(|at| run.exchanges.get_mut(at))
-        {
+        if let Some(exchange) = run.exchange(ticket) {
             exchange.struck = true;
         }
         drop(state);
@@ -322,6 +328,11 @@ impl Wire {
 // === impl Run ===
 
 impl Run {
+    /// What was taken down under this ticket, unless it is of an earlier run.
+    fn exchange(&mut self, ticket: Ticket) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(ticket.0.checked_sub(self.first_ticket)?)
+    }
+
     /// A refused request that is sent again is the same place, and so is another deletion of the same object.
     fn place(&self, named: &Named, uid: Option<&str>) -> Place {
         let again = |exchange: &&Exchange| {

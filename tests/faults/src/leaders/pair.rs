@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use crate::campaign::References;
 use crate::defect::VARIABLE;
 use crate::history::{Change, Key, Record, SUBSCRIPTIONS, Sort, State, TENANT_LABEL, revision};
-use crate::oracle::fencing::{Word, one_leader, only_the_leader_writes, replica, takeovers};
+use crate::oracle::fencing::{
+    LEASES, Word, one_leader, only_the_leader_sends, only_the_leader_writes, replica, takeovers,
+};
 use crate::oracle::{Finding, judge};
 use crate::plan::{Plan, Workload};
 use crate::process::{Slot, Start};
@@ -23,7 +25,6 @@ use crate::site::Verb;
 use crate::stage::{QUIET, REPLICA, Stage};
 use crate::wire::Exchange;
 
-const LEASES: &str = "leases.coordination.k8s.io";
 /// How long is waited for two replicas with a defect.
 const A_LEASE_AND_MORE: Duration = Duration::from_secs(25);
 /// Name of the other replica.
@@ -177,6 +178,7 @@ impl Pair {
     pub(super) fn judge(&self, seen: &Seen, tenants: &[(Workload, String)]) -> Vec<Finding> {
         let mut findings = one_leader(&seen.words);
         findings.extend(only_the_leader_writes(&seen.record, &seen.words));
+        findings.extend(only_the_leader_sends(&seen.record, &seen.words));
         let ended = seen.ended.iter().map(|(name, how)| Finding::new("O11", format!("{name} ended: {how}")));
         findings.extend(ended);
         let mut parts = seen.by_tenant();

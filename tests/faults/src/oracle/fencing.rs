@@ -11,6 +11,9 @@ use crate::history::{Change, Key, Record, Sort, uid};
 use crate::site::{NAME, Verb};
 use crate::wire::Exchange;
 
+/// The resource that says who leads.
+pub const LEASES: &str = "leases.coordination.k8s.io";
+
 /// What the lease said at one revision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Word {
@@ -122,6 +125,34 @@ pub fn only_the_leader_writes(record: &Record, words: &[Word]) -> Vec<Finding> {
         })
     })
     .collect()
+}
+
+/// Who does not lead sends no writes, whatever would come of them. What was kept back on its way was sent before.
+#[must_use]
+pub fn only_the_leader_sends(record: &Record, words: &[Word]) -> Vec<Finding> {
+    let holders: HashMap<u64, &str> =
+        words.iter().map(|word| (word.revision, replica(&word.holder))).collect();
+    let mut leader = words.first().map(|word| replica(&word.holder)).unwrap_or_default();
+    let mut findings = Vec::new();
+    for exchange in &record.exchanges {
+        let site = &exchange.place.site;
+        if site.resource == LEASES {
+            // A word that ends the rule of one replica was sent by that replica, or by its successor.
+            let told = exchange.revision.filter(|_| exchange.is_effect());
+            leader = told.and_then(|at| holders.get(&at).copied()).unwrap_or(leader);
+        } else if site.verb.is_write()
+            && site.is_essential()
+            && !exchange.kept_back
+            && exchange.replica != leader
+        {
+            let (sender, place) = (&exchange.replica, &exchange.place);
+            let tenant = exchange.tenant.as_deref().unwrap_or("none");
+            let leader = if leader.is_empty() { "nobody" } else { leader };
+            let what = format!("{sender} sent {place} (tenant {tenant}) when {leader} led");
+            findings.push(Finding::new("O6", what));
+        }
+    }
+    findings
 }
 
 /// Which change a write made.
@@ -277,6 +308,44 @@ mod tests {
         let late = || write("a", 200, Some(101), 100);
         assert_eq!(judged(word(101, "", 0.0, 2.0), late()), 1, "it had let go");
         assert_eq!(judged(gone(101), late()), 0, "nobody says who leads");
+    }
+
+    #[test]
+    fn a_write_that_is_sent_after_another_leads_is_found() {
+        let words = [
+            word(50, "a-1", 0.0, 0.0),
+            word(60, "b-1", 15.0, 15.0),
+            word(61, "", 15.0, 16.0),
+            word(62, "a-2", 16.5, 16.5),
+        ];
+        let of = |replica: &str, place: &str, code, revision| Exchange {
+            replica: replica.to_owned(),
+            revision,
+            ..exchange(place, None, code)
+        };
+        let lease = |replica: &str, code, revision| {
+            let place = "update leases.coordination.k8s.io tenantry-system/tenantry-controller #1";
+            of(replica, place, code, Some(revision))
+        };
+        let write = |replica: &str| of(replica, "create configmaps tenant-{name}/a #1", 409, None);
+        let b_leads = || lease("b", 200, 60);
+        let cases = [
+            ("by the first leader", vec![write("a")], 0),
+            ("by who waits", vec![write("b")], 1),
+            ("before the other leads", vec![write("a"), b_leads()], 0),
+            ("after the other leads", vec![b_leads(), write("a")], 1),
+            ("by the one who leads", vec![b_leads(), write("b")], 0),
+            ("the other did not get it", vec![lease("b", 409, 60), write("a")], 0),
+            ("after it let go", vec![b_leads(), lease("b", 200, 61), write("b")], 1),
+            ("it leads again", vec![b_leads(), lease("b", 200, 61), lease("a", 200, 62), write("a")], 0),
+            ("sent before", vec![b_leads(), Exchange { kept_back: true, ..write("a") }], 0),
+            ("a look", vec![b_leads(), of("a", "get secrets tenant-{name}/a #1", 200, None)], 0),
+            ("an event", vec![b_leads(), of("a", "create events default/* #1", 201, None)], 0),
+        ];
+        for (what, exchanges, found) in cases {
+            let record = Record { exchanges, ..Record::default() };
+            assert_eq!(only_the_leader_sends(&record, &words).len(), found, "{what}");
+        }
     }
 
     #[test]

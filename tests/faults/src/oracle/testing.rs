@@ -24,6 +24,7 @@ pub(crate) fn exchange(place: &str, uid: Option<&str>, code: u16) -> Exchange {
         uid: uid.map(str::to_owned),
         struck: false,
         known: 0,
+        kept_back: false,
     }
 }
 

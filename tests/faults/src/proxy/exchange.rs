@@ -70,12 +70,12 @@ impl Exchanger {
                 self.list(&whole, &named).await
             }
             _ => {
-                self.wire.holds.pass(&self.replica, &named).await;
+                let kept_back = self.wire.holds.pass(&self.replica, &named).await;
                 let uid = body.as_ref().and_then(uid_of);
                 // The lease is renewed all the time, so it says nothing about work.
                 let _under_way =
                     (!named.site.resource.starts_with("leases.")).then(|| UnderWay::begin(&self.wire));
-                self.one(&whole, &named, uid).await
+                self.one(&whole, &named, uid, kept_back).await
             }
         }
     }
@@ -83,7 +83,7 @@ impl Exchanger {
     /// A list. One whose pages expire is given in small pages first, as a server may.
     async fn list(&self, whole: &Whole, named: &Named) -> Result<Answer, Broken> {
         if !self.wire.has_expiring_pages(&named.site) {
-            return self.one(whole, named, None).await;
+            return self.one(whole, named, None, false).await;
         }
         let ticket = self.wire.note(&self.replica, named);
         if whole.is_continued() {
@@ -94,8 +94,17 @@ impl Exchanger {
         self.forward(&whole, ticket).await.map(Read::answer)
     }
 
-    async fn one(&self, whole: &Whole, named: &Named, uid: Option<String>) -> Result<Answer, Broken> {
+    async fn one(
+        &self,
+        whole: &Whole,
+        named: &Named,
+        uid: Option<String>,
+        kept_back: bool,
+    ) -> Result<Answer, Broken> {
         let (ticket, act) = self.wire.take(&self.replica, named, uid);
+        if kept_back {
+            self.wire.kept_back(ticket);
+        }
         match act {
             Act::Forward => self.forward(whole, ticket).await.map(Read::answer),
             Act::Drop => {

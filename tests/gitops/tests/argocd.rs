@@ -1,23 +1,15 @@
-//! The health script for Argo CD tells the truth, in the Lua that Argo CD runs (5.1, without libraries that reach out).
-//! Pure, needs neither client nor clock.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+//! The health script for Argo CD tells the truth.
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-use mlua::serde::{LuaSerdeExt, SerializeOptions};
-use mlua::{Lua, LuaOptions, StdLib, Table};
 use serde_json::{Value, json};
+use tenantry_gitops::argocd;
 
-const SCRIPT: &str = include_str!("../../operator/manifests/argocd-health.lua");
+const SCRIPT: &str = include_str!("../../../operator/manifests/argocd-health.lua");
 
 /// Status and message for an object.
 fn health(object: &Value) -> (String, String) {
-    let lua =
-        Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default()).expect("Lua");
-    // Argo CD gives absent fields as nil, and so do we.
-    let options = SerializeOptions::new().serialize_none_to_null(false).serialize_unit_to_null(false);
-    let object = lua.to_value_with(object, options).expect("a table");
-    lua.globals().set("obj", object).expect("a global");
-    let answer: Table = lua.load(SCRIPT).eval().unwrap_or_else(|error| panic!("{error}"));
-    (answer.get("status").expect("a status"), answer.get("message").expect("a message"))
+    let health = argocd::health(SCRIPT, object).unwrap();
+    (health.status, health.message)
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {
