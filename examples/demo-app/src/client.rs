@@ -239,6 +239,11 @@ impl Store {
             .map(drop)
     }
 
+    /// Whether this reads a snapshot and not the present.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
     fn path(&self, bucket: &Name, key: Option<&Name>) -> String {
         match key {
             Some(key) => format!("/v1/buckets/{bucket}/keys/{key}{}", self.query('?')),

@@ -1,6 +1,6 @@
 //! The role `backup`: everything in the store as it is at one moment, as files. Needs the network and the file system.
 
-use super::folder::{Folder, finished};
+use super::folder::{Folder, finished, lock};
 use super::{Findings, JobArgs, values};
 use crate::client::Store;
 use crate::names::Name;
@@ -33,6 +33,7 @@ impl BackupRole {
     async fn back_up(&self) -> Result<Findings> {
         let attempt = &self.job.attempt;
         let path = self.to.join(attempt);
+        let _alone = lock(&self.to, attempt.as_str()).await?;
         if let Some(sums) = finished(&path)? {
             return Ok(findings(format!("{} was finished by this attempt already", path.display()), &sums));
         }

@@ -2,7 +2,7 @@
 //!
 //! The format is described in the README beside this crate.
 
-use super::folder::{Folder, Written, finished};
+use super::folder::{Folder, Written, finished, lock};
 use super::{Findings, JobArgs, values};
 use crate::client::Store;
 use crate::names::{Name, name};
@@ -80,6 +80,7 @@ impl ExportRole {
     async fn export(&self) -> Result<Findings> {
         let attempt = &self.job.attempt;
         let path = self.to.join(attempt);
+        let _alone = lock(&self.to, attempt.as_str()).await?;
         let (sums, message) = match finished(&path)? {
             Some(sums) => (sums, format!("{} was finished by this attempt already", path.display())),
             None => {

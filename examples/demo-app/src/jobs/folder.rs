@@ -2,12 +2,16 @@
 
 use crate::sums::{Sha256, Sums, list, read_list};
 use anyhow::{Context, Result, bail, ensure};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The list, as `sha256sum --check` reads it.
 const LIST: &str = "SHA256SUMS";
+
+/// Between two looks at whether another process is done.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A folder that is being written, under another name than it will have.
 #[derive(Debug)]
@@ -33,6 +37,32 @@ pub(crate) struct Written {
     pub(crate) sha256: String,
 }
 
+/// Waits until no other process works on the folder `name` in `parent`: a pod may be started twice. The one that waited
+/// finds what the other finished. The lock is held until the file is dropped.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub(crate) async fn lock(parent: &Path, name: &str) -> Result<File> {
+    let path = parent.join(format!(".{name}.lock"));
+    let opened = fs::create_dir_all(parent)
+        .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path));
+    let lock = opened.with_context(|| {
+        format!(
+            "the folder {} cannot be written; mount a volume there that the pod's group may write",
+            parent.display()
+        )
+    })?;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK_EVERY).await,
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+            }
+        }
+    }
+}
+
 // === impl Folder ===
 
 impl Folder {
@@ -48,12 +78,7 @@ impl Folder {
             }
             fs::create_dir_all(&partial)
         };
-        begun().with_context(|| {
-            format!(
-                "the folder {} cannot be written; mount a volume there that the pod's group may write",
-                parent.display()
-            )
-        })?;
+        begun().with_context(|| format!("{} cannot be written", partial.display()))?;
         Ok(Self { partial, path: parent.join(name), sums: Sums::new() })
     }
 

@@ -98,6 +98,29 @@ async fn a_killed_conversion_cuts_nothing_over_and_is_continued() {
     assert_eq!(buckets, [name(result["bucket"].as_str().unwrap()), name("tables")]);
 }
 
+/// Kubernetes may start the pod of a job twice, and both run at once.
+#[tokio::test]
+async fn a_job_that_runs_twice_at_once_is_done_once() {
+    let tenant = Tenant::new();
+    let store = tenant.store();
+    let rows: String = (0..200).map(|at| format!("C-{at},name {at}\n")).collect();
+    fs::write(tenant.path("customers.csv"), format!("id,name\n{rows}")).unwrap();
+    let (source, to) = (tenant.path("customers.csv"), tenant.path("backups"));
+    let convert = ["--source", &source, "--table", "customers", "--key-column", "id"];
+    for (role, arguments) in [("convert", &convert[..]), ("backup", &["--to", &to])] {
+        let both = [(); 2].map(|()| tenant.job_command(role, "a1", &store, arguments).0.spawn().unwrap());
+        for mut job in both {
+            assert!(job.wait().unwrap().success(), "{role}");
+        }
+    }
+    assert_eq!(store.store().keys(&name("tables")).await.unwrap().len(), 1);
+    assert_eq!(store.store().buckets().await.unwrap().len(), 2);
+    let rows = fs::read_dir(tenant.path("backups/a1/data")).unwrap().map(|entry| entry.unwrap().path());
+    let keys: usize = rows.map(|bucket| fs::read_dir(bucket).unwrap().count()).sum();
+    assert_eq!(keys, 201);
+    assert_eq!(fs::read_dir(tenant.path("volume/snapshots")).unwrap().count(), 0);
+}
+
 /// In a backup there is no later write without the earlier ones, although nobody stops writing.
 #[tokio::test]
 async fn a_backup_under_load_is_one_moment() {
