@@ -325,6 +325,8 @@ impl std::error::Error for OpenError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
 
     fn name(text: &str) -> Name {
         text.parse().unwrap()
@@ -399,5 +401,45 @@ mod tests {
         }
         let refused = volume.snapshot(&name("one-more")).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::QuotaExceeded);
+    }
+    #[test]
+    fn a_snapshot_is_one_moment() {
+        /// Keys between the two buckets, so that a copy which is no single moment takes a while from one to the other.
+        const BETWEEN: usize = 4000;
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::open(folder.path()).unwrap();
+        let between = folder.path().join("data/b");
+        fs::create_dir(&between).unwrap();
+        (0..BETWEEN).for_each(|at| fs::write(between.join(at.to_string()), "x").unwrap());
+        let (written, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::SeqCst) {
+                        let key = name(&written.fetch_add(1, Ordering::SeqCst).to_string());
+                        volume.put(&name("a"), &key, b"earlier").unwrap();
+                        volume.put(&name("c"), &key, b"later").unwrap();
+                    }
+                });
+            }
+            for snapshot in ["s1", "s2", "s3"] {
+                let before = written.load(Ordering::SeqCst);
+                while written.load(Ordering::SeqCst) < before + 20 {
+                    thread::yield_now();
+                }
+                volume.snapshot(&name(snapshot)).unwrap();
+            }
+            stop.store(true, Ordering::SeqCst);
+        });
+        for snapshot in ["s1", "s2", "s3"].map(name) {
+            let keys =
+                |bucket: &str| names(&volume.tree(&Some(snapshot.clone())).join(bucket)).unwrap().unwrap();
+            let (earlier, later) = (keys("a"), keys("c"));
+            let early: Vec<_> = later.difference(&earlier).collect();
+            assert!(
+                early.is_empty() && !later.is_empty(),
+                "later writes without the earlier ones: {early:?}"
+            );
+        }
     }
 }

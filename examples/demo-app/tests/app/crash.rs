@@ -1,10 +1,10 @@
 //! The store is killed in the middle of writes, and jobs in the middle of their work.
 
 use crate::process::{Tenant, name, until};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tenantry_demo_app::client::Store;
 
 /// Writers at once, each of which writes one key after the other.
@@ -19,9 +19,10 @@ type Acknowledged = BTreeMap<String, (String, Option<String>)>;
 async fn write(store: Store, writer: usize, life: usize, count: Arc<AtomicUsize>) -> Acknowledged {
     let mut acknowledged = Acknowledged::new();
     for at in 0.. {
-        // Every other write is over an older value, of this life or an earlier one.
-        let key = if at % 2 == 0 { format!("w{writer}-l{life}-{at}") } else { format!("w{writer}-again") };
-        let value = format!("{life}-{at}-").repeat(500);
+        // Every other write is over an older value, of this life or an earlier one, and takes long enough to be cut off.
+        let again = at % 2 == 1;
+        let key = if again { format!("w{writer}-again") } else { format!("w{writer}-l{life}-{at}") };
+        let value = format!("{life}-{at}-").repeat(if again { 300_000 } else { 100 });
         if store.put(&name("b"), &name(&key), value.clone()).await.is_err() {
             let before = acknowledged.remove(&key).map_or_else(String::new, |(before, _)| before);
             acknowledged.insert(key, (before, Some(value)));
@@ -58,9 +59,10 @@ async fn nothing_acknowledged_is_lost_when_the_store_is_killed() {
             let found = store.store().get(&name("b"), &name(key)).await.unwrap();
             let found = found.map(|found| String::from_utf8(found.to_vec()).unwrap()).unwrap_or_default();
             let possible = &found == value || Some(&found) == unknown.as_ref();
+            let told = (found.len(), value.len(), unknown.as_ref().map(String::len));
             assert!(
                 possible,
-                "life {life}, {key}: {found:.20?}, acknowledged {value:.20?}, unknown {unknown:.20?}"
+                "life {life}, {key}: bytes found, acknowledged and without an answer: {told:?}"
             );
         }
         // What the answer did not say, the store does; the next life builds on it.
@@ -121,47 +123,54 @@ async fn a_job_that_runs_twice_at_once_is_done_once() {
     assert_eq!(fs::read_dir(tenant.path("volume/snapshots")).unwrap().count(), 0);
 }
 
-/// In a backup there is no later write without the earlier ones, although nobody stops writing.
+/// Who bills first and is paid then, for ever, until told to stop.
+async fn trade(client: Store, trader: usize, count: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+    for _ in 0.. {
+        let key = name(&format!("{trader}-{}", count.fetch_add(1, Ordering::SeqCst)));
+        client.put(&name("a-invoices"), &key, "1").await.unwrap();
+        client.put(&name("c-payments"), &key, "1").await.unwrap();
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+/// In a backup there is no later write without the earlier ones, although nobody stops writing for it.
 #[tokio::test]
 async fn a_backup_under_load_is_one_moment() {
+    const TRADERS: usize = 4;
     let tenant = Tenant::new();
     let store = tenant.store();
-    let (count, client) = (Arc::new(AtomicUsize::new(0)), store.store());
-    let counted = Arc::clone(&count);
-    let writing = tokio::spawn(async move {
-        for at in 0.. {
-            // The later write is listed first, so a copy that reads one key after the other would miss the earlier.
-            client.put(&name("b"), &name(&format!("invoice-{at}")), "1").await.unwrap();
-            client.put(&name("a"), &name(&format!("payment-{at}")), "1").await.unwrap();
-            counted.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    for (attempt, pairs) in [("one", 5), ("two", 30)] {
-        until("there are pairs", || async { count.load(Ordering::SeqCst) >= pairs }).await;
+    let client = store.store();
+    let count = Arc::new(AtomicUsize::new(0));
+    for attempt in 1..=3 {
+        let (stop, before) = (Arc::new(AtomicBool::new(false)), count.load(Ordering::SeqCst));
+        let traders: Vec<_> = (0..TRADERS)
+            .map(|trader| tokio::spawn(trade(client.clone(), trader, Arc::clone(&count), Arc::clone(&stop))))
+            .collect();
+        until("they trade", || async { count.load(Ordering::SeqCst) > before + 2 * TRADERS }).await;
         let to = tenant.path("backups");
-        let (mut command, _) = tenant.job_command("backup", attempt, &store, &["--to", &to]);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let keys = |bucket: &str, prefix: &str| -> Vec<usize> {
+        let (mut command, _) = tenant.job_command("backup", &attempt.to_string(), &store, &["--to", &to]);
+        let mut job = command.spawn().unwrap();
+        let snapshots = tenant.path("volume/snapshots");
+        until("the moment is kept", || async { fs::read_dir(&snapshots).unwrap().count() == 1 }).await;
+        assert!(traders.iter().all(|trader| !trader.is_finished()), "they still trade");
+        // From here on it cannot matter, and what they would add had to be copied the next time.
+        stop.store(true, Ordering::SeqCst);
+        for trader in traders {
+            trader.await.unwrap();
+        }
+        let status = tokio::task::spawn_blocking(move || job.wait().unwrap()).await.unwrap();
+        assert!(status.success());
+        let keys = |bucket: &str| -> BTreeSet<String> {
             let entries = fs::read_dir(tenant.path(&format!("backups/{attempt}/data/{bucket}"))).unwrap();
-            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let mut numbers: Vec<usize> =
-                names.map(|name| name.strip_prefix(prefix).unwrap().parse().unwrap()).collect();
-            numbers.sort_unstable();
-            numbers
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
         };
-        let (invoices, payments) = (keys("b", "invoice-"), keys("a", "payment-"));
-        assert!(payments.len() >= pairs);
-        assert_eq!(invoices, (0..invoices.len()).collect::<Vec<_>>());
-        assert_eq!(payments, (0..payments.len()).collect::<Vec<_>>());
-        assert!(
-            invoices.len() - payments.len() <= 1,
-            "{} invoices, {} payments",
-            invoices.len(),
-            payments.len()
-        );
+        let (invoices, payments) = (keys("a-invoices"), keys("c-payments"));
+        let early: Vec<_> = payments.difference(&invoices).collect();
+        assert!(early.is_empty(), "paid before it was billed: {early:?}");
+        assert!(invoices.len() - payments.len() <= TRADERS, "each trader is between two writes at most");
+        assert!(payments.len() > before, "{} payments, {before} earlier", payments.len());
     }
-    assert!(!writing.is_finished());
-    writing.abort();
     assert_eq!(fs::read_dir(tenant.path("volume/snapshots")).unwrap().count(), 0);
 }
