@@ -75,7 +75,7 @@ fn every_fault_is_found_where_it_stands() {
         ("tenants/acme.yaml", "erp.acme.example]", "erp.corvus.example]", "tenants/", "host"),
         ("tenants/acme.yaml", "v1alpha1", "v1", "tenants/acme.yaml:1:13: ", "write tenantry.io/v1alpha1"),
         ("plans/gold.yaml", "cpu: \"8\"", "cpu: eight", "plans/gold.yaml:", "cpu"),
-        ("plans/gold.yaml", "cpu: \"8\"", "cpu: \"1\"", "tenants/acme.yaml:1:1: ", "cpu"),
+        ("plans/gold.yaml", "cpu: \"8\"", "cpu: 500m", "tenants/acme.yaml:1:1: ", "cpu"),
         (
             "applications/erp/application.yaml",
             "name: erp",
