@@ -139,17 +139,12 @@ impl LeaseGate {
 // === impl Elector ===
 
 impl Elector {
-    /// `client` should be one of its own without a retry layer: a renewal that waits behind other requests is late.
+    /// `client` should be one of its own without a retry layer: a renewal that waits behind other requests is late. The
+    /// gate is opened and closed by this election.
     #[must_use]
-    pub fn new(client: Client, candidate: Candidate) -> Self {
+    pub fn new(client: Client, candidate: Candidate, gate: Arc<LeaseGate>) -> Self {
         let api = Api::namespaced(client, &candidate.namespace);
-        Self { api, candidate, gate: Arc::default() }
-    }
-
-    /// The gate this election opens and closes.
-    #[must_use]
-    pub fn gate(&self) -> Arc<LeaseGate> {
-        self.gate.clone()
+        Self { api, candidate, gate }
     }
 
     /// Waits until this process is the leader.

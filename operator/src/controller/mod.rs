@@ -11,6 +11,7 @@ mod admin;
 mod config;
 mod context;
 mod events;
+mod leadership;
 mod metrics;
 mod patch;
 mod queue;

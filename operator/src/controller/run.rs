@@ -4,6 +4,7 @@ use super::admin::{self, Readiness};
 use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
+use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::reconcile::{self, Outcome};
@@ -14,7 +15,6 @@ use crate::definitions::compiler::Compiler;
 use crate::definitions::mover::Mover;
 use crate::definitions::{Key, Store};
 use anyhow::Context as _;
-use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::connection::{connect, connect_fenced};
@@ -22,7 +22,7 @@ use tenantry_apply::counters::Counters;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::executor::{Bindings, Executor};
 use tenantry_apply::gate::WriteGate;
-use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Standing, Timing};
+use tenantry_apply::lease::{Candidate, LeaseGate, Standing, Timing};
 use tenantry_apply::object::{GeneratedKey, Kind};
 use tenantry_apply::shared::SharedIndex;
 use tenantry_apply::streams::Streams;
@@ -71,8 +71,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "admin"
         });
     }
-    let elector = elector(&config).await?;
-    let context = Arc::new(context(config, readiness, metrics, counters, elector.gate()).await?);
+    let candidate = candidate(&config)?;
+    let gate = Arc::<LeaseGate>::default();
+    let context = Arc::new(context(config, readiness, metrics, counters, Arc::clone(&gate)).await?);
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {
@@ -86,29 +87,25 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         ended = tasks.join_next() => return ended_early(ended),
         () = own_kinds(&context) => {}
     }
-    let held = tokio::select! {
+    let told = {
+        let context = Arc::clone(&context);
+        move |standing| lease_changed(&context, standing)
+    };
+    let mut leadership = Leadership::begin(cluster().await?, candidate, gate, told)?;
+    tokio::select! {
         biased;
         signal = stop_signal() => return signal,
         ended = tasks.join_next() => return ended_early(ended),
-        held = elector.acquire() => held,
-    };
+        acquired = leadership.acquired() => acquired?,
+    }
     context.readiness.is_ready("lease");
     context.metrics.leader.set(1);
     tracing::info!("leading");
-    let release = Arc::new(Notify::new());
-    let holding = {
-        let (release, context) = (Arc::clone(&release), Arc::clone(&context));
-        async move {
-            let stop = async move { release.notified().await };
-            elector.hold(held, stop, |standing| lease_changed(&context, standing)).await
-        }
-    };
-    let mut holding = std::pin::pin!(holding);
     start_work(&context, &mut tasks);
     tokio::select! {
         biased;
         // Losing the lease ends the process at once: whoever holds it now may be writing already.
-        lost = &mut holding => lost.context("leadership was lost")?,
+        lost = leadership.ended() => lost?,
         signal = stop_signal() => signal?,
         ended = tasks.join_next() => ended_early(ended)?,
     }
@@ -122,8 +119,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         context.events.settled().await;
     };
     let _late = tokio::time::timeout(DRAIN, idle).await;
-    release.notify_one();
-    let _released = tokio::time::timeout(DRAIN, holding).await;
+    leadership.release();
+    let _released = tokio::time::timeout(DRAIN, leadership.ended()).await;
     stop.notify_one();
     Ok(())
 }
@@ -138,25 +135,20 @@ fn start_log(format: LogFormat) {
     }
 }
 
-async fn client() -> anyhow::Result<Client> {
-    Ok(connect(cluster().await?)?)
-}
-
 async fn cluster() -> anyhow::Result<kube::Config> {
     kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")
 }
 
-async fn elector(config: &Config) -> anyhow::Result<Elector> {
+fn candidate(config: &Config) -> anyhow::Result<Candidate> {
     let mut unique = [0; 4];
     getrandom::fill(&mut unique)
         .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
-    let candidate = Candidate {
+    Ok(Candidate {
         namespace: config.namespace.clone(),
         name: LEASE.to_owned(),
         identity: format!("{}-{:08x}", config.identity, u32::from_be_bytes(unique)),
         timing: Timing::default(),
-    };
-    Ok(Elector::new(client().await?, candidate))
+    })
 }
 
 async fn context(
@@ -166,7 +158,7 @@ async fn context(
     counters: Arc<Counters>,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let watch_client = client().await?;
+    let watch_client = connect(cluster().await?)?;
     let fence: Arc<dyn WriteGate> = Arc::clone(&gate) as Arc<dyn WriteGate>;
     let client = connect_fenced(cluster().await?, fence)?;
     let queue: Arc<Queue<String>> = Arc::default();

@@ -73,7 +73,7 @@ fn missing(script: &Script) {
 }
 
 fn elector(script: &Script) -> Elector {
-    Elector::new(script.client(), candidate())
+    Elector::new(script.client(), candidate(), Arc::default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,14 +82,14 @@ async fn a_new_lease_is_created_and_opens_the_gate() {
     missing(&script);
     script.answer(201, lease("me-1", "1"));
     let elector = elector(&script);
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
     elector.acquire().await;
-    assert_eq!(elector.gate().remaining(), Duration::from_secs(14));
+    assert_eq!(elector.gate.remaining(), Duration::from_secs(14));
     let path = "/apis/coordination.k8s.io/v1/namespaces/tenantry/leases";
     assert_eq!(script.lines(), [format!("GET {path}/controller"), format!("POST {path}")]);
     assert_eq!(script.asked()[1].body["spec"]["holderIdentity"], json!("me-1"));
     tokio::time::advance(Duration::from_secs(14)).await;
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn it_is_renewed_every_two_seconds_and_released_at_the_end() {
     let stop = tokio::time::sleep(Duration::from_secs(5));
     elector.hold(held, stop, |_| {}).await.unwrap();
     assert_eq!(started.elapsed(), Duration::from_secs(5));
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
     let asked = script.asked();
     let renewals = &asked[2..];
     assert_eq!(renewals.len(), 3);
@@ -164,7 +164,7 @@ async fn a_lease_taken_by_another_is_lost_at_once() {
     script.answer(200, lease("other", "9"));
     let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
     assert!(matches!(lost, LeaseError::Taken { holder } if holder == "other"));
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +176,7 @@ async fn a_lease_that_is_older_than_it_was_ends_the_process() {
     script.answer(200, lease("me-1", "9"));
     let lost = elector.hold(held, std::future::pending(), |_| {}).await.unwrap_err();
     assert!(matches!(lost, LeaseError::WentBack), "{lost}");
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +211,7 @@ impl Told {
 async fn a_lease_that_cannot_be_renewed_closes_the_gate_before_it_expires_and_opens_it_again() {
     let script = Script::default();
     let (elector, held) = held(&script).await;
-    let gate = elector.gate();
+    let gate = Arc::clone(&elector.gate);
     // Every request beyond the script is answered with an error of the server.
     let back = async {
         tokio::time::sleep(Duration::from_secs(14)).await;
@@ -243,7 +243,7 @@ async fn a_lease_that_another_took_while_the_server_was_away_ends_the_process() 
     };
     let lost = elector.hold(held, back, |_| {}).await.unwrap_err();
     assert!(matches!(&lost, LeaseError::Taken { holder } if holder == "other"), "{lost}");
-    assert!(!elector.gate().may_write());
+    assert!(!elector.gate.may_write());
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,6 +66,10 @@ impl Outcome {
 pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) {
     context.metrics.subscriptions.set(i64::try_from(context.roots.len()).unwrap_or(i64::MAX));
     let Some(root) = context.roots.get(name) else { return (Outcome::Gone, None) };
+    // What would come of it could not be written. Whoever loses the lease has this for every tenant.
+    if !context.executor.gate.may_write() {
+        return (Outcome::Waiting, Some(Instant::now() + OUTAGE_WAIT[0]));
+    }
     let mut session = context.sessions.take(&root.uid);
     let result = run(context, &root.uid, name, &mut session).await;
     let (outcome, next) = match result {
