@@ -167,7 +167,7 @@ impl Running {
     /// Carries out a request about the API server or its store.
     pub(super) async fn carry_out(&mut self, request: Request) -> Result<()> {
         match request {
-            Request::PauseApiServer => self.processes.signal(Role::ApiServer, Signal::STOP),
+            Request::PauseApiServer => self.processes.freeze(Role::ApiServer),
             Request::ResumeApiServer => self.processes.signal(Role::ApiServer, Signal::CONT),
             Request::StopApiServer => {
                 self.processes.end(Role::ApiServer).await?;
