@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tenantry_control_plane::tools::Toolset;
-use tenantry_control_plane::{Cluster, Crd, Options, Profile, detached, supervisor};
+use tenantry_control_plane::{Cluster, Crd, Image, Options, Profile, detached, supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A real Kubernetes control plane on loopback, without containers.
@@ -70,6 +70,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make an image of a statically linked program and offer it to the pods on the real node of the detached control plane.
+    Import {
+        /// As for `up`.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// What pods name it, with a host and a tag: example.test/shop:1.
+        name: String,
+        /// The program. Its arguments are those of the container.
+        binary: PathBuf,
+    },
     /// Own a control plane on behalf of another process.
     #[command(hide = true)]
     Supervise {
@@ -109,6 +119,7 @@ fn main() -> ExitCode {
         }
         Command::Down { dir } => down(dir),
         Command::Kubectl { dir, arguments } => kubectl(dir, &arguments),
+        Command::Import { dir, name, binary } => import(dir, &name, &binary),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -155,6 +166,11 @@ fn down(directory: Option<PathBuf>) -> Result<()> {
     let directory = directory_or_default(directory)?;
     let ran = detached::down(&directory)?;
     say(if ran { "stopped" } else { "nothing was running" })
+}
+
+#[tokio::main]
+async fn import(directory: Option<PathBuf>, name: &str, binary: &Path) -> Result<()> {
+    detached::attach(&directory_or_default(directory)?)?.import(Image::of(name, binary)?).await
 }
 
 /// Becomes kubectl. Returns only if that fails.

@@ -30,7 +30,7 @@ use real::{PATIENCE, possible, until};
 use serde_json::{Value, json};
 use tenantry_control_plane::node::{KIND_LABEL, REAL_NODE};
 use tenantry_control_plane::tools::Toolset;
-use tenantry_control_plane::{Cluster, Image, Options, Profile, SIMULATED};
+use tenantry_control_plane::{Cluster, Image, Options, Profile, SIMULATED, client_from};
 use tokio::time::timeout;
 
 const IMAGE: &str = "example.test/probe:1";
@@ -374,4 +374,28 @@ async fn two_real_nodes_at_once_do_not_see_each_other() {
     let names: Vec<String> = second.web_pods().await.iter().map(ResourceExt::name_any).collect();
     assert!(names.contains(&second.exec(&pod, &["get", &format!("{two}:80"), "/"]).await));
     second.cluster.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_can_be_given_to_a_detached_cluster() {
+    let Some(_turn) = possible("an_image_can_be_given_to_a_detached_cluster").await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let run = async |command: &str, arguments: &[&str]| {
+        let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_tenantry-control-plane"));
+        program.arg(command).arg("--dir").arg(directory.path()).args(arguments);
+        let output = timeout(PATIENCE, program.output()).await.expect("it does not end").unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let probe = PROBE.to_str().unwrap();
+    let (ok, said) = run("up", &["--detach", "--profile", "P3"]).await;
+    assert!(ok, "{said}");
+    let (ok, said) = run("import", &[IMAGE, probe]).await;
+    assert!(ok, "{said}");
+    let client = client_from(&directory.path().join("kubeconfig")).await.unwrap();
+    let pods: Api<Pod> = in_namespace(&client, "default");
+    create(&pods, json!({"metadata": {"name": "guest"}, "spec": restricted(&["serve"], json!({}))})).await;
+    until(&pods, "guest", conditions::is_pod_running()).await;
+    let (ok, said) = run("import", &[IMAGE, "/nowhere/probe"]).await;
+    assert!(!ok && said.contains("cannot read /nowhere/probe"), "{said}");
+    assert!(run("down", &[]).await.0);
 }
