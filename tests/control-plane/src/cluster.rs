@@ -13,10 +13,12 @@ use tempfile::TempDir;
 use crate::audit::Audit;
 use crate::commands::kubeconfig;
 use crate::home::Paths;
+use crate::image::Image;
 use crate::k3s::K3s;
 use crate::kubeconfig::{Server, client_from, file_name, write, write_impersonating, write_with_token};
 use crate::link::{Link, StartError};
-use crate::nodes::{self, Taint};
+use crate::node;
+use crate::nodes::{self, SIMULATED, Taint};
 use crate::pki::Pki;
 use crate::profile::{Capabilities, Options, Profile};
 use crate::protocol::{Order, Request, SOURCE};
@@ -51,7 +53,9 @@ impl Cluster {
     /// # Errors
     /// When the tools cannot be built, or a process ends early; the message holds the end of its log.
     pub async fn start(options: Options) -> Result<Self> {
-        let tools = tokio::task::spawn_blocking(Toolset::from_cache_or_build).await??;
+        let profile = options.profile;
+        demand_machine(profile)?;
+        let tools = tokio::task::spawn_blocking(move || Toolset::for_profile(profile)).await??;
         Self::start_with(tools, options).await
     }
 
@@ -60,6 +64,7 @@ impl Cluster {
     /// # Errors
     /// When the tools lack a binary of the profile, or a process ends early.
     pub async fn start_with(tools: Toolset, options: Options) -> Result<Self> {
+        demand_machine(options.profile)?;
         let capabilities = options.capabilities();
         let Options { profile, gateway, nodes, audit } = options;
         let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
@@ -155,7 +160,8 @@ impl Cluster {
         client_from(&self.kubeconfig()).await
     }
 
-    /// Adds a simulated node and waits until pods can be scheduled on it.
+    /// Adds a simulated node and waits until pods can be scheduled on it. Beside a real node it also has the taint
+    /// [`SIMULATED`], so that pods must ask for it.
     ///
     /// # Errors
     /// When the cluster does not simulate nodes, or the node is refused.
@@ -163,7 +169,23 @@ impl Cluster {
         if self.paths().is_none() || !self.capabilities.nodes {
             bail!("this cluster does not simulate nodes ({}): use profile P2", self.capabilities);
         }
-        nodes::add(self.harness_client().await?, name, labels, taints).await
+        let mut taints = taints.to_vec();
+        if self.capabilities.containers {
+            taints.push(SIMULATED);
+        }
+        nodes::add(self.harness_client().await?, name, labels, &taints).await
+    }
+
+    /// Makes an image and offers it to the pods of the real node. An image of the same name is replaced; containers that
+    /// run go on with theirs.
+    ///
+    /// # Errors
+    /// When the cluster has no real node of ours, or the program cannot be read.
+    pub async fn import(&self, image: Image) -> Result<()> {
+        let paths = self.paths().filter(|_| self.capabilities.containers).cloned();
+        let paths =
+            paths.with_context(|| format!("no image can be given to {}: use profile P3", self.origin()))?;
+        tokio::task::spawn_blocking(move || image.import(&node::read_plan(&paths)?)).await?
     }
 
     /// Installs kinds of other projects and waits until they are served.
@@ -334,6 +356,14 @@ impl Drop for Cluster {
             // Blocks for about a tenth of a second. A failure here leaves a directory that the next start removes.
             let _ = lock(link).end();
         }
+    }
+}
+
+/// Says what this machine lacks for `profile`, before minutes go into building its tools.
+pub(crate) fn demand_machine(profile: Profile) -> Result<()> {
+    match node::missing().filter(|_| profile >= Profile::P3) {
+        Some(reason) => bail!("profile {profile} cannot run here: {reason}"),
+        None => Ok(()),
     }
 }
 

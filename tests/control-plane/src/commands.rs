@@ -1,6 +1,7 @@
 //! Command lines and configuration files of the processes of a control plane. Pure but for writing the files.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::home::Paths;
 use crate::kubeconfig::{Server, write};
+use crate::node::{self, Network, NodePlan};
+use crate::nodes;
 use crate::pki::Pki;
 use crate::profile::Profile;
 use crate::tools::Toolset;
@@ -27,15 +30,20 @@ pub(crate) const VOLUMES: &str = "tenantry-harness:volumes";
 /// The identity of the gateway player.
 pub(crate) const GATEWAY: &str = "tenantry-harness:gateway";
 
+/// The authorizer for nodes reads the node's name from it.
+const KUBELET: &str = "system:node:real-0";
+
 const MASTERS: Option<&str> = Some("system:masters");
 
 /// Who gets a kubeconfig: file name, user, group.
-const IDENTITIES: [(&str, &str, Option<&str>); 7] = [
+const IDENTITIES: [(&str, &str, Option<&str>); 9] = [
     ("admin", ADMIN, MASTERS),
     ("harness", HARNESS, MASTERS),
     ("controller-manager", "system:kube-controller-manager", None),
     ("scheduler", "system:kube-scheduler", None),
     ("kwok", "kwok", MASTERS),
+    ("kubelet", KUBELET, Some("system:nodes")),
+    ("kube-proxy", "system:kube-proxy", None),
     ("volumes", VOLUMES, None),
     ("gateway", GATEWAY, None),
 ];
@@ -48,6 +56,8 @@ pub(crate) enum Role {
     ControllerManager,
     Scheduler,
     Kwok,
+    /// The real node, as far as its supervisor sees it: the parent of its first process.
+    Node,
 }
 
 /// A program and its arguments.
@@ -57,7 +67,7 @@ pub(crate) struct CommandLine {
     pub(crate) arguments: Vec<String>,
 }
 
-/// The ports of one control plane, all on 127.0.0.1.
+/// The ports of one control plane.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
     etcd_clients: u16,
@@ -70,6 +80,8 @@ pub(crate) struct Ports {
 pub(crate) struct Plan<'a> {
     pub(crate) paths: &'a Paths,
     pub(crate) ports: Ports,
+    /// Of the real node.
+    pub(crate) network: Option<Network>,
     pub(crate) tools: &'a Toolset,
     pub(crate) profile: Profile,
     pub(crate) audit: bool,
@@ -86,6 +98,7 @@ impl Role {
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
             Self::Kwok => "kwok",
+            Self::Node => "node",
         }
     }
 }
@@ -106,7 +119,22 @@ impl Ports {
 impl Plan<'_> {
     /// The address of the API server.
     pub(crate) fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.api_server)
+        format!("https://{}:{}", self.address(), self.ports.api_server)
+    }
+
+    /// Where the API server listens: a real node must reach it.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.network.map_or(Ipv4Addr::LOCALHOST, Network::host)
+    }
+
+    /// What the real node needs to know, where there is to be one.
+    pub(crate) fn node(&self) -> Result<Option<NodePlan>> {
+        let Some(network) = self.network else { return Ok(None) };
+        let tools = self.tools.node.clone().with_context(|| {
+            format!("profile {} needs the tools of a real node, which these tools lack", self.profile)
+        })?;
+        let (paths, supervisor) = (self.paths.clone(), std::process::id());
+        Ok(Some(NodePlan { paths, network, tools, supervisor }))
     }
 
     /// Processes that need a running API server.
@@ -114,13 +142,14 @@ impl Plan<'_> {
         match self.profile {
             Profile::P0 => &[],
             Profile::P1 => &[Role::ControllerManager],
-            Profile::P2 => &[Role::ControllerManager, Role::Scheduler, Role::Kwok],
+            Profile::P2 | Profile::P3 => &[Role::ControllerManager, Role::Scheduler, Role::Kwok],
         }
     }
 
     /// Writes certificates, kubeconfigs and configuration files.
     pub(crate) fn write_files(&self) -> Result<()> {
-        let pki = Pki::create(&self.paths.pki())?;
+        let service = self.network.map_or(Ipv4Addr::new(10, 0, 0, 1), Network::api_service);
+        let pki = Pki::create(&self.paths.pki(), &[self.address(), service])?;
         let server = Server { url: self.url(), authority: pki.authority().to_owned() };
         for (name, user, group) in IDENTITIES {
             let identity = pki.client(user, group)?;
@@ -128,11 +157,13 @@ impl Plan<'_> {
         }
         put(&self.paths.config("audit-policy.json"), &audit_policy().to_string())?;
         put(&self.paths.config("scheduler.json"), &self.scheduler_configuration().to_string())?;
-        put(&self.paths.config("stages.yaml"), STAGES)
+        put(&self.paths.config("stages.yaml"), STAGES)?;
+        self.node()?.map_or(Ok(()), |node| node::write_files(&node, &pki))
     }
 
     /// How to start `role`.
     pub(crate) fn command(&self, role: Role) -> Result<CommandLine> {
+        let unshare = PathBuf::from("unshare");
         let (program, arguments) = match role {
             Role::Etcd => (Some(&self.tools.etcd), self.etcd()),
             Role::ApiServer => (Some(&self.tools.kube_apiserver), self.api_server()),
@@ -141,6 +172,7 @@ impl Plan<'_> {
             }
             Role::Scheduler => (self.tools.kube_scheduler.as_ref(), self.scheduler()),
             Role::Kwok => (self.tools.kwok.as_ref(), self.kwok()),
+            Role::Node => (Some(&unshare), self.unshare()),
         };
         let program = program.with_context(|| {
             format!("profile {} needs {}, which these tools lack", self.profile, role.name())
@@ -171,10 +203,9 @@ impl Plan<'_> {
         let pki = self.paths.pki();
         let mut arguments = vec![
             flag("etcd-servers", format!("http://127.0.0.1:{}", self.ports.etcd_clients)),
-            flag("bind-address", "127.0.0.1"),
-            flag("advertise-address", "127.0.0.1"),
+            flag("bind-address", self.address()),
+            flag("advertise-address", self.address()),
             flag("secure-port", self.ports.api_server),
-            flag("endpoint-reconciler-type", "none"),
             flag("tls-cert-file", pki.server().display()),
             flag("tls-private-key-file", pki.server_key().display()),
             flag("client-ca-file", pki.authority().display()),
@@ -182,10 +213,25 @@ impl Plan<'_> {
             flag("service-account-key-file", pki.accounts_public_key().display()),
             flag("service-account-signing-key-file", pki.accounts_key().display()),
             // A /24 would run out after 254 Services.
-            flag("service-cluster-ip-range", "10.0.0.0/16"),
-            flag("authorization-mode", "RBAC"),
+            flag(
+                "service-cluster-ip-range",
+                self.network.map_or("10.0.0.0/16".to_owned(), Network::services),
+            ),
             flag("allow-privileged", true),
         ];
+        arguments.extend(if self.network.is_some() {
+            vec![
+                flag("authorization-mode", "Node,RBAC"),
+                flag("enable-admission-plugins", "NodeRestriction"),
+                flag("kubelet-preferred-address-types", "InternalIP"),
+                flag("kubelet-certificate-authority", pki.authority().display()),
+                flag("kubelet-client-certificate", pki.kubelet_client().display()),
+                flag("kubelet-client-key", pki.kubelet_client_key().display()),
+            ]
+        } else {
+            // A loopback address cannot be an endpoint of the API's own Service.
+            vec![flag("authorization-mode", "RBAC"), flag("endpoint-reconciler-type", "none")]
+        });
         if self.audit {
             arguments.extend([
                 flag("audit-policy-file", self.paths.config("audit-policy.json").display()),
@@ -237,11 +283,23 @@ impl Plan<'_> {
         })
     }
 
+    /// The namespaces of the node are made here. The supervisor's death reaches its first process through this one.
+    fn unshare(&self) -> Vec<String> {
+        let namespaces =
+            ["--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child=KILL"];
+        // Through the process table the program is found even when a build replaced its file meanwhile.
+        let own = format!("/proc/{}/exe", std::process::id());
+        let plan = node::plan_file(self.paths).display().to_string();
+        let program = [own, "node".to_owned(), plan];
+        namespaces.map(str::to_owned).into_iter().chain(program).collect()
+    }
+
     fn kwok(&self) -> Vec<String> {
         vec![
             flag("kubeconfig", self.kubeconfig("kwok").display()),
             flag("config", self.paths.config("stages.yaml").display()),
-            flag("manage-all-nodes", true),
+            flag("manage-all-nodes", false),
+            flag("manage-nodes-with-annotation-selector", nodes::ANNOTATION),
             flag("server-address", format!("127.0.0.1:{}", self.ports.kwok)),
             flag("node-ip", "127.0.0.1"),
             flag("cidr", "10.244.0.0/16"),

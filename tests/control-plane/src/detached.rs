@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Cluster, with_binary};
+use crate::cluster::{Cluster, demand_machine, with_binary};
 use crate::home::{Paths, clean_up};
 use crate::link::start_detached;
 use crate::profile::{Capabilities, Options};
@@ -42,12 +42,13 @@ pub async fn up(directory: &Path, options: Options) -> Result<Cluster> {
     if attach(directory).is_ok() {
         bail!("a control plane runs already for {}: stop it with `down` first", directory.display());
     }
+    demand_machine(options.profile)?;
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let log = directory.join("supervisor.log");
     let capabilities = options.capabilities();
     let Options { profile, gateway, nodes, audit } = options;
     let paths = tokio::task::spawn_blocking(move || {
-        let tools = Toolset::from_cache_or_build()?;
+        let tools = Toolset::for_profile(profile)?;
         let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
         with_binary(|binary| start_detached(binary, &order, &log))
     })

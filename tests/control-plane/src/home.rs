@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::logs::say;
+use crate::node::{self, Network};
 use crate::pki::PkiFiles;
 
 /// Ports are taken from below the range from which the kernel picks ports of outgoing connections (from 32768 on Linux),
@@ -34,7 +36,16 @@ pub(crate) struct Paths {
 /// The directory of a control plane that this process owns. Removed on drop.
 pub(crate) struct Home {
     paths: Paths,
+    network: Option<Network>,
     _lock: File,
+}
+
+/// What belongs to one control plane alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Reserved {
+    pub(crate) ports: Vec<u16>,
+    /// Of its real node, where it has one.
+    pub(crate) network: Option<Network>,
 }
 
 /// What the next start needs to clean up after a supervisor that died, and what `down` needs to stop a living one.
@@ -44,6 +55,9 @@ pub(crate) struct State {
     pub(crate) supervisor: i32,
     /// Ports that belong to this control plane.
     pub(crate) ports: Vec<u16>,
+    /// The network of its real node.
+    #[serde(default)]
+    pub(crate) network: Option<Network>,
     /// The processes the supervisor started.
     pub(crate) children: Vec<ProcessId>,
 }
@@ -81,6 +95,16 @@ impl Paths {
 
     pub(crate) fn pki(&self) -> PkiFiles {
         PkiFiles::new(self.root.join("pki"))
+    }
+
+    /// What its real node has on this machine's file system.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.root.join("node")
+    }
+
+    /// The volumes of claims.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
     }
 
     pub(crate) fn logs(&self) -> PathBuf {
@@ -123,8 +147,9 @@ impl Paths {
 // === impl Home ===
 
 impl Home {
-    /// Removes what dead control planes left, then makes a directory and reserves `ports` free ports.
-    pub(crate) fn create(ports: usize) -> Result<(Self, Vec<u16>)> {
+    /// Removes what dead control planes left, then makes a directory and reserves `ports` free ports, and a network if
+    /// there is to be a real node.
+    pub(crate) fn create(ports: usize, real_node: bool) -> Result<(Self, Reserved)> {
         let base = base_directory()?;
         let _guard = guard(&base)?;
         let taken = reap(&base)?;
@@ -137,12 +162,13 @@ impl Home {
         let paths = Paths::new(root);
         let lock = File::create(paths.lock())?;
         lock.try_lock().with_context(|| format!("cannot lock {}", paths.lock().display()))?;
-        let ports = free_ports(ports, &taken)?;
-        paths.write_state(&State { supervisor: pid, ports: ports.clone(), children: Vec::new() })?;
+        let ports = free_ports(ports, &taken.ports)?;
+        let network = if real_node { Some(Network::free(&taken.networks)?) } else { None };
+        paths.write_state(&State { supervisor: pid, ports: ports.clone(), network, children: Vec::new() })?;
         for directory in [paths.logs(), paths.kubeconfigs(), paths.root().join("config")] {
             fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         }
-        Ok((Self { paths, _lock: lock }, ports))
+        Ok((Self { paths, network, _lock: lock }, Reserved { ports, network }))
     }
 
     pub(crate) fn paths(&self) -> &Paths {
@@ -152,6 +178,13 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        if let Some(network) = self.network
+            && let Err(error) = node::clean_up(&self.paths, network)
+        {
+            // Without its state the next start could not try again.
+            say(&format!("control plane: {error:#}\n"));
+            return;
+        }
         // A start that was broken off has killed its processes but not seen them end: one may still make a file. What
         // cannot be removed at all is removed by the next start.
         for _ in 0..REMOVE_ATTEMPTS {
@@ -240,9 +273,16 @@ fn guard(base: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Ends the processes and removes the directories of supervisors that died; returns the ports of the living ones.
-fn reap(base: &Path) -> Result<Vec<u16>> {
-    let mut ports = Vec::new();
+/// What living control planes have reserved.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Taken {
+    ports: Vec<u16>,
+    networks: Vec<Network>,
+}
+
+/// Ends the processes and removes the directories and real nodes of supervisors that died; says what the living ones have.
+fn reap(base: &Path) -> Result<Taken> {
+    let mut taken = Taken::default();
     for entry in fs::read_dir(base).with_context(|| format!("cannot read {}", base.display()))? {
         let paths = Paths::new(entry?.path());
         if !paths.root().is_dir() {
@@ -250,16 +290,21 @@ fn reap(base: &Path) -> Result<Vec<u16>> {
         }
         let state = paths.read_state().unwrap_or_default();
         if paths.is_inhabited() {
-            ports.extend(state.ports);
+            taken.ports.extend(state.ports);
+            taken.networks.extend(state.network);
             continue;
         }
         for child in state.children {
             child.signal(Signal::KILL);
         }
+        if let Some(network) = state.network {
+            node::clean_up(&paths, network)
+                .with_context(|| format!("cannot clean up after {}", paths.root().display()))?;
+        }
         fs::remove_dir_all(paths.root())
             .with_context(|| format!("cannot remove {}, left by an earlier run", paths.root().display()))?;
     }
-    Ok(ports)
+    Ok(taken)
 }
 
 /// Removes what dead control planes of this user left behind.
@@ -326,7 +371,7 @@ mod tests {
         let make = |name: &str| {
             let paths = Paths::new(base.path().join(name));
             fs::create_dir(paths.root()).unwrap();
-            paths.write_state(&State { supervisor: 1, ports: vec![21_000], children: Vec::new() }).unwrap();
+            paths.write_state(&State { supervisor: 1, ports: vec![21_000], ..State::default() }).unwrap();
             let lock = File::create(paths.lock()).unwrap();
             lock.try_lock().unwrap();
             (paths, lock)
@@ -334,7 +379,7 @@ mod tests {
         let (alive, _lock) = make("alive");
         let (dead, lock) = make("dead");
         drop(lock);
-        assert_eq!(reap(base.path()).unwrap(), vec![21_000]);
+        assert_eq!(reap(base.path()).unwrap(), Taken { ports: vec![21_000], networks: Vec::new() });
         assert!(alive.root().exists() && !dead.root().exists());
     }
 }

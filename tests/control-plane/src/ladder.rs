@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Node, ServiceAccount};
-use kube::api::ListParams;
+use kube::api::{ListParams, PartialObjectMeta};
 use kube::{Api, ResourceExt as _};
 
 use crate::cluster::Cluster;
 use crate::k3s::K3s;
 use crate::kubeconfig::client_from;
+use crate::node;
+use crate::nodes::SIMULATED;
 use crate::profile::{Capabilities, Options, Profile};
 use crate::tools::{Toolset, go_is_installed};
 
@@ -23,12 +25,15 @@ pub(crate) async fn acquire(profile: Profile) -> Result<Cluster> {
         return external(kubeconfig, profile).await;
     }
     let mut missing = Vec::new();
-    if let Some(tools) = Toolset::from_cache() {
+    // A cluster that somebody else runs needs nothing of this machine.
+    let unfit = node::missing().filter(|_| profile >= Profile::P3);
+    let may_start = |tools: &Toolset| unfit.is_none() && tools.supports(profile);
+    if let Some(tools) = Toolset::from_cache().filter(may_start) {
         return Cluster::start_with(tools, Options::new(profile)).await;
     }
     match variable("KUBEBUILDER_ASSETS") {
         Some(directory) => match Toolset::from_assets(&directory) {
-            Ok(tools) if tools.supports(profile) => {
+            Ok(tools) if may_start(&tools) => {
                 return Cluster::start_with(tools, Options::new(profile)).await;
             }
             Ok(_) => missing
@@ -37,14 +42,21 @@ pub(crate) async fn acquire(profile: Profile) -> Result<Cluster> {
         },
         None => missing.push("KUBEBUILDER_ASSETS: not set".to_owned()),
     }
-    if go_is_installed() {
-        return Cluster::start(Options::new(profile)).await;
+    match unfit {
+        Some(reason) => missing.push(format!("this machine: {reason}")),
+        None if go_is_installed() => return Cluster::start(Options::new(profile)).await,
+        None => missing.push("Go: `go` was not found".to_owned()),
     }
-    missing.push("Go: `go` was not found".to_owned());
     match K3s::local_tag().await {
         Ok(tag) => {
-            let capabilities =
-                Capabilities { audit: false, etcd: false, controllers: true, nodes: true, outages: false };
+            let capabilities = Capabilities {
+                audit: false,
+                etcd: false,
+                controllers: true,
+                nodes: true,
+                containers: true,
+                outages: false,
+            };
             return Cluster::container(K3s::start(&tag).await?, capabilities);
         }
         Err(error) => missing.push(format!("Docker: {error:#}")),
@@ -76,11 +88,15 @@ async fn external(kubeconfig: PathBuf, profile: Profile) -> Result<Cluster> {
     }
     let controllers =
         Api::<ServiceAccount>::namespaced(client.clone(), "default").get_opt("default").await?.is_some();
-    let nodes =
-        !Api::<Node>::all(client).list_metadata(&ListParams::default().limit(1)).await?.items.is_empty();
-    let capabilities = Capabilities { audit: false, etcd: false, controllers, nodes, outages: false };
+    let members = Api::<Node>::all(client).list_metadata(&ListParams::default()).await?.items;
+    let nodes = !members.is_empty();
+    let simulated = |node: &PartialObjectMeta<Node>| node.annotations().contains_key(SIMULATED.key);
+    let containers = members.iter().any(|node| !simulated(node));
+    let capabilities =
+        Capabilities { audit: false, etcd: false, controllers, nodes, containers, outages: false };
     let wanted = profile.capabilities();
-    if (wanted.controllers && !controllers) || (wanted.nodes && !nodes) {
+    if (wanted.controllers && !controllers) || (wanted.nodes && !nodes) || (wanted.containers && !containers)
+    {
         bail!(
             "the cluster of TENANTRY_KUBECONFIG ({shown}) cannot stand in for profile {profile}: it has [{capabilities}]"
         );

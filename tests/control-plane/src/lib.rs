@@ -15,10 +15,18 @@
 //! # }
 //! ```
 //!
+//! Profile P3 adds a real node: pods are containers, of images made from static programs without a registry ([`Image`]). It
+//! needs root on Linux and a few packages ([`node::missing`]).
+//!
 //! # Safety of the machine
 //! A supervisor process owns the Kubernetes processes. It ends them when the pipe to the test closes, which the kernel does
 //! even if the test is killed; if the supervisor is killed, the kernel ends its children; what files it left, the next start
 //! removes. Everything listens on 127.0.0.1 only, and keys lie in a directory that only its user can enter.
+//!
+//! A real node lives in namespaces of its own for processes, mounts and network, with its own `/var`, `/run` and packet filter.
+//! The kernel removes all of that with the node's last process, whatever ended it. On the machine itself a node has one
+//! link, `tenantry0` and so on, with addresses from 198.18.0.0/15 over which the API server is reached instead of 127.0.0.1,
+//! and control groups named after the directory of its control plane.
 
 mod audit;
 mod binary;
@@ -28,11 +36,13 @@ mod crds;
 pub mod detached;
 mod follow;
 mod home;
+mod image;
 mod k3s;
 mod kubeconfig;
 mod ladder;
 mod link;
 mod logs;
+pub mod node;
 mod nodes;
 mod pki;
 mod profile;
@@ -44,6 +54,7 @@ pub use audit::{Audit, AuditEvent, Mark, Tally};
 pub use cluster::Cluster;
 pub use crds::{Crd, await_served};
 pub use follow::Follower;
+pub use image::Image;
 pub use kubeconfig::{client_from, config_from};
-pub use nodes::Taint;
+pub use nodes::{SIMULATED, Taint};
 pub use profile::{Capabilities, Options, Profile};

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use tenantry_control_plane::tools::Toolset;
-use tenantry_control_plane::{Cluster, Crd, Options, Profile, detached, supervisor};
+use tenantry_control_plane::{Cluster, Crd, Image, Options, Profile, detached, supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A real Kubernetes control plane on loopback, without containers.
@@ -22,22 +22,26 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Build the tools into the cache, if they are not there yet.
-    Build,
+    Build {
+        /// P3 also needs the tools of a real node, some minutes more.
+        #[arg(long, default_value = "P2")]
+        profile: Profile,
+    },
     /// Say which cluster tests of a profile get on this machine, and what it can.
     Check {
-        /// P0: etcd and API server. P1: and controllers. P2: and simulated nodes.
+        /// P0: etcd and API server. P1: and controllers. P2: and simulated nodes. P3: and a real node (root).
         #[arg(long, default_value = "P2")]
         profile: Profile,
     },
     /// Start a control plane and print the path of its kubeconfig.
     Up {
-        /// P0: etcd and API server. P1: and controllers. P2: and simulated nodes.
+        /// P0: etcd and API server. P1: and controllers. P2: and simulated nodes. P3: and a real node (root).
         #[arg(long, default_value = "P2")]
         profile: Profile,
         /// Return at once and leave it running until `down`; otherwise it ends with this command.
         #[arg(long)]
         detach: bool,
-        /// Simulated nodes (default: one for P2).
+        /// Simulated nodes (default: one for P2, none beside the real node of P3).
         #[arg(long)]
         nodes: Option<u32>,
         /// Accept every HTTPRoute, as a gateway controller would.
@@ -66,6 +70,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Make an image of a statically linked program and offer it to the pods on the real node of the detached control plane.
+    Import {
+        /// As for `up`.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// What pods name it, with a host and a tag: example.test/shop:1.
+        name: String,
+        /// The program. Its arguments are those of the container.
+        binary: PathBuf,
+    },
     /// Own a control plane on behalf of another process.
     #[command(hide = true)]
     Supervise {
@@ -80,15 +94,21 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Become the first process of a real node.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Node { plan: PathBuf },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        #[cfg(target_os = "linux")]
+        Command::Node { plan } => return tenantry_control_plane::node::become_node(&plan),
         Command::Supervise { detached } => return supervisor::supervise(detached),
         Command::Child { supervisor, program, arguments } => {
             return supervisor::become_child(supervisor, &program, &arguments);
         }
-        Command::Build => Toolset::from_cache_or_build().and_then(|tools| {
+        Command::Build { profile } => Toolset::for_profile(profile).and_then(|tools| {
             say(&tools.kube_apiserver.parent().unwrap_or(&tools.kube_apiserver).display().to_string())
         }),
         Command::Check { profile } => check(profile),
@@ -99,6 +119,7 @@ fn main() -> ExitCode {
         }
         Command::Down { dir } => down(dir),
         Command::Kubectl { dir, arguments } => kubectl(dir, &arguments),
+        Command::Import { dir, name, binary } => import(dir, &name, &binary),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -124,7 +145,7 @@ async fn up(options: Options, crds: &[Crd], detach: bool, directory: Option<Path
         return say(&detached::kubeconfig(&directory).display().to_string());
     }
     // Before the signals: Ctrl-C ends a build.
-    let tools = Toolset::from_cache_or_build()?;
+    let tools = Toolset::for_profile(options.profile)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cluster = tokio::select! {
@@ -145,6 +166,11 @@ fn down(directory: Option<PathBuf>) -> Result<()> {
     let directory = directory_or_default(directory)?;
     let ran = detached::down(&directory)?;
     say(if ran { "stopped" } else { "nothing was running" })
+}
+
+#[tokio::main]
+async fn import(directory: Option<PathBuf>, name: &str, binary: &Path) -> Result<()> {
+    detached::attach(&directory_or_default(directory)?)?.import(Image::of(name, binary)?).await
 }
 
 /// Becomes kubectl. Returns only if that fails.

@@ -1,4 +1,4 @@
-//! Simulated nodes: ordinary Node objects that kwok plays. Needs a client.
+//! Nodes as the API shows them: adding simulated ones, which kwok plays, and waiting until one is usable. Needs a client.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +11,13 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::node::KIND_LABEL;
+
+/// The mark of nodes that kwok plays, as a selector.
+pub(crate) const ANNOTATION: &str = "kwok.x-k8s.io/node=fake";
+/// On the simulated nodes of a cluster that has a real one, so that only pods that tolerate it are played.
+pub const SIMULATED: Taint<'static> =
+    Taint { key: "kwok.x-k8s.io/node", value: "fake", effect: "NoSchedule" };
 /// kwok answers in milliseconds.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Put on every new node by the API server, taken off by the controller manager once the node is ready.
@@ -37,6 +44,7 @@ pub(crate) async fn add(
         ("kubernetes.io/hostname", name),
         ("kubernetes.io/os", "linux"),
         ("kubernetes.io/arch", "amd64"),
+        (KIND_LABEL, "simulated"),
     ]);
     all_labels.extend(labels.iter().copied());
     let taints: Vec<_> = taints
@@ -49,9 +57,14 @@ pub(crate) async fn add(
     }))?;
     let nodes: Api<Node> = Api::all(client);
     nodes.create(&PostParams::default(), &node).await.with_context(|| format!("cannot add node {name}"))?;
-    timeout(READY_TIMEOUT, await_condition(nodes, name, is_usable))
+    timeout(READY_TIMEOUT, await_usable(nodes, name))
         .await
-        .with_context(|| format!("node {name} was not ready after {} s", READY_TIMEOUT.as_secs()))??;
+        .with_context(|| format!("node {name} was not ready after {} s", READY_TIMEOUT.as_secs()))?
+}
+
+/// Waits until pods can be scheduled on a node.
+pub(crate) async fn await_usable(nodes: Api<Node>, name: &str) -> Result<()> {
+    await_condition(nodes, name, is_usable).await?;
     Ok(())
 }
 

@@ -11,9 +11,8 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-/// First address of the service range: the API server's own Service inside the cluster.
-const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const SERVER_NAMES: [&str; 4] = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+/// What the API server is called inside and outside the cluster.
+const SERVER_NAMES: [&str; 4] = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
 
 /// Names of the files in the directory of an authority.
 pub(crate) struct PkiFiles {
@@ -56,6 +55,15 @@ impl PkiFiles {
         self.directory.join("server.key")
     }
 
+    /// With which the API server introduces itself to a kubelet.
+    pub(crate) fn kubelet_client(&self) -> PathBuf {
+        self.directory.join("kubelet-client.crt")
+    }
+
+    pub(crate) fn kubelet_client_key(&self) -> PathBuf {
+        self.directory.join("kubelet-client.key")
+    }
+
     pub(crate) fn accounts_key(&self) -> PathBuf {
         self.directory.join("accounts.key")
     }
@@ -68,8 +76,9 @@ impl PkiFiles {
 // === impl Pki ===
 
 impl Pki {
-    /// Makes the authority, the server's certificate and the key pair that signs service account tokens.
-    pub(crate) fn create(files: &PkiFiles) -> Result<Self> {
+    /// Makes the authority, the certificate of the API server for its `addresses` and the key pair that signs service
+    /// account tokens.
+    pub(crate) fn create(files: &PkiFiles, addresses: &[Ipv4Addr]) -> Result<Self> {
         fs::create_dir_all(&files.directory)
             .with_context(|| format!("cannot create {}", files.directory.display()))?;
         let key = KeyPair::generate()?;
@@ -78,9 +87,13 @@ impl Pki {
         write(&files.authority_key(), &key.serialize_pem())?;
         let pki = Self { authority, issuer: Issuer::new(authority_params(), key) };
 
-        let server = pki.server()?;
+        let server = pki.server(&SERVER_NAMES, addresses)?;
         write(&files.server(), &server.certificate)?;
         write(&files.server_key(), &server.key)?;
+
+        let kubelet_client = pki.client("kube-apiserver-kubelet-client", Some("system:masters"))?;
+        write(&files.kubelet_client(), &kubelet_client.certificate)?;
+        write(&files.kubelet_client_key(), &kubelet_client.key)?;
 
         let accounts = KeyPair::generate()?;
         write(&files.accounts_key(), &accounts.serialize_pem())?;
@@ -114,12 +127,15 @@ impl Pki {
         self.issue(params)
     }
 
-    fn server(&self) -> Result<Identity> {
-        let mut params = CertificateParams::new(SERVER_NAMES.map(String::from))?;
-        for address in [Ipv4Addr::LOCALHOST, SERVICE_ADDRESS] {
-            params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(address)));
+    /// A server's certificate for all its names and addresses.
+    pub(crate) fn server(&self, names: &[&str], addresses: &[Ipv4Addr]) -> Result<Identity> {
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+        for address in addresses {
+            params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(*address)));
         }
-        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        params.distinguished_name.remove(DnType::CommonName);
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or_default());
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(params)
     }

@@ -14,6 +14,8 @@ pub enum Profile {
     P1,
     /// P1, the scheduler and simulated nodes: pods run, jobs complete, deployments become available.
     P2,
+    /// P2 and one real node, `real-0`: pods are containers. Needs root on Linux, see [`crate::node::missing`].
+    P3,
 }
 
 /// What a test may rely on; a test that needs more skips by name.
@@ -27,6 +29,8 @@ pub struct Capabilities {
     pub controllers: bool,
     /// Pods are scheduled and run (or are played as running).
     pub nodes: bool,
+    /// Pods that ask for no simulated node are containers that really run.
+    pub containers: bool,
     /// The API server can be paused, stopped and started.
     pub outages: bool,
 }
@@ -38,7 +42,8 @@ pub struct Options {
     pub profile: Profile,
     /// Whether the gateway player runs from the start, as after [`crate::Cluster::play_gateway`].
     pub gateway: bool,
-    /// How many nodes `node-0`, `node-1`, ... exist and are ready when `start` returns. Only P2 has nodes.
+    /// How many simulated nodes `node-0`, `node-1`, ... exist and are ready when `start` returns. P2 and P3 have such
+    /// nodes; those of P3 take only pods that tolerate [`crate::SIMULATED`].
     pub nodes: u32,
     /// Whether every request is written to the audit log. It costs the API server a line a request, so what is timed
     /// goes without.
@@ -46,7 +51,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The profile with its usual nodes (one for P2) and the audit log, without the gateway player.
+    /// The profile with its usual nodes (one simulated for P2, one real for P3) and the audit log, without the gateway player.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self { profile, gateway: false, nodes: u32::from(profile == Profile::P2), audit: true }
@@ -68,6 +73,7 @@ impl Profile {
             etcd: true,
             controllers: self >= Self::P1,
             nodes: self >= Self::P2,
+            containers: self >= Self::P3,
             outages: true,
         }
     }
@@ -79,6 +85,7 @@ impl fmt::Display for Profile {
             Self::P0 => "P0",
             Self::P1 => "P1",
             Self::P2 => "P2",
+            Self::P3 => "P3",
         })
     }
 }
@@ -91,19 +98,21 @@ impl FromStr for Profile {
             "P0" => Ok(Self::P0),
             "P1" => Ok(Self::P1),
             "P2" => Ok(Self::P2),
-            _ => Err(format!("profile {text:?} does not exist: use P0, P1 or P2")),
+            "P3" => Ok(Self::P3),
+            _ => Err(format!("profile {text:?} does not exist: use P0, P1, P2 or P3")),
         }
     }
 }
 
 impl fmt::Display for Capabilities {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { audit, etcd, controllers, nodes, outages } = *self;
+        let Self { audit, etcd, controllers, nodes, containers, outages } = *self;
         let named = [
             ("audit", audit),
             ("etcd", etcd),
             ("controllers", controllers),
             ("nodes", nodes),
+            ("containers", containers),
             ("outages", outages),
         ];
         let present: Vec<&str> = named.into_iter().filter_map(|(name, has)| has.then_some(name)).collect();
@@ -117,10 +126,10 @@ mod tests {
 
     #[test]
     fn profiles_read_and_print() {
-        for profile in [Profile::P0, Profile::P1, Profile::P2] {
+        for profile in [Profile::P0, Profile::P1, Profile::P2, Profile::P3] {
             assert_eq!(profile.to_string().to_lowercase().parse::<Profile>(), Ok(profile));
         }
-        assert!("P3".parse::<Profile>().unwrap_err().contains("P0, P1 or P2"));
+        assert!("P4".parse::<Profile>().unwrap_err().contains("P0, P1, P2 or P3"));
     }
 
     #[test]
@@ -128,6 +137,10 @@ mod tests {
         assert_eq!(Profile::P0.capabilities().to_string(), "audit, etcd, outages");
         assert_eq!(Profile::P1.capabilities().to_string(), "audit, etcd, controllers, outages");
         assert_eq!(Profile::P2.capabilities().to_string(), "audit, etcd, controllers, nodes, outages");
+        assert_eq!(
+            Profile::P3.capabilities().to_string(),
+            "audit, etcd, controllers, nodes, containers, outages"
+        );
     }
 
     #[test]

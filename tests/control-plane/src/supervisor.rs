@@ -25,6 +25,7 @@ use processes::run_as_child;
 use startup::Running;
 
 pub(crate) use processes::Processes;
+pub(crate) use startup::readyz;
 
 /// Runs a supervisor until its input ends or it is told to end. A detached one has no input but its order.
 ///

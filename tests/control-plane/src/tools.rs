@@ -2,6 +2,7 @@
 //! system and, for the one-time build, the `go` command; no client.
 
 mod build;
+mod pinned;
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
 
-/// Version of kube-apiserver, kube-controller-manager, kube-scheduler and kubectl that the pinned modules build.
+/// Version of kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, kubelet and kube-proxy that the pinned
+/// modules build.
 pub const KUBERNETES_VERSION: &str = "1.37.2";
 /// Version of etcd that the pinned modules build.
 pub const ETCD_VERSION: &str = "3.7.3";
 /// Version of kwok that the pinned modules build.
 pub const KWOK_VERSION: &str = "0.8.0";
+/// Version of containerd that the pinned modules build.
+pub const CONTAINERD_VERSION: &str = "2.4.2";
+/// Version of runc that the pinned modules build.
+pub const RUNC_VERSION: &str = "1.5.2";
 
 /// Paths of the binaries; what is absent limits the profiles that can be started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,22 +38,44 @@ pub struct Toolset {
     pub kwok: Option<PathBuf>,
     /// For people: `tenantry-control-plane kubectl`.
     pub kubectl: Option<PathBuf>,
+    /// What runs the real node of P3.
+    pub node: Option<NodeTools>,
+}
+
+/// The binaries of a real node: they are built apart from the others, only once somebody asks for such a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTools {
+    directory: PathBuf,
 }
 
 impl Toolset {
-    /// The tools built from the pinned Go modules. Builds them when the cache does not have them: about 11 minutes on
-    /// two cores, once per machine; progress goes to standard error. Blocks.
+    /// The tools of the profiles without a real node, built from the pinned Go modules. Builds them when the cache does
+    /// not have them: about 11 minutes on two cores, once per machine; progress goes to standard error. Blocks.
     ///
     /// # Errors
     /// When `go` is missing (the message says what to install) or a build fails.
     pub fn from_cache_or_build() -> Result<Self> {
-        Ok(Self::in_directory(&build::ensure()?))
+        Ok(Self::in_directory(&build::ensure(&pinned::CONTROL_PLANE)?))
+    }
+
+    /// As [`Toolset::from_cache_or_build`], with everything that `profile` needs: a real node takes some minutes more.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_profile(profile: Profile) -> Result<Self> {
+        let mut tools = Self::from_cache_or_build()?;
+        if profile >= Profile::P3 {
+            tools.node = Some(NodeTools { directory: build::ensure(&pinned::NODE)? });
+        }
+        Ok(tools)
     }
 
     /// The tools of the cache, if they were built before.
     #[must_use]
     pub fn from_cache() -> Option<Self> {
-        build::cached().map(|directory| Self::in_directory(&directory))
+        let mut tools = Self::in_directory(&build::cached(&pinned::CONTROL_PLANE)?);
+        tools.node = build::cached(&pinned::NODE).map(|directory| NodeTools { directory });
+        Some(tools)
     }
 
     /// The tools of a directory as `KUBEBUILDER_ASSETS` names one: kube-apiserver and etcd, perhaps more.
@@ -76,6 +104,7 @@ impl Toolset {
             Profile::P2 => {
                 self.kube_controller_manager.is_some() && self.kube_scheduler.is_some() && self.kwok.is_some()
             }
+            Profile::P3 => self.supports(Profile::P2) && self.node.is_some(),
         }
     }
 
@@ -88,7 +117,20 @@ impl Toolset {
             kube_scheduler: optional("kube-scheduler"),
             kwok: optional("kwok"),
             kubectl: optional("kubectl"),
+            node: None,
         }
+    }
+}
+
+impl NodeTools {
+    /// The binary with this name.
+    pub(crate) fn binary(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Where the binaries lie: containerd looks for its shim, and that for runc, on the search path.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 

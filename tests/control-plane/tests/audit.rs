@@ -12,7 +12,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{create, in_default};
+use common::{create, in_namespace};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -39,7 +39,7 @@ fn shape(event: &AuditEvent) -> (&str, &str, &str, u16) {
 }
 
 async fn counting_is_exact(cluster: &Cluster, audit: &Audit) {
-    let maps: Api<ConfigMap> = in_default(&cluster.client().await.unwrap());
+    let maps: Api<ConfigMap> = in_namespace(&cluster.client().await.unwrap(), "default");
     let mark = audit.mark().await.unwrap();
     assert_eq!(audit.since_by(mark, "admin").await.unwrap(), Vec::new());
 
@@ -75,7 +75,7 @@ async fn counting_is_exact(cluster: &Cluster, audit: &Audit) {
 }
 
 async fn a_watch_is_counted_once_when_it_begins(cluster: &Cluster, audit: &Audit) {
-    let maps: Api<ConfigMap> = in_default(&cluster.client().await.unwrap());
+    let maps: Api<ConfigMap> = in_namespace(&cluster.client().await.unwrap(), "default");
     let before = audit.mark().await.unwrap();
     let stream = maps.watch(&WatchParams::default().timeout(60), "0").await.unwrap();
     let mut stream = Box::pin(stream);
@@ -99,7 +99,7 @@ async fn other_identities_are_counted_apart(cluster: &Cluster, audit: &Audit) {
         cluster.kubeconfig_for("eva", &["staff", "people"]).unwrap(),
         cluster.kubeconfig_for_service_account("default", "default").await.unwrap(),
     ] {
-        let maps: Api<ConfigMap> = in_default(&client_from(&kubeconfig).await.unwrap());
+        let maps: Api<ConfigMap> = in_namespace(&client_from(&kubeconfig).await.unwrap(), "default");
         maps.get("one").await.unwrap_err();
     }
     for user in ["olga", "eva", "system:serviceaccount:default:default"] {
@@ -115,7 +115,7 @@ async fn other_identities_are_counted_apart(cluster: &Cluster, audit: &Audit) {
 
 /// Answers and log lines of concurrent requests interleave; whoever has the answer must find the line.
 async fn many_requests_at_once_are_all_counted(cluster: &Cluster, audit: &Audit) {
-    let maps: Api<ConfigMap> = in_default(&cluster.client().await.unwrap());
+    let maps: Api<ConfigMap> = in_namespace(&cluster.client().await.unwrap(), "default");
     let mark = audit.mark().await.unwrap();
     let creates = (0..200).map(|index| {
         let maps = maps.clone();

@@ -12,7 +12,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{create, in_default};
+use common::{create, in_namespace};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::Job;
@@ -51,9 +51,9 @@ async fn a_full_control_plane_does_what_a_cluster_does() {
 async fn everything_goes_on_after_an_outage(cluster: &Cluster, client: &Client) {
     cluster.restart_apiserver().await.unwrap();
     let began = Instant::now();
-    let claims: Api<PersistentVolumeClaim> = in_default(client);
+    let claims: Api<PersistentVolumeClaim> = in_namespace(client, "default");
     create(&claims, claim("later", None)).await;
-    let pods: Api<Pod> = in_default(client);
+    let pods: Api<Pod> = in_namespace(client, "default");
     let volume = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "later"}}]});
     create(&pods, json!({"metadata": {"name": "later"}, "spec": pod_spec(volume)})).await;
     until(&pods, "later", conditions::is_pod_running()).await;
@@ -89,7 +89,7 @@ fn pod_spec(extra: Value) -> Value {
 }
 
 async fn deployment_becomes_available(client: &Client) {
-    let deployments: Api<Deployment> = in_default(client);
+    let deployments: Api<Deployment> = in_namespace(client, "default");
     let began = Instant::now();
     create(
         &deployments,
@@ -111,7 +111,7 @@ async fn deployment_becomes_available(client: &Client) {
 }
 
 async fn job_reports_its_message(client: &Client) {
-    let jobs: Api<Job> = in_default(client);
+    let jobs: Api<Job> = in_namespace(client, "default");
     create(&jobs, json!({
         "metadata": {"name": "convert"},
         "spec": {"template": {
@@ -120,7 +120,7 @@ async fn job_reports_its_message(client: &Client) {
         }},
     })).await;
     until(&jobs, "convert", conditions::is_job_completed()).await;
-    let pods: Api<Pod> = in_default(client);
+    let pods: Api<Pod> = in_namespace(client, "default");
     let pod = pods.list(&ListParams::default().labels("job-name=convert")).await.unwrap().items.remove(0);
     let state = pod.status.unwrap().container_statuses.unwrap().remove(0).state.unwrap();
     let message: Value = serde_json::from_str(&state.terminated.unwrap().message.unwrap()).unwrap();
@@ -141,7 +141,7 @@ fn claim(name: &str, class: Option<&str>) -> Value {
 }
 
 async fn claims_bind_grow_and_take_their_volume_along(client: &Client) {
-    let claims: Api<PersistentVolumeClaim> = in_default(client);
+    let claims: Api<PersistentVolumeClaim> = in_namespace(client, "default");
     let bound = |claim: Option<&PersistentVolumeClaim>| {
         claim.and_then(|it| it.status.as_ref()?.phase.as_deref()) == Some("Bound")
     };
@@ -186,7 +186,7 @@ async fn namespace_with_pods_and_claims_ends(client: &Client) {
 async fn pods_follow_labels_and_taints(cluster: &Cluster, client: &Client) {
     let taint = Taint { key: "example.test/dedicated", value: "acme", effect: "NoSchedule" };
     cluster.add_node("big-0", &[("example.test/class", "big")], &[taint]).await.unwrap();
-    let pods: Api<Pod> = in_default(client);
+    let pods: Api<Pod> = in_namespace(client, "default");
     let selector = json!({"nodeSelector": {"example.test/class": "big"}});
     create(&pods, json!({"metadata": {"name": "stranger"}, "spec": pod_spec(selector.clone())})).await;
     let mut tolerant = selector;

@@ -1,5 +1,6 @@
 //! From nothing to a ready control plane, and the few things that happen to it afterwards. Needs a client and a clock.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,8 +13,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{Helper, Processes, snapshot, volumes};
 use crate::commands::{PORT_COUNT, Plan, Ports, Role, kubeconfig};
-use crate::home::{Home, Paths};
+use crate::home::{Home, Paths, Reserved};
 use crate::kubeconfig::client_from;
+use crate::node::{self, REAL_NODE};
+use crate::nodes::await_usable;
 use crate::profile::Profile;
 use crate::protocol::{Order, Request};
 use crate::tools::Toolset;
@@ -29,7 +32,7 @@ const START_ATTEMPTS: u32 = 4;
 pub(super) struct Running {
     pub(super) processes: Processes,
     home: Home,
-    ports: Vec<u16>,
+    reserved: Reserved,
     profile: Profile,
     audit: bool,
     tools: Toolset,
@@ -49,11 +52,11 @@ impl Running {
     }
 
     async fn start_once(order: &Order) -> Result<Self> {
-        let (home, ports) = Home::create(PORT_COUNT)?;
+        let (home, reserved) = Home::create(PORT_COUNT, order.profile >= Profile::P3)?;
         let mut running = Self {
             processes: Processes::default(),
             home,
-            ports,
+            reserved,
             profile: order.profile,
             audit: order.audit,
             tools: order.tools.clone(),
@@ -83,10 +86,35 @@ impl Running {
                 ended = self.processes.first_end() => return Err(ended),
             }
         }
-        Ok(())
+        self.real_node_works().await
+    }
+
+    /// Starts the real node, if there is to be one, and waits until the API server can listen on the link to it.
+    async fn launch_node(&mut self) -> Result<()> {
+        let Some(node) = self.plan()?.node()? else { return Ok(()) };
+        // What an earlier one left that ended together with the store.
+        node::clean_up(&node.paths, node.network)?;
+        node::prepare(&node)?;
+        self.launch(Role::Node)?;
+        tokio::select! {
+            () = is_local(node.network.host()) => Ok(()),
+            ended = self.processes.first_end() => Err(ended),
+        }
+    }
+
+    async fn real_node_works(&mut self) -> Result<()> {
+        if self.reserved.network.is_none() {
+            return Ok(());
+        }
+        let nodes = Api::all(self.client("harness").await?);
+        tokio::select! {
+            usable = await_usable(nodes, REAL_NODE) => usable.context("the real node does not work"),
+            ended = self.processes.first_end() => Err(ended),
+        }
     }
 
     async fn launch_all(&mut self, followers: &[Role]) -> Result<()> {
+        self.launch_node().await?;
         self.launch(Role::Etcd)?;
         self.launch(Role::ApiServer)?;
         self.until_ready().await?;
@@ -98,7 +126,8 @@ impl Running {
 
     async fn provision_volumes(&mut self) -> Result<()> {
         let client = self.client("volumes").await?;
-        self.helpers.push(Helper::spawn("volume provisioner", volumes::provision(client)));
+        let directory = self.reserved.network.map(|_| self.paths().volumes());
+        self.helpers.push(Helper::spawn("volume provisioner", volumes::provision(client, directory)));
         Ok(())
     }
 
@@ -119,6 +148,7 @@ impl Running {
         let followers = self.plan()?.followers();
         let launched = timeout(START_TIMEOUT, self.launch_all(followers)).await;
         launched.unwrap_or_else(|_| Err(self.not_ready()))?;
+        self.real_node_works().await?;
         if self.profile >= Profile::P1 {
             self.provision_volumes().await?;
         }
@@ -137,7 +167,7 @@ impl Running {
     /// Carries out a request about the API server or its store.
     pub(super) async fn carry_out(&mut self, request: Request) -> Result<()> {
         match request {
-            Request::PauseApiServer => self.processes.signal(Role::ApiServer, Signal::STOP),
+            Request::PauseApiServer => self.processes.freeze(Role::ApiServer),
             Request::ResumeApiServer => self.processes.signal(Role::ApiServer, Signal::CONT),
             Request::StopApiServer => {
                 self.processes.end(Role::ApiServer).await?;
@@ -163,9 +193,10 @@ impl Running {
     }
 
     fn plan(&self) -> Result<Plan<'_>> {
-        let ports = Ports::assign(&self.ports)?;
-        let Self { home, tools, profile, audit, .. } = self;
-        Ok(Plan { paths: home.paths(), ports, tools, profile: *profile, audit: *audit })
+        let ports = Ports::assign(&self.reserved.ports)?;
+        let Self { home, reserved, tools, profile, audit, .. } = self;
+        let (paths, network) = (home.paths(), reserved.network);
+        Ok(Plan { paths, ports, network, tools, profile: *profile, audit: *audit })
     }
 
     fn launch(&mut self, role: Role) -> Result<()> {
@@ -201,7 +232,8 @@ impl Running {
     }
 }
 
-async fn readyz(client: &Client) -> Result<()> {
+/// Waits until the API server says it is ready.
+pub(crate) async fn readyz(client: &Client) -> Result<()> {
     loop {
         let request = HttpRequest::get("/readyz").body(Vec::new())?;
         if client.request_text(request).await.is_ok() {
@@ -218,6 +250,13 @@ async fn controllers_work(client: Client) -> Result<()> {
         .await
         .context("the controller manager does not work")?;
     Ok(())
+}
+
+/// Waits until `address` is one of this machine's.
+async fn is_local(address: Ipv4Addr) {
+    while TcpListener::bind((address, 0)).is_err() {
+        sleep(READY_PAUSE).await;
+    }
 }
 
 /// The words of Go's net package in the log of the process that ended.

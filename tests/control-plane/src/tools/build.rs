@@ -9,103 +9,41 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{ETCD_VERSION, KUBERNETES_VERSION, KWOK_VERSION, cache_directory};
+use super::cache_directory;
+use super::pinned::{Set, Tool, ldflags};
 use crate::logs::{say, tail};
-
-/// One Go module that pins tools. There are three because one module for all would lift the dependencies of Kubernetes.
-struct Module {
-    name: &'static str,
-    go_mod: &'static str,
-    go_sum: &'static str,
-}
-
-/// One binary: the module it is built in, its package, and what to tell people who wait for it.
-struct Tool {
-    name: &'static str,
-    module: &'static str,
-    package: &'static str,
-    version: &'static str,
-    expectation: &'static str,
-}
-
-const MODULES: [Module; 3] = [
-    Module {
-        name: "etcd",
-        go_mod: include_str!("../../tools/etcd/go.mod"),
-        go_sum: include_str!("../../tools/etcd/go.sum"),
-    },
-    Module {
-        name: "kubernetes",
-        go_mod: include_str!("../../tools/kubernetes/go.mod"),
-        go_sum: include_str!("../../tools/kubernetes/go.sum"),
-    },
-    Module {
-        name: "kwok",
-        go_mod: include_str!("../../tools/kwok/go.mod"),
-        go_sum: include_str!("../../tools/kwok/go.sum"),
-    },
-];
-
-const TOOLS: [Tool; 6] = [
-    Tool::new("etcd", "etcd", "go.etcd.io/etcd/server/v3", ETCD_VERSION, "about 1 min"),
-    Tool::kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", "about 5 min"),
-    Tool::kubernetes(
-        "kube-controller-manager",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-        "about 2 min",
-    ),
-    Tool::kubernetes("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", "about 30 s"),
-    Tool::kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl", "about 30 s"),
-    Tool::new("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK_VERSION, "about 2 min"),
-];
 
 /// Shown when `go` cannot be run. The version is that of the `go` lines in tools/*/go.mod.
 const GO_MISSING: &str = "the control plane for tests is built from Go modules, and `go` was not found: install Go 1.26 or \
 newer and put it on PATH, or set KUBEBUILDER_ASSETS to a directory with etcd and kube-apiserver, or set TENANTRY_KUBECONFIG \
 to the kubeconfig of a test cluster";
 
-impl Tool {
-    const fn new(
-        name: &'static str,
-        module: &'static str,
-        package: &'static str,
-        version: &'static str,
-        expectation: &'static str,
-    ) -> Self {
-        Self { name, module, package, version, expectation }
-    }
-
-    const fn kubernetes(name: &'static str, package: &'static str, expectation: &'static str) -> Self {
-        Self::new(name, "kubernetes", package, KUBERNETES_VERSION, expectation)
-    }
-}
-
-/// The directory with the finished tools, if it exists.
-pub(super) fn cached() -> Option<PathBuf> {
-    let directory = cache_directory().ok()?.join(key());
+/// The directory with the finished tools of a set, if it exists.
+pub(super) fn cached(set: &Set) -> Option<PathBuf> {
+    let directory = cache_directory().ok()?.join(set.key());
     directory.is_dir().then_some(directory)
 }
 
-/// The directory with the finished tools; builds them when needed. Several processes may call this at once: one builds,
+/// The directory with the finished tools of a set; builds them when needed. Several processes may call this at once: one builds,
 /// the others wait for it.
-pub(super) fn ensure() -> Result<PathBuf> {
-    if let Some(directory) = cached() {
+pub(super) fn ensure(set: &Set) -> Result<PathBuf> {
+    if let Some(directory) = cached(set) {
         return Ok(directory);
     }
     let cache = cache_directory()?;
     fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let _lock = lock(&cache.join(format!("{}.lock", key())))?;
-    if let Some(directory) = cached() {
+    let _lock = lock(&cache.join(format!("{}.lock", set.key())))?;
+    if let Some(directory) = cached(set) {
         return Ok(directory);
     }
     go_version()?;
-    let partial = cache.join(format!("{}.partial", key()));
+    let partial = cache.join(format!("{}.partial", set.key()));
     if partial.exists() {
         // Left by a build that was killed: the lock is ours, so nobody works in it. Go's own cache keeps what it did.
         fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
     }
-    build_into(&partial)?;
-    let finished = cache.join(key());
+    build_into(set, &partial)?;
+    let finished = cache.join(set.key());
     fs::rename(partial.join("bin"), &finished)
         .with_context(|| format!("cannot create {}", finished.display()))?;
     fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
@@ -136,16 +74,19 @@ fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-fn build_into(partial: &Path) -> Result<()> {
-    for module in &MODULES {
+fn build_into(set: &Set, partial: &Path) -> Result<()> {
+    for module in set.modules {
         let directory = partial.join("src").join(module.name);
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         fs::write(directory.join("go.mod"), module.go_mod)?;
         fs::write(directory.join("go.sum"), module.go_sum)?;
+        if let Some(main) = module.main {
+            fs::write(directory.join("main.go"), main)?;
+        }
     }
     let output = partial.join("bin");
     fs::create_dir_all(&output)?;
-    for tool in &TOOLS {
+    for tool in set.tools {
         build(
             tool,
             &partial.join("src").join(tool.module),
@@ -158,13 +99,13 @@ fn build_into(partial: &Path) -> Result<()> {
 
 fn build(tool: &Tool, module: &Path, binary: &Path, log: &Path) -> Result<()> {
     let mut child = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", &ldflags(), "-o"])
+        .args(["build", "-trimpath", "-tags", tool.tags, "-ldflags", &ldflags(), "-o"])
         .arg(binary)
         .arg(tool.package)
         .current_dir(module)
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=mod")
-        .env("CGO_ENABLED", "0")
+        .env("CGO_ENABLED", if tool.cgo { "1" } else { "0" })
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(log)?)
@@ -180,7 +121,13 @@ fn build(tool: &Tool, module: &Path, binary: &Path, log: &Path) -> Result<()> {
     };
     if !status.success() {
         let reason = tail(log, 20);
-        bail!("go could not build {} {} with {}:\n{reason}", tool.name, tool.version, go_version()?);
+        let packages = if tool.cgo { "; it needs gcc, pkg-config and libseccomp-dev" } else { "" };
+        bail!(
+            "go could not build {} {} with {}{packages}:\n{reason}",
+            tool.name,
+            tool.version,
+            go_version()?
+        );
     }
     progress.finish();
     Ok(())
@@ -226,53 +173,9 @@ fn minutes(elapsed: Duration) -> String {
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) }
 }
 
-/// Without these the server reports v0.0.0-master and version checks of charts and clients go wrong. The commit is not
-/// known for a module build; zeros say so.
-fn ldflags() -> String {
-    let mut parts = KUBERNETES_VERSION.split('.');
-    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let mut flags = "-s -w".to_owned();
-    for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
-        let commit = "0".repeat(40);
-        flags.push_str(&format!(
-            " -X {package}.gitVersion=v{KUBERNETES_VERSION} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
-             -X {package}.gitTreeState=clean -X {package}.gitCommit={commit}"
-        ));
-    }
-    flags
-}
-
-/// The name of the tools' directory: everything that decides the bytes of the binaries.
-fn key() -> String {
-    let mut hasher = blake3::Hasher::new();
-    for module in &MODULES {
-        for text in [module.name, module.go_mod, module.go_sum] {
-            hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
-        }
-    }
-    for text in [ldflags().as_str(), std::env::consts::OS, std::env::consts::ARCH] {
-        hasher.update(&text.len().to_le_bytes()).update(text.as_bytes());
-    }
-    hasher.finalize().to_hex().chars().take(24).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_shown_are_the_versions_pinned() {
-        for tool in &TOOLS {
-            let module = MODULES.iter().find(|module| module.name == tool.module).unwrap();
-            let pinned = module.go_mod.lines().any(|line| {
-                let line = line.trim().trim_start_matches("require ");
-                line.split_once(" v").is_some_and(|(path, version)| {
-                    tool.package.starts_with(path) && version.split_whitespace().next() == Some(tool.version)
-                })
-            });
-            assert!(pinned, "{} {} is not what {}/go.mod pins", tool.name, tool.version, tool.module);
-        }
-    }
 
     #[test]
     fn durations_read_well() {

@@ -14,9 +14,10 @@ where
     api.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await.unwrap()
 }
 
-pub(crate) fn in_default<K>(client: &Client) -> Api<K>
+/// Objects of a kind in one namespace.
+pub(crate) fn in_namespace<K>(client: &Client, namespace: &str) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    Api::namespaced(client.clone(), "default")
+    Api::namespaced(client.clone(), namespace)
 }

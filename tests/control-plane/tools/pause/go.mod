@@ -1,0 +1,3 @@
+module tools.invalid/controlplane/pause
+
+go 1.26.0
