@@ -8,7 +8,7 @@ use http::{Method, Request};
 use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
-use tenantry_control_plane::{Cluster, Profile, client_from};
+use tenantry_control_plane::{Cluster, Profile, client_from, skipped};
 
 /// Far beyond what anything here takes; only a failing test gets here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,15 +25,8 @@ pub(crate) struct Answer {
 pub(crate) async fn cluster(test: &str) -> Option<Cluster> {
     match Cluster::acquire(Profile::P1).await {
         Ok(cluster) => Some(cluster),
-        Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("{test}: {error:#}"),
         Err(error) => {
-            println!("skipped: {test}: {error:#}");
-            if let Some(file) = std::env::var_os("TENANTRY_SKIP_FILE") {
-                use std::io::Write as _;
-                let mut file =
-                    std::fs::OpenOptions::new().append(true).create(true).open(file).expect("the skip file");
-                writeln!(file, "{test}: Kubernetes control plane").expect("the skip file can be written");
-            }
+            skipped(test, &format!("{error:#}"));
             None
         }
     }

@@ -47,6 +47,7 @@ mod nodes;
 mod pki;
 mod profile;
 mod protocol;
+mod skip;
 pub mod supervisor;
 pub mod tools;
 
@@ -58,3 +59,4 @@ pub use image::Image;
 pub use kubeconfig::{client_from, config_from};
 pub use nodes::{SIMULATED, Taint};
 pub use profile::{Capabilities, Options, Profile};
+pub use skip::skipped;

@@ -3,10 +3,12 @@
 
 pub mod census;
 pub mod holdings;
+pub mod http;
 pub mod install;
 pub mod kept;
 pub mod meddling;
 pub mod metrics;
+pub mod node;
 pub mod orders;
 pub mod process;
 pub mod report;

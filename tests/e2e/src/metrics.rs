@@ -1,18 +1,15 @@
 //! What a running controller counts, read from its administration address. Needs the network.
 
+use crate::http;
 use anyhow::{Context, Result};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 /// The sum of a counter over all its labels, such as `tenantry_reconciles_total`.
 ///
 /// # Errors
 /// When the controller does not answer or does not count this.
 pub fn total(admin: SocketAddr, name: &str) -> Result<f64> {
-    let mut connection = TcpStream::connect(admin)?;
-    connection.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {admin}\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
+    let answer = http::get(admin, "/metrics")?.body;
     sum(&answer, name).with_context(|| format!("the controller has no counter {name}"))
 }
 

@@ -36,8 +36,19 @@ pub struct Tenant {
     pub writes: usize,
     /// Requests of the controller for this tenant that do not.
     pub reads: usize,
+    /// What the tenant's first page was answered with; null where pods are simulated.
+    pub page: Option<Page>,
     /// The checklist, in its order.
     pub items: Vec<Item>,
+}
+
+/// What a tenant answered through its Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Page {
+    /// Status of HTTP.
+    pub status: u16,
+    /// Size of the body.
+    pub bytes: usize,
 }
 
 /// One line of a checklist.
@@ -63,11 +74,14 @@ impl Report {
     /// The tenants as a table, a line each below a heading.
     #[must_use]
     pub fn table(&self) -> String {
-        let heading = ["TENANT", "PLAN", "APPLICATION", "PHASE", "SECONDS", "OBJECTS", "WRITES", "READS"]
-            .map(str::to_owned);
+        let heading =
+            ["TENANT", "PLAN", "APPLICATION", "PHASE", "SECONDS", "OBJECTS", "WRITES", "READS", "PAGE"]
+                .map(str::to_owned);
         let mut rows = vec![heading];
         rows.extend(self.tenants.iter().map(Tenant::row));
-        let widths: Vec<usize> = (0..8)
+        // Simulated pods have no page.
+        let columns = if self.tenants.iter().any(|tenant| tenant.page.is_some()) { 9 } else { 8 };
+        let widths: Vec<usize> = (0..columns)
             .map(|column| {
                 rows.iter()
                     .filter_map(|row| row.get(column))
@@ -112,12 +126,13 @@ impl Tenant {
                 .map_or(0, |inventory| inventory.objects.len()),
             writes: writes.len(),
             reads: reads.len(),
+            page: None,
             items: status.map(|status| status.checklist.iter().map(Item::new).collect()).unwrap_or_default(),
             name,
         }
     }
 
-    fn row(&self) -> [String; 8] {
+    fn row(&self) -> [String; 9] {
         [
             self.name.clone(),
             self.plan.clone(),
@@ -127,6 +142,7 @@ impl Tenant {
             self.objects.to_string(),
             self.writes.to_string(),
             self.reads.to_string(),
+            self.page.map_or_else(|| "-".to_owned(), |page| format!("{}, {} bytes", page.status, page.bytes)),
         ]
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster with the product installed. Needs a client, a clock and processes.
 
-use crate::{Controller, NAMESPACE, install, process, wait};
+use crate::{Controller, NAMESPACE, install, node, process, wait};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
@@ -46,14 +46,15 @@ impl Setup {
     /// How a cluster for this setup is started: where pods run, somebody has to play the gateway, too.
     #[must_use]
     pub fn options(self) -> Options {
-        Options { gateway: self.profile == Profile::P2, ..Options::new(self.profile) }
+        Options { gateway: self.profile >= Profile::P2, ..Options::new(self.profile) }
     }
 }
 
 // === impl World ===
 
 impl World {
-    /// Starts a cluster with the optional kinds, a node of each server class and the product's own manifests.
+    /// Starts a cluster with the optional kinds, simulated nodes of each server class or a real one, and the product's own
+    /// manifests.
     ///
     /// # Errors
     /// When a step fails.
@@ -66,6 +67,7 @@ impl World {
     /// # Errors
     /// When a step fails.
     pub async fn on(cluster: Cluster, setup: Setup) -> Result<Self> {
+        // Beside a real node no pod of a tenant would be put on a simulated one.
         if setup.profile == Profile::P2 {
             for (node, class) in [("node-standard", "standard"), ("node-performance", "performance")] {
                 cluster.add_node(node, &[("tenantry.io/server-class", class)], &[]).await?;
@@ -73,6 +75,9 @@ impl World {
         }
         cluster.install_crds(setup.optional_kinds).await?;
         let client = cluster.client().await?;
+        if setup.profile == Profile::P3 {
+            node::prepare(&cluster, &client).await?;
+        }
         install_product(&client).await?;
         let identity = cluster.kubeconfig_for_service_account(NAMESPACE, "tenantry-controller").await?;
         Ok(Self { cluster, client, controller: None, identity, directory: tempfile::tempdir()? })

@@ -1,21 +1,22 @@
-//! The demo: three tenants from manifest to Live on a real Kubernetes API. Needs a client, a clock and processes.
+//! The demo: tenants from manifest to Live on a real Kubernetes API. Needs a client, a clock and processes.
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use futures::TryStreamExt;
 use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Discovery, ResourceExt};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tenantry_control_plane::{Cluster, Mark, detached};
+use tenantry_control_plane::{Cluster, Mark, Profile, detached};
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::kept::{self, Kept};
-use tenantry_e2e::report::{Report, Tenant};
+use tenantry_e2e::report::{Page, Report, Tenant};
 use tenantry_e2e::world::examples;
-use tenantry_e2e::{Setup, World, install, process, wait};
+use tenantry_e2e::{Setup, World, install, node, process, wait};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The display hears of the last change when we do; this is for drawing it.
 const LAST_FRAME: Duration = Duration::from_secs(2);
 
-/// Takes three tenants from manifest to Live on a real Kubernetes API, and says how long that took and what it cost.
+/// Takes tenants from manifest to Live on a real Kubernetes API, and says how long that took and what it cost.
 #[derive(Parser, Debug)]
 struct Arguments {
     /// Leave the cluster, the controller and the tenants running.
@@ -35,6 +36,18 @@ struct Arguments {
     /// Stop what --keep left running.
     #[arg(long)]
     stop: bool,
+    /// Whether pods are simulated, or run on a real node: as root on Linux, and with those tenants whose servers it has.
+    #[arg(long, value_enum, default_value_t = Nodes::Simulated)]
+    node: Nodes,
+}
+
+/// What pods run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Nodes {
+    /// On nodes that kwok plays.
+    Simulated,
+    /// In containers.
+    Real,
 }
 
 /// A subscription's name and when it was sent, or how many seconds later it was live.
@@ -42,14 +55,30 @@ type Times<T> = BTreeMap<String, T>;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    let Arguments { keep, stop } = Arguments::parse();
+    let Arguments { keep, stop, node } = Arguments::parse();
     let directory = directory()?;
     if stop {
         end_kept(&directory)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let all_live = if keep { start_kept(&directory).await? } else { interruptible(run(&directory)).await? };
+    let setup = setup(node)?;
+    let all_live = if keep {
+        start_kept(setup, &directory).await?
+    } else {
+        interruptible(run(setup, &directory)).await?
+    };
     Ok(if all_live { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the demo is shown on.
+fn setup(nodes: Nodes) -> Result<Setup> {
+    if nodes == Nodes::Simulated {
+        return Ok(Setup::default());
+    }
+    if let Some(missing) = tenantry_control_plane::node::missing() {
+        bail!("{missing}; without NODE=real the demo runs anywhere");
+    }
+    Ok(Setup { profile: Profile::P3, ..Setup::default() })
 }
 
 /// Gives up `demo` when a signal asks this process to end. What it started ends when it is dropped, so a signal leaves no
@@ -64,13 +93,13 @@ async fn interruptible(demo: impl Future<Output = Result<bool>>) -> Result<bool>
 }
 
 /// The demo that leaves nothing running. Says whether every tenant is live.
-async fn run(directory: &Path) -> Result<bool> {
+async fn run(setup: Setup, directory: &Path) -> Result<bool> {
     println!("{STARTING}");
-    let mut world = World::start(Setup::default()).await?;
+    let mut world = World::start(setup).await?;
     world.apply_definitions().await?;
     let mark = world.cluster.audit().await?.mark().await?;
     world.run_controller(&[])?;
-    let all_live = show(&world, mark, directory).await?;
+    let all_live = show(&world, setup, mark, directory).await?;
     if let Some(controller) = world.controller.take() {
         if !all_live {
             std::fs::write(kept::log_file(directory), controller.log()?)?;
@@ -83,7 +112,7 @@ async fn run(directory: &Path) -> Result<bool> {
 }
 
 /// The demo that leaves everything running, unless it breaks off.
-async fn start_kept(directory: &Path) -> Result<bool> {
+async fn start_kept(setup: Setup, directory: &Path) -> Result<bool> {
     let home = detached::default_directory()?;
     if detached::attach(&home).is_ok() {
         bail!("a demo is running already: stop it with `make down` first");
@@ -91,7 +120,6 @@ async fn start_kept(directory: &Path) -> Result<bool> {
     // One whose Kubernetes API is gone.
     Kept::stop(directory)?;
     println!("{STARTING}");
-    let setup = Setup::default();
     let cluster = detached::up(&home, setup.options()).await?;
     let outcome = interruptible(run_kept(cluster, setup, directory)).await;
     if outcome.is_err()
@@ -108,7 +136,7 @@ async fn run_kept(cluster: Cluster, setup: Setup, directory: &Path) -> Result<bo
     world.apply_definitions().await?;
     let mark = world.cluster.audit().await?.mark().await?;
     let kept = Kept::start(world.identity(), directory)?;
-    let all_live = show(&world, mark, directory).await?;
+    let all_live = show(&world, setup, mark, directory).await?;
     println!(
         "Left running: the Kubernetes API and the controller (process {}, http://{}/metrics,",
         kept.pid, kept.admin
@@ -131,8 +159,11 @@ fn end_kept(directory: &Path) -> Result<()> {
 }
 
 /// Orders the tenants, shows how they come to be, and reports. Says whether every one is live.
-async fn show(world: &World, mark: Mark, directory: &Path) -> Result<bool> {
-    let sent = order(&world.client).await?;
+async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Result<bool> {
+    let is_real = setup.profile == Profile::P3;
+    let subscriptions =
+        if is_real { node::subscriptions()? } else { install::directory(&examples().join("tenants"))? };
+    let sent = order(&world.client, subscriptions).await?;
     let mut display = display(&world.cluster.kubeconfig())?;
     let live = until_live(&world.client, &sent).await?;
     if live.len() == sent.len() {
@@ -141,7 +172,12 @@ async fn show(world: &World, mark: Mark, directory: &Path) -> Result<bool> {
     }
     // Fails if it has ended, which is what is wanted.
     let _ = display.kill().await;
-    let report = report(world, mark, &live).await?;
+    let mut report = report(world, mark, &live).await?;
+    if is_real {
+        for tenant in report.tenants.iter_mut().filter(|tenant| tenant.seconds_to_live.is_some()) {
+            tenant.page = Some(page(&world.client, tenant).await?);
+        }
+    }
     let file = directory.join("report.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&report)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
@@ -152,11 +188,19 @@ async fn show(world: &World, mark: Mark, directory: &Path) -> Result<bool> {
     Ok(report.all_live())
 }
 
-/// Creates the subscriptions of the examples as the administrator; gives when each was sent.
-async fn order(client: &Client) -> Result<Times<Instant>> {
+/// Asks a tenant for its first page, as somebody in the cluster would.
+async fn page(client: &Client, tenant: &Tenant) -> Result<Page> {
+    let (application, version) =
+        tenant.application.split_once(' ').context("an application without a version")?;
+    let answer = node::page(client, &tenant.name, application, version).await?;
+    Ok(Page { status: answer.status, bytes: answer.body.len() })
+}
+
+/// Creates subscriptions as the administrator; gives when each was sent.
+async fn order(client: &Client, subscriptions: Vec<Value>) -> Result<Times<Instant>> {
     let discovery = Discovery::new(client.clone()).run_aggregated().await?;
     let mut sent = Times::new();
-    for document in install::directory(&examples().join("tenants"))? {
+    for document in subscriptions {
         let api = install::api_for(client, &discovery, &document)?;
         let object: DynamicObject = serde_json::from_value(document)?;
         let name = object.name_any();

@@ -1,0 +1,49 @@
+//! One HTTP request without a client library's conveniences. Needs the network.
+
+use anyhow::{Context, Result};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Whoever has not answered by then does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Such as 200.
+    pub status: u16,
+    /// What follows the headers.
+    pub body: String,
+}
+
+/// Asks for `path`. Blocks.
+///
+/// # Errors
+/// When nobody answers, or not in HTTP.
+pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text)?;
+    answer(&text).with_context(|| format!("{address} does not answer in HTTP"))
+}
+
+fn answer(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, body: body.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let read = answer("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno").unwrap();
+        assert_eq!(read, Answer { status: 404, body: "no".to_owned() });
+        assert_eq!(answer("220 mail.example ESMTP"), None);
+    }
+}
