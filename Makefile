@@ -5,7 +5,7 @@
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live
+demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live (NODE=real: in containers)
 	@scripts/demo
 
 bench: ## Measure what tenants cost, beside the raw limit (QUICK=1: a short run)
