@@ -43,9 +43,9 @@ pub async fn prepare(cluster: &Cluster, client: &Client) -> Result<()> {
 pub fn subscriptions() -> Result<Vec<Value>> {
     let plans = definitions("ServicePlan")?;
     let has_our_class = |subscription: &Value| {
-        let plan =
-            plans.iter().find(|plan| plan["metadata"]["name"] == subscription["spec"]["planRef"]["name"]);
-        plan.is_some_and(|plan| plan["spec"]["servers"]["class"] == CLASS)
+        let name = subscription.pointer("/spec/planRef/name");
+        let plan = plans.iter().find(|plan| plan.pointer("/metadata/name") == name);
+        plan.is_some_and(|plan| is(plan, "/spec/servers/class", CLASS))
     };
     let mut all = install::directory(&examples().join("tenants"))?;
     all.retain(has_our_class);
@@ -57,9 +57,8 @@ pub fn subscriptions() -> Result<Vec<Value>> {
 /// # Errors
 /// When there is no such Service, or it does not answer.
 pub async fn page(client: &Client, tenant: &str, application: &str, version: &str) -> Result<Answer> {
-    let is_meant = |one: &Value| {
-        one["spec"]["applicationRef"]["name"] == application && one["spec"]["version"] == version
-    };
+    let is_meant =
+        |one: &Value| is(one, "/spec/applicationRef/name", application) && is(one, "/spec/version", version);
     let definition = definitions("HostedApplicationVersion")?.into_iter().find(is_meant);
     let definition = definition.with_context(|| format!("there is no {application} {version}"))?;
     let name = text(&definition, "/spec/endpoints/0/serviceRef/name")?;
@@ -83,8 +82,12 @@ fn demo_app() -> Result<PathBuf> {
 fn definitions(kind: &str) -> Result<Vec<Value>> {
     let mut all = install::directory(&examples().join("plans"))?;
     all.extend(install::directory(&examples().join("packed"))?);
-    all.retain(|document| document["kind"] == kind);
+    all.retain(|document| is(document, "/kind", kind));
     Ok(all)
+}
+
+fn is(document: &Value, pointer: &str, text: &str) -> bool {
+    document.pointer(pointer).and_then(Value::as_str) == Some(text)
 }
 
 fn text<'a>(document: &'a Value, pointer: &str) -> Result<&'a str> {
