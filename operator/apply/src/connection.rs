@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use http::Uri;
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use kube::{Client, Config};
-use tower::{BoxError, Service, ServiceBuilder};
+use tower::{BoxError, ServiceBuilder};
 
-use crate::gate::WriteGate;
+use crate::gate::{Open, WriteGate};
 
 mod fence;
 #[cfg(test)]
@@ -27,11 +26,7 @@ use fence::FencedConnector;
 /// # Errors
 /// When the configuration holds credentials or certificates that cannot be used.
 pub fn connect(config: Config) -> Result<Client, kube::Error> {
-    if config.proxy_url.is_some() {
-        return connect_through_proxy(config);
-    }
-    let connector = connector(&config);
-    client(&config, connector)
+    connect_fenced(config, Arc::new(Open))
 }
 
 /// As [`connect`], and nothing leaves while `gate` is closed, not even the rest of a request that was begun before: it
@@ -40,35 +35,16 @@ pub fn connect(config: Config) -> Result<Client, kube::Error> {
 ///
 /// # Errors
 /// When the configuration holds credentials or certificates that cannot be used.
-pub fn connect_fenced(config: Config, gate: Arc<dyn WriteGate>) -> Result<Client, kube::Error> {
+pub fn connect_fenced(mut config: Config, gate: Arc<dyn WriteGate>) -> Result<Client, kube::Error> {
     if config.proxy_url.is_some() {
-        return connect_through_proxy(config);
+        config.default_retry = false;
+        return Client::try_from(config);
     }
-    let connector = FencedConnector::new(connector(&config), gate);
-    client(&config, connector)
-}
-
-fn connect_through_proxy(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    Client::try_from(config)
-}
-
-fn connector(config: &Config) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(config.connect_timeout);
-    connector
-}
-
-fn client<C>(config: &Config, connector: C) -> Result<Client, kube::Error>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: hyper::rt::Read + hyper::rt::Write + Connection + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
-    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let connector = config.rustls_https_connector_with_connector(FencedConnector::new(connector, gate))?;
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
@@ -76,5 +52,5 @@ where
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(http);
-    Ok(Client::new(service, config.default_namespace.clone()))
+    Ok(Client::new(service, config.default_namespace))
 }

@@ -72,8 +72,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         });
     }
     let candidate = candidate(&config)?;
+    let cluster = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
     let gate = Arc::<LeaseGate>::default();
-    let context = Arc::new(context(config, readiness, metrics, counters, Arc::clone(&gate)).await?);
+    let context =
+        Arc::new(context(config, cluster.clone(), readiness, metrics, counters, Arc::clone(&gate))?);
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {
@@ -91,7 +93,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         let context = Arc::clone(&context);
         move |standing| lease_changed(&context, standing)
     };
-    let mut leadership = Leadership::begin(cluster().await?, candidate, gate, told)?;
+    let mut leadership = Leadership::begin(cluster, candidate, gate, told)?;
     tokio::select! {
         biased;
         signal = stop_signal() => return signal,
@@ -135,10 +137,6 @@ fn start_log(format: LogFormat) {
     }
 }
 
-async fn cluster() -> anyhow::Result<kube::Config> {
-    kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")
-}
-
 fn candidate(config: &Config) -> anyhow::Result<Candidate> {
     let mut unique = [0; 4];
     getrandom::fill(&mut unique)
@@ -151,16 +149,16 @@ fn candidate(config: &Config) -> anyhow::Result<Candidate> {
     })
 }
 
-async fn context(
+fn context(
     config: Config,
+    cluster: kube::Config,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let watch_client = connect(cluster().await?)?;
-    let fence: Arc<dyn WriteGate> = Arc::clone(&gate) as Arc<dyn WriteGate>;
-    let client = connect_fenced(cluster().await?, fence)?;
+    let watch_client = connect(cluster.clone())?;
+    let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
     let queue: Arc<Queue<String>> = Arc::default();
     let listener = {
         let queue = Arc::clone(&queue);

@@ -59,7 +59,7 @@ async fn a_connection_that_waits_carries_nothing_when_the_gate_is_closed() {
 
     switch.0.store(false, Ordering::SeqCst);
     let refused = client.request_text(request("second")).await.unwrap_err();
-    assert!(format!("{:?}", causes(&refused)).contains("may not write"), "{refused:?}");
+    assert!(format!("{refused:?}").contains("may not write"), "{refused:?}");
     drop(client);
     assert_eq!(rest(stream).await, b"");
 }
@@ -101,15 +101,4 @@ async fn an_open_gate_is_asked_again_each_time() {
     answer(&mut stream, "open").await;
     assert_eq!(open.await.unwrap().unwrap(), "{}");
     assert_eq!(rest(closed).await, b"");
-}
-
-/// What the causes of an error say.
-fn causes(error: &dyn std::error::Error) -> Vec<String> {
-    let mut said = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said.push(error.to_string());
-        cause = error.source();
-    }
-    said
 }
