@@ -1,7 +1,7 @@
 //! The role `backup`: everything in the store as it is at one moment, as files. Needs the network and the file system.
 
-use super::folder::{Folder, finished, lock};
-use super::{Findings, JobArgs, values};
+use super::folder::Folder;
+use super::{Findings, JobArgs, Made, values};
 use crate::client::Store;
 use crate::names::Name;
 use crate::sums::{Sums, list, sha256};
@@ -31,22 +31,17 @@ impl BackupRole {
     }
 
     async fn back_up(&self) -> Result<Findings> {
-        let attempt = &self.job.attempt;
-        let path = self.to.join(attempt);
-        let _alone = lock(&self.to, attempt.as_str()).await?;
-        if let Some(sums) = finished(&path)? {
-            return Ok(findings(format!("{} was finished by this attempt already", path.display()), &sums));
-        }
-        let folder = Folder::begin(&self.to, attempt.as_str())?;
-        let snapshot = self.job.client()?.snapshot(format!("backup-{attempt}").parse()?).await?;
-        let copied = copy(&snapshot, folder).await;
-        // The snapshot goes whatever came of the copy, whose error says more than one of the clean-up.
-        let forgotten = snapshot.forget().await;
-        let (sums, bytes) = copied?;
-        forgotten?;
-        let mut findings = findings(format!("copied to {}", path.display()), &sums);
-        findings.figures.insert("bytes".to_owned(), bytes.into());
-        Ok(findings)
+        let path = self.to.join(&self.job.attempt);
+        Ok(match self.job.make_once("backup", &self.to, copy).await? {
+            Made::Earlier(sums) => {
+                findings(format!("{} was finished by this attempt already", path.display()), &sums)
+            }
+            Made::Now((sums, bytes)) => {
+                let mut findings = findings(format!("copied to {}", path.display()), &sums);
+                findings.figures.insert("bytes".to_owned(), bytes.into());
+                findings
+            }
+        })
     }
 }
 

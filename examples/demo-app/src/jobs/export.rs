@@ -2,11 +2,11 @@
 //!
 //! The format is described in the README beside this crate.
 
-use super::folder::{Folder, Written, finished, lock};
-use super::{Findings, JobArgs, values};
+use super::folder::{Folder, Written};
+use super::{Findings, JobArgs, Made, values};
 use crate::client::Store;
 use crate::names::{Name, name};
-use crate::sums::{list, sha256};
+use crate::sums::{Sums, list, sha256};
 use crate::table::{Row, TABLES, Table};
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -80,16 +80,10 @@ impl ExportRole {
     async fn export(&self) -> Result<Findings> {
         let attempt = &self.job.attempt;
         let path = self.to.join(attempt);
-        let _alone = lock(&self.to, attempt.as_str()).await?;
-        let (sums, message) = match finished(&path)? {
-            Some(sums) => (sums, format!("{} was finished by this attempt already", path.display())),
-            None => {
-                let folder = Folder::begin(&self.to, attempt.as_str())?;
-                let snapshot = self.job.client()?.snapshot(format!("export-{attempt}").parse()?).await?;
-                let written = write(&snapshot, attempt, folder).await;
-                let forgotten = snapshot.forget().await;
-                (written?, forgotten.map(|()| format!("exported to {}", path.display()))?)
-            }
+        let make = async |snapshot: &Store, folder: Folder| write(snapshot, attempt, folder).await;
+        let (sums, message) = match self.job.make_once("export", &self.to, make).await? {
+            Made::Earlier(sums) => (sums, format!("{} was finished by this attempt already", path.display())),
+            Made::Now(sums) => (sums, format!("exported to {}", path.display())),
         };
         let mut findings = Findings { message, ..Findings::default() };
         findings.figures.insert("files".to_owned(), sums.len().into());
@@ -98,7 +92,7 @@ impl ExportRole {
     }
 }
 
-async fn write(snapshot: &Store, attempt: &Name, mut folder: Folder) -> Result<crate::sums::Sums> {
+async fn write(snapshot: &Store, attempt: &Name, mut folder: Folder) -> Result<Sums> {
     let mut files = Vec::new();
     let mut in_tables = BTreeSet::new();
     let mut tables = std::pin::pin!(values(snapshot, &name(TABLES)?).await?);

@@ -11,10 +11,11 @@ use crate::client::Store;
 use crate::config::StoreArgs;
 use crate::names::Name;
 use crate::server::{stop_signal, stopped};
-use crate::sums::sha256;
+use crate::sums::{Sums, sha256};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
+use folder::{Folder, finished, lock};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -62,6 +63,14 @@ pub(crate) struct Findings {
     pub(crate) figures: Map<String, Value>,
     /// What is not as it should be, each with its place.
     pub(crate) differences: Vec<String>,
+}
+
+/// What came of an attempt that makes a folder.
+pub(crate) enum Made<T> {
+    /// It was whole already.
+    Earlier(Sums),
+    /// It was made now.
+    Now(T),
 }
 
 // === impl JobArgs ===
@@ -124,6 +133,28 @@ impl JobArgs {
         // For who reads the log; where nobody does, the file is enough.
         let _read_or_not = writeln!(io::stdout(), "{result}");
         write_result(&self.result, &result)
+    }
+
+    /// Makes the folder of this attempt in `parent` from the store as it is at one moment, unless it is there already.
+    async fn make_once<T>(
+        &self,
+        role: &str,
+        parent: &Path,
+        make: impl AsyncFnOnce(&Store, Folder) -> Result<T>,
+    ) -> Result<Made<T>> {
+        let attempt = self.attempt.as_str();
+        let _alone = lock(parent, attempt).await?;
+        if let Some(sums) = finished(&parent.join(attempt))? {
+            return Ok(Made::Earlier(sums));
+        }
+        let folder = Folder::begin(parent, attempt)?;
+        let snapshot = self.client()?.snapshot(format!("{role}-{attempt}").parse()?).await?;
+        let made = make(&snapshot, folder).await;
+        // The snapshot goes whatever came of the work, whose error says more than one of the clean-up.
+        let forgotten = snapshot.forget().await;
+        let made = made?;
+        forgotten?;
+        Ok(Made::Now(made))
     }
 
     /// A client of the store.

@@ -1,5 +1,6 @@
 //! The role `restore`: a backup into an empty store. Needs the network and the file system.
 
+use super::backup::place;
 use super::folder::finished;
 use super::{Findings, JobArgs};
 use crate::client::Store;
@@ -50,7 +51,7 @@ impl RestoreRole {
             .try_for_each_concurrent(AT_ONCE, |(bucket, key)| {
                 let store = &store;
                 async move {
-                    let path = self.from.join("data").join(bucket).join(key);
+                    let path = self.from.join(place(bucket, key));
                     let value =
                         std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
                     store.put(bucket, key, value).await
@@ -97,7 +98,6 @@ fn foreign(path: &str) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::backup::place;
     use super::*;
 
     #[test]
