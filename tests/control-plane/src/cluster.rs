@@ -361,7 +361,7 @@ impl Drop for Cluster {
 
 /// Says what this machine lacks for `profile`, before minutes go into building its tools.
 pub(crate) fn demand_machine(profile: Profile) -> Result<()> {
-    match node::missing().filter(|_| profile >= Profile::P3) {
+    match node::missing_for(profile) {
         Some(reason) => bail!("profile {profile} cannot run here: {reason}"),
         None => Ok(()),
     }

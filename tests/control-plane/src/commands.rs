@@ -327,6 +327,7 @@ fn flag(name: &str, value: impl std::fmt::Display) -> String {
     format!("--{name}={value}")
 }
 
-fn put(path: &Path, text: &str) -> Result<()> {
+/// Writes a configuration file.
+pub(crate) fn put(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

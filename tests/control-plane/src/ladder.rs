@@ -26,7 +26,7 @@ pub(crate) async fn acquire(profile: Profile) -> Result<Cluster> {
     }
     let mut missing = Vec::new();
     // A cluster that somebody else runs needs nothing of this machine.
-    let unfit = node::missing().filter(|_| profile >= Profile::P3);
+    let unfit = node::missing_for(profile);
     let may_start = |tools: &Toolset| unfit.is_none() && tools.supports(profile);
     if let Some(tools) = Toolset::from_cache().filter(may_start) {
         return Cluster::start_with(tools, Options::new(profile)).await;

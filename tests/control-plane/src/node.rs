@@ -21,6 +21,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Paths, ProcessId};
+use crate::profile::Profile;
 use crate::tools::NodeTools;
 
 pub use config::PAUSE_IMAGE;
@@ -71,6 +72,11 @@ pub fn missing() -> Option<String> {
     packages.dedup();
     (!packages.is_empty())
         .then(|| format!("a real node needs packages: apt-get install {}", packages.join(" ")))
+}
+
+/// What this machine lacks for `profile`; nothing if it can be started here.
+pub(crate) fn missing_for(profile: Profile) -> Option<String> {
+    missing().filter(|_| profile >= Profile::P3)
 }
 
 /// Makes what the node's first process expects. What an earlier node of the same control plane left must be gone.

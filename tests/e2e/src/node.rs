@@ -2,7 +2,7 @@
 
 use crate::http::{self, Answer};
 use crate::install;
-use crate::world::examples;
+use crate::world::{self, examples};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{Api, Patch, PatchParams};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tenantry_control_plane::node::REAL_NODE;
 use tenantry_control_plane::{Cluster, Image};
+use tenantry_crds::TenantSubscription;
 
 /// The server class of the real node.
 pub const CLASS: &str = "standard";
@@ -56,9 +57,13 @@ pub fn subscriptions() -> Result<Vec<Value>> {
 ///
 /// # Errors
 /// When there is no such Service, or it does not answer.
-pub async fn page(client: &Client, tenant: &str, application: &str, version: &str) -> Result<Answer> {
-    let is_meant =
-        |one: &Value| is(one, "/spec/applicationRef/name", application) && is(one, "/spec/version", version);
+pub async fn page(client: &Client, tenant: &str) -> Result<Answer> {
+    let subscriptions: Api<TenantSubscription> = Api::all(client.clone());
+    let application = subscriptions.get(tenant).await?.spec.application_ref;
+    let (application, version) = (application.name, application.version);
+    let is_meant = |one: &Value| {
+        is(one, "/spec/applicationRef/name", &application) && is(one, "/spec/version", &version)
+    };
     let definition = definitions("HostedApplicationVersion")?.into_iter().find(is_meant);
     let definition = definition.with_context(|| format!("there is no {application} {version}"))?;
     let name = text(&definition, "/spec/endpoints/0/serviceRef/name")?;
@@ -80,8 +85,7 @@ fn demo_app() -> Result<PathBuf> {
 }
 
 fn definitions(kind: &str) -> Result<Vec<Value>> {
-    let mut all = install::directory(&examples().join("plans"))?;
-    all.extend(install::directory(&examples().join("packed"))?);
+    let mut all = world::definitions()?;
     all.retain(|document| is(document, "/kind", kind));
     Ok(all)
 }

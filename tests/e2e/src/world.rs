@@ -149,9 +149,7 @@ impl World {
     /// # Errors
     /// When the API server refuses an object.
     pub async fn apply_definitions(&self) -> Result<()> {
-        let mut documents = install::directory(&examples().join("plans"))?;
-        documents.extend(install::directory(&examples().join("packed"))?);
-        self.apply_all(&documents).await
+        self.apply_all(&definitions()?).await
     }
 
     /// Waits until the controller has accepted every definition of the examples.
@@ -159,9 +157,7 @@ impl World {
     /// # Errors
     /// When one is not accepted within [`wait::PATIENCE`].
     pub async fn definitions_accepted(&self) -> Result<()> {
-        let mut documents = install::directory(&examples().join("plans"))?;
-        documents.extend(install::directory(&examples().join("packed"))?);
-        self.accepted(&documents).await
+        self.accepted(&definitions()?).await
     }
 
     /// Waits until the controller has accepted each of these definitions.
@@ -218,6 +214,16 @@ impl World {
 #[must_use]
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+/// The definitions of the examples: plans, blueprint, applications and versions.
+///
+/// # Errors
+/// When a file cannot be read or is not YAML.
+pub fn definitions() -> Result<Vec<Value>> {
+    let mut documents = install::directory(&examples().join("plans"))?;
+    documents.extend(install::directory(&examples().join("packed"))?);
+    Ok(documents)
 }
 
 /// Installs what `tenantry manifests` prints, and waits until the kinds are served.

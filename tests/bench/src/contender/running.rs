@@ -7,8 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tenantry_e2e::http;
 use tokio::time::{Instant, sleep};
 
 /// A start takes a second; this long only on a machine in distress.
@@ -113,21 +112,16 @@ impl Drop for Running {
 }
 
 async fn answers(address: SocketAddr, path: &str) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<bool, std::io::Error>(answer.split(' ').nth(1) == Some("200"))
-    };
-    ask.await.unwrap_or(false)
+    let path = path.to_owned();
+    let asked = tokio::task::spawn_blocking(move || http::get(address, &path)).await;
+    matches!(asked, Ok(Ok(answer)) if answer.status == 200)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn process(script: &str) -> Process {
         Process {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{CNI_PLUGINS, NodePlan, REAL_NODE, cgroup};
+use crate::commands::{kubeconfig, put};
 use crate::home::Paths;
 use crate::pki::Pki;
 
@@ -176,7 +177,7 @@ fn proxy(plan: &NodePlan) -> Value {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
-        "clientConnection": {"kubeconfig": crate::commands::kubeconfig(&plan.paths, "kube-proxy")},
+        "clientConnection": {"kubeconfig": kubeconfig(&plan.paths, "kube-proxy")},
         "hostnameOverride": REAL_NODE,
         "clusterCIDR": plan.network.pods(),
         "healthzBindAddress": "127.0.0.1:10256",
@@ -185,8 +186,4 @@ fn proxy(plan: &NodePlan) -> Value {
         "conntrack": {"maxPerCore": 0, "min": 0},
         "oomScoreAdj": 0,
     })
-}
-
-fn put(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }

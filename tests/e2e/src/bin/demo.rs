@@ -175,7 +175,8 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
     let mut report = report(world, mark, &live).await?;
     if is_real {
         for tenant in report.tenants.iter_mut().filter(|tenant| tenant.seconds_to_live.is_some()) {
-            tenant.page = Some(page(&world.client, tenant).await?);
+            let answer = node::page(&world.client, &tenant.name).await?;
+            tenant.page = Some(Page { status: answer.status, bytes: answer.body.len() });
         }
     }
     let file = directory.join("report.json");
@@ -186,14 +187,6 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
         println!("Not every tenant was live within {} s.", LIMIT.as_secs());
     }
     Ok(report.all_live())
-}
-
-/// Asks a tenant for its first page, as somebody in the cluster would.
-async fn page(client: &Client, tenant: &Tenant) -> Result<Page> {
-    let (application, version) =
-        tenant.application.split_once(' ').context("an application without a version")?;
-    let answer = node::page(client, &tenant.name, application, version).await?;
-    Ok(Page { status: answer.status, bytes: answer.body.len() })
 }
 
 /// Creates subscriptions as the administrator; gives when each was sent.
