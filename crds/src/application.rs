@@ -3,7 +3,7 @@
 use crate::common::Reference;
 use crate::definition::DefinitionStatus;
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -41,9 +41,38 @@ pub struct HostedApplicationSpec {
     #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
     #[schemars(schema_with = "free_object")]
     pub parameters_schema: Value,
+    /// How much the application needs for a customer's business; without it nothing is sized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<SizingFormulas>,
     /// Checklist that carries a customer of this application to go-live.
     #[serde(default = "standard_blueprint")]
     pub blueprint_ref: Reference,
+}
+
+/// Formulas in CEL over `inputs` (the customer's business, as doubles), `plan` and `parameters`. Each gives a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SizingFormulas {
+    /// Cores that all pods request together, such as `0.5 + 0.04 * inputs.concurrentUsers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub cpu: Option<String>,
+    /// Memory that all pods request together, in GiB.
+    #[serde(default, rename = "memoryGiB", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub memory_gib: Option<String>,
+    /// Size of all volumes together, in GiB.
+    #[serde(default, rename = "storageGiB", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub storage_gib: Option<String>,
+    /// Traffic out of one pod, in Mbit/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub bandwidth_mbit: Option<String>,
+    /// Pods that run at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub instances: Option<String>,
 }
 
 fn standard_blueprint() -> Reference {

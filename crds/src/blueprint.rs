@@ -105,8 +105,11 @@ pub enum AllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application or goLive"),
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.signOff), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, signOff or goLive"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
+    validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
+    validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm)").message("runs says when somebody has to sign again; remove it, or add signOff or confirm").field_path(".runs"),
+    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !has(self.signOff)").message("a sign-off makes no objects; move the baseline to another item").field_path(".baseline"),
 )]
 pub struct Item {
     /// Name of the item, unique in the blueprint.
@@ -145,9 +148,25 @@ pub struct Item {
     /// Action: the objects of the application version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationAction>,
+    /// Action: somebody's signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_off: Option<SignOffAction>,
     /// Action: the objects that open the tenant to its customers, once the agreed time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveAction>,
+    /// Signature that the item needs besides its action. Until it is there the tenant is not opened; everything else goes
+    /// on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<Confirmation>,
+    /// When somebody has to sign again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
+    /// When the item should be done; it is overdue after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+    /// What becomes of the items behind this one if it fails.
+    #[serde(default, skip_serializing_if = "OnFailure::is_stop")]
+    pub on_failure: OnFailure,
     /// How long the item may take to become done once it started; it fails then, and recovers when it becomes done.
     #[serde(default = "ten_minutes")]
     #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
@@ -158,9 +177,24 @@ pub struct Item {
 }
 
 /// A check that needs nothing but the order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct CheckAction {}
+pub struct CheckAction {
+    /// What is checked.
+    #[serde(default, skip_serializing_if = "CheckSubject::is_order")]
+    pub of: CheckSubject,
+}
+
+/// What a check looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CheckSubject {
+    /// That the order is valid.
+    #[default]
+    Order,
+    /// That what the customer's business needs, by the application's formulas, fits the plan. Where it does not, the
+    /// provider has to approve it with a sign-off.
+    Sizing,
+}
 
 /// Installs the application version that was ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -178,6 +212,104 @@ pub struct GoLiveAction {
     pub manifests: Vec<Manifest>,
 }
 
+/// Asks somebody for a signature, as a `TenantSignOff`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignOffAction {
+    /// Who signs.
+    pub by: Party,
+    /// Whether the signature needs proof.
+    #[serde(default, skip_serializing_if = "EvidenceRequirement::is_optional")]
+    pub evidence: EvidenceRequirement,
+}
+
+/// Asks somebody to confirm, by a `TenantSignOff`, what the item's action did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Confirmation {
+    /// Who confirms.
+    pub by: Party,
+    /// Whether the confirmation needs proof.
+    #[serde(default, skip_serializing_if = "EvidenceRequirement::is_optional")]
+    pub evidence: EvidenceRequirement,
+    /// CEL expression over the order that says whether a confirmation is asked for; without it one always is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub when: Option<String>,
+}
+
+/// Whether a signature needs proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EvidenceRequirement {
+    /// The signature alone is enough.
+    #[default]
+    Optional,
+    /// At least one proof comes with it, such as a document with its digest.
+    Required,
+}
+
+/// When somebody has to sign again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Runs {
+    /// Never: a signature holds for the life of the tenant.
+    Once,
+    /// When the order changes: organization, plan, application, version, parameters, inputs, network or training.
+    #[default]
+    OnChange,
+    /// When the tenant moves to another version of the application.
+    EveryUpgrade,
+}
+
+/// When an item should be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.before) != has(self.after)").message("an item is due before or after something; use either before with lead, or after with lag"),
+    validation = Rule::new("has(self.before) == has(self.lead) && has(self.after) == has(self.lag)").message("lead goes with before and lag with after; give the one that fits"),
+)]
+pub struct Due {
+    /// What the item should be done before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<DueBefore>,
+    /// How long before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub lead: Option<String>,
+    /// What the time is counted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<DueAfter>,
+    /// How long after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub lag: Option<String>,
+}
+
+/// What an item should be done before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DueBefore {
+    /// The day for which going live is planned; an order without one has no due time here.
+    #[default]
+    GoLive,
+}
+
+/// What a due time is counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DueAfter {
+    /// When the subscription was made.
+    #[default]
+    Order,
+}
+
+/// What becomes of the items behind one that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFailure {
+    /// They wait.
+    #[default]
+    Stop,
+    /// They go on, and so does going live.
+    Continue,
+}
+
 /// Part of the service an item belongs to.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -186,6 +318,8 @@ pub enum Category {
     /// Plan, application and terms.
     #[default]
     Contract,
+    /// What the customer's business needs of servers and storage.
+    Sizing,
     /// Policies and identities.
     Security,
     /// Isolation, capacity and addresses.
@@ -200,6 +334,14 @@ pub enum Category {
     Accounts,
     /// Measurements and alerts.
     Monitoring,
+    /// The customer's data from before.
+    DataConversion,
+    /// What was agreed beyond the plan.
+    Customization,
+    /// Proof that the application does what was ordered.
+    Testing,
+    /// The customer's people and what they learn.
+    Training,
     /// The hand-over to the customer.
     GoLive,
 }
@@ -243,6 +385,44 @@ pub struct Retry {
     #[serde(default = "five_seconds")]
     #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
     pub backoff: String,
+}
+
+// === impl Category ===
+
+impl Category {
+    /// Whether the tenant is ready without the items of this category: they belong to the hand-over, and only going live
+    /// waits for them.
+    #[must_use]
+    pub fn is_hand_over(self) -> bool {
+        matches!(
+            self,
+            Self::DataConversion | Self::Customization | Self::Testing | Self::Training | Self::GoLive
+        )
+    }
+}
+
+// === impl CheckSubject ===
+
+impl CheckSubject {
+    fn is_order(&self) -> bool {
+        *self == Self::Order
+    }
+}
+
+// === impl EvidenceRequirement ===
+
+impl EvidenceRequirement {
+    fn is_optional(&self) -> bool {
+        *self == Self::Optional
+    }
+}
+
+// === impl OnFailure ===
+
+impl OnFailure {
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
 }
 
 // === defaults ===

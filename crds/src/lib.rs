@@ -16,6 +16,7 @@ pub mod definition;
 pub mod inventory;
 pub mod plan;
 pub mod quantity;
+pub mod sign_off;
 pub mod subscription;
 pub mod version;
 
@@ -23,6 +24,7 @@ pub use application::{HostedApplication, HostedApplicationSpec};
 pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
+pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 pub use version::{HostedApplicationVersion, HostedApplicationVersionSpec};
 
@@ -43,5 +45,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         HostedApplication::crd(),
         HostedApplicationVersion::crd(),
         TenantSubscription::crd(),
+        TenantSignOff::crd(),
     ]
 }

@@ -53,6 +53,9 @@ pub struct TenantSubscriptionSpec {
     #[serde(default = "empty_object", skip_serializing_if = "is_empty_object")]
     #[schemars(schema_with = "free_object")]
     pub parameters: Value,
+    /// The customer's business, by which the application is sized; without it the plan's size is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<BusinessInputs>,
     /// People who use the application.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
@@ -61,9 +64,17 @@ pub struct TenantSubscriptionSpec {
     /// Where the application is reached and from where.
     #[serde(default)]
     pub network: NetworkWishes,
+    /// Who is trained.
+    #[serde(default, skip_serializing_if = "Training::is_empty")]
+    pub training: Training,
     /// When the customer wants to go live.
     #[serde(default)]
     pub go_live: GoLive,
+    /// Items of the checklist that wait for a person's word: what they have is kept, and nothing new begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["item".into()]))]
+    pub holds: Vec<Hold>,
     /// What happens to the tenant's objects when the subscription is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
@@ -124,6 +135,36 @@ pub struct ApplicationReference {
     pub version: String,
 }
 
+/// The customer's business, in numbers that the customer knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BusinessInputs {
+    /// People who have an account.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub named_users: i64,
+    /// People who work at the same time.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub concurrent_users: i64,
+    /// Business transactions in the busiest hour.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub transactions_per_hour: i64,
+    /// Data that is brought along, in GiB.
+    #[serde(default, rename = "dataGiB")]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub data_gib: i64,
+    /// Documents and pictures beside the data, in GiB.
+    #[serde(default, rename = "attachmentsGiB")]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub attachments_gib: i64,
+    /// By how much data and attachments grow in a year, in percent.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub yearly_growth_percent: i64,
+}
+
 /// A person who uses the application.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -167,10 +208,40 @@ pub struct NetworkWishes {
     pub allow_from: Vec<String>,
 }
 
+/// Who is trained.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Training {
+    /// People who take part, by their names in `users`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub participants: Vec<String>,
+}
+
+/// One item that waits for a person's word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Name of the item.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub item: String,
+    /// Why it waits, for people.
+    #[schemars(length(min = 1, max = 256))]
+    pub reason: String,
+}
+
 /// When the customer wants to go live.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GoLive {
+    /// Day for which going live is planned, such as `2026-12-01`; due times are counted back from its beginning (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 10, max = 10),
+        regex(pattern = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")
+    )]
+    pub target_date: Option<String>,
     /// Time before which the route stays closed; without it the route opens as soon as everything else is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
@@ -229,6 +300,9 @@ pub struct TenantSubscriptionStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub checklist: Vec<ChecklistEntry>,
+    /// What the customer's business needs, and whether the plan has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<SizingStatus>,
     /// Observations; `Ready` and `Live` are the summary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 24))]
@@ -309,6 +383,75 @@ pub struct EndpointStatus {
     pub url: String,
 }
 
+/// What a customer's business needs, and whether the plan has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SizingStatus {
+    /// The business it was computed from.
+    pub inputs: BusinessInputs,
+    /// Plan it was compared with.
+    #[schemars(length(max = 253))]
+    pub plan: String,
+    /// Whether the plan has what is needed.
+    pub verdict: SizingVerdict,
+    /// Months after which the plan is too small, at the stated growth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub months: Option<i32>,
+    /// The smallest plan that has what is needed, where the ordered one does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub smallest_plan: Option<String>,
+    /// What each formula gave.
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["resource".into()]))]
+    pub results: Vec<SizingResult>,
+}
+
+/// Whether a plan has what is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SizingVerdict {
+    /// It has, for the next five years.
+    Fits,
+    /// It has now, and will not at some time in the next five years.
+    FitsForMonths,
+    /// It has not.
+    DoesNotFit,
+}
+
+/// What one formula gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SizingResult {
+    /// What is sized.
+    pub resource: SizedResource,
+    /// The formula.
+    #[schemars(length(max = 1024))]
+    pub formula: String,
+    /// What is needed, as a quantity.
+    #[schemars(length(max = 32))]
+    pub needed: String,
+    /// What the plan has, as a quantity; absent where it sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub entitled: Option<String>,
+}
+
+/// What is sized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum SizedResource {
+    /// Cores that all pods request together.
+    Cpu,
+    /// Memory that all pods request together.
+    Memory,
+    /// Size of all volumes together.
+    Storage,
+    /// Traffic out of one pod, in bits per second.
+    Bandwidth,
+    /// Pods that run at the same time.
+    Instances,
+}
+
 /// One line of the checklist, as observed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -349,6 +492,51 @@ pub struct ChecklistEntry {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub objects: i32,
+    /// Signature that the item asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_off: Option<SignOffRequest>,
+    /// When the item should be done, while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// Whether it should have been done already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
+}
+
+/// Signature that an item asks for, and the one that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignOffRequest {
+    /// Who signs.
+    #[serde(rename = "as")]
+    pub party: Party,
+    /// Digest of what is to be signed.
+    #[schemars(length(min = 1, max = 64))]
+    pub order_digest: String,
+    /// Whether proof has to come with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evidence_required: bool,
+    /// The signature that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+/// A signature that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signature {
+    /// Name of the TenantSignOff.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Who signed.
+    #[schemars(length(min = 1, max = 253))]
+    pub by: String,
+    /// Who carried it, where the person did not sign at the API server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub via: Option<String>,
+    /// When the API server took it in.
+    pub at: Time,
 }
 
 /// How far a checklist item is.
@@ -366,6 +554,14 @@ pub enum ItemState {
     Failed,
     /// It does not apply; the message says why.
     Skipped,
+}
+
+// === impl Training ===
+
+impl Training {
+    fn is_empty(&self) -> bool {
+        self.participants.is_empty()
+    }
 }
 
 fn is_zero(value: &i32) -> bool {

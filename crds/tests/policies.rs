@@ -83,7 +83,7 @@ async fn policies_on_a_real_api_server() {
 /// Everything of `operator/manifests` but the Deployment.
 fn installed() -> Vec<Value> {
     let mut objects = Vec::new();
-    for file in ["namespace", "rbac-controller", "rbac-tenants", "classes"] {
+    for file in ["namespace", "rbac-controller", "rbac-tenants", "rbac-sign-offs", "classes"] {
         objects.extend(documents(&format!("operator/manifests/{file}.yaml")));
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/manifests/policies");
@@ -124,12 +124,21 @@ async fn speakers(cluster: &Cluster) -> Speakers {
         let name = format!("everything-for-{}", group.replace(':', "-"));
         admin.create(&binding(&name, json!({"kind": "Group", "name": group}))).await;
     }
-    Speakers(BTreeMap::from([
+    // These may make sign-offs, and sign or carry for one subscription.
+    let mut signers = Vec::new();
+    for (who, user, verb) in [(Who::Customer, "cora", "signoff-customer"), (Who::Portal, "portal", "carry")] {
+        for object in attempts::signer(user, verb) {
+            admin.create(&object).await;
+        }
+        let file = cluster.kubeconfig_for(user, &[]).expect("a certificate");
+        signers.push((who, Speaker::new(&file).await));
+    }
+    Speakers(BTreeMap::from_iter(signers.into_iter().chain([
         (Who::Admin, admin),
         (Who::Controller, controller),
         (Who::Person, person),
         (Who::Staff, staff),
-    ]))
+    ])))
 }
 
 fn binding(name: &str, mut subject: Value) -> Value {

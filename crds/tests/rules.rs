@@ -19,7 +19,7 @@ use kube::core::cel::ValidationErrors;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenantry_crds::{
-    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSubscription,
+    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSignOff, TenantSubscription,
 };
 
 /// Runs the rules that the derive generated for the object's kind.
@@ -41,6 +41,7 @@ fn validate(old: Option<&Value>, new: &Value) -> Result<(), ValidationErrors> {
         Some("HostedApplication") => run!(HostedApplication),
         Some("HostedApplicationVersion") => run!(HostedApplicationVersion),
         Some("TenantSubscription") => run!(TenantSubscription),
+        Some("TenantSignOff") => run!(TenantSignOff),
         other => panic!("there is no kind {other:?}"),
     }
 }
@@ -160,6 +161,26 @@ fn bounds_of_orders() -> Vec<Bound> {
             json!({"allowFrom": ["10.0.0.1"]}),
         ),
         ("TenantSubscription", "/spec/goLive", json!({"notBefore": "2026-12-01T06:00:00Z"}), json!([])),
+        (
+            "TenantSubscription",
+            "/spec/goLive",
+            json!({"targetDate": "2026-12-31"}),
+            json!({"targetDate": "2026-13-01"}),
+        ),
+        (
+            "TenantSubscription",
+            "/spec/holds",
+            json!([{"item": "network", "reason": "r"}]),
+            json!([{"item": "network", "reason": ""}]),
+        ),
+        (
+            "TenantSubscription",
+            "/spec/training",
+            json!({"participants": ["ada"]}),
+            json!({"participants": [""]}),
+        ),
+        ("TenantSignOff", "/spec/orderDigest", json!("0af9"), json!("0AF9")),
+        ("TenantSignOff", "/spec/as", json!("Partner"), json!("Friend")),
         ("TenantSubscription", "/spec/deletionPolicy", json!("Delete"), json!("Shred")),
         ("TenantSubscription", "/spec/users", users(1000), users(1001)),
         ("TenantSubscription", "/spec/users", user(json!(["user"])), user(json!([]))),
@@ -196,7 +217,7 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("ServicePlan", "/spec/serviceLevel/availability", json!("99.95"), json!("99,95")),
         ("Blueprint", "/spec/items/1/timeout", json!("90s"), json!("soon")),
         ("Blueprint", "/spec/items/1/retry", json!({"attempts": 100}), json!({"attempts": 0})),
-        ("Blueprint", "/spec/items/1/category", json!("Platform"), json!("Billing")),
+        ("Blueprint", "/spec/items/1/category", json!("Platform"), json!("Party")),
         ("Blueprint", "/spec/settings/groupPrefix", json!("oidc:"), json!("oidc \"")),
         (
             "Blueprint",

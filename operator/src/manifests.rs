@@ -17,9 +17,10 @@ pub const ARGOCD_HEALTH: &str = include_str!("../manifests/argocd-health.lua");
 const NAMESPACE: &str = include_str!("../manifests/namespace.yaml");
 const RBAC_CONTROLLER: &str = include_str!("../manifests/rbac-controller.yaml");
 const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
+const RBAC_SIGN_OFFS: &str = include_str!("../manifests/rbac-sign-offs.yaml");
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
-const POLICIES: [&str; 8] = [
+const POLICIES: [&str; 9] = [
     include_str!("../manifests/policies/controller-namespaces.yaml"),
     include_str!("../manifests/policies/controller-rolebindings.yaml"),
     include_str!("../manifests/policies/controller-subscriptions.yaml"),
@@ -27,6 +28,7 @@ const POLICIES: [&str; 8] = [
     include_str!("../manifests/policies/deletion-protection.yaml"),
     include_str!("../manifests/policies/managed-objects.yaml"),
     include_str!("../manifests/policies/reserved-keys.yaml"),
+    include_str!("../manifests/policies/sign-offs.yaml"),
     include_str!("../manifests/policies/terminating.yaml"),
 ];
 
@@ -86,6 +88,7 @@ impl Group {
             Self::Rbac => {
                 let mut objects = parse(RBAC_CONTROLLER, namespace)?;
                 objects.extend(parse(RBAC_TENANTS, namespace)?);
+                objects.extend(parse(RBAC_SIGN_OFFS, namespace)?);
                 Ok(objects)
             }
             Self::Classes => parse(CLASSES, namespace),

@@ -20,6 +20,10 @@ pub(crate) enum Who {
     Person,
     /// A person of the provider, with every right but not in system:masters.
     Staff,
+    /// A person who may sign for the customer of one subscription.
+    Customer,
+    /// A portal that may carry signatures for one subscription.
+    Portal,
 }
 
 /// One request.
@@ -74,6 +78,7 @@ pub(crate) async fn prepare(admin: &Speaker) {
     let doomed = format!("{OWN}/serviceplans/doomed/status");
     admin.call(&Method::PATCH, &doomed, Some(&json!({"status": {"inUse": true}}))).await.good();
     admin.create(&base("TenantSubscription")).await;
+    admin.create(&with(base("TenantSignOff"), "/spec/by", json!("admin"))).await;
     let open = with(base("TenantSubscription"), "/spec/deletionProtection", json!(false));
     admin.create(&with(open.clone(), "/metadata/name", json!("bolt"))).await;
     let mut ending = with(open, "/metadata/name", json!("corvus"));
@@ -147,6 +152,7 @@ pub(crate) fn group(id: &str, role: &str) -> Value {
 pub(crate) fn attempts() -> Vec<Attempt> {
     let mut all = definitions();
     all.extend(subscriptions());
+    all.extend(sign_offs());
     all.extend(role_bindings());
     all.extend(namespaces());
     all.extend(crate::isolation::reserved_keys());
@@ -256,6 +262,67 @@ fn subscriptions() -> Vec<Attempt> {
             Who::Controller,
             patch(format!("{}/status", at("acme")), json!({"status": {"phase": "Live"}})),
         ),
+    ]
+}
+
+/// A role that may make sign-offs and has one verb on one subscription, and its binding to a person.
+pub(crate) fn signer(user: &str, verb: &str) -> [Value; 2] {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": user},
+        "rules": [
+            {"apiGroups": ["tenantry.io"], "resources": ["tenantsubscriptions"], "resourceNames": ["acme"], "verbs": [verb]},
+            {"apiGroups": ["tenantry.io"], "resources": ["tenantsignoffs"], "verbs": ["create"]},
+        ],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": user},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    [role, binding]
+}
+
+fn sign_offs() -> Vec<Attempt> {
+    const POLICY: &str = "tenantry-sign-offs";
+    const ELSE: &str = "nobody signs as somebody else";
+    const CARRY: &str = "you may not carry what other people sign";
+    let named = |name: &str| with(base("TenantSignOff"), "/metadata/name", json!(name));
+    let by = |user: &str| with(named("new"), "/spec/by", json!(user));
+    let for_party = |object: Value, party: &str| with(object, "/spec/as", json!(party));
+    let of =
+        |object: Value, subscription: &str| with(object, "/spec/subscriptionRef/name", json!(subscription));
+    let carried = |via: &str| {
+        let identity = json!([{"kind": "Identity", "name": "cora", "issuer": "https://id.acme.example"}]);
+        with(with(by("cora"), "/spec/via", json!(via)), "/spec/evidence", identity)
+    };
+    let existing = path(&base("TenantSignOff"));
+    let sign = |what, who, object: Value| attempt(POLICY, what, who, post(object));
+    vec![
+        sign("for oneself", Who::Customer, by("cora")),
+        sign("as somebody else", Who::Customer, by("ada")).refused(ELSE),
+        sign("even with every right", Who::Staff, by("cora")).refused(ELSE),
+        sign("for another party", Who::Customer, for_party(by("cora"), "Provider"))
+            .refused("ask the provider for the verb signoff-provider on tenantsubscriptions/acme"),
+        sign("for another party, a partner", Who::Customer, for_party(by("cora"), "Partner"))
+            .refused("signoff-partner"),
+        sign("of another subscription", Who::Customer, of(by("cora"), "bolt"))
+            .refused("signoff-customer on tenantsubscriptions/bolt"),
+        sign("by the provider", Who::Staff, for_party(by("oskar"), "Provider")),
+        sign("carried", Who::Portal, carried("portal")),
+        sign(
+            "carried for a party it could not sign for",
+            Who::Portal,
+            for_party(carried("portal"), "Provider"),
+        ),
+        sign("carried in another carrier's name", Who::Portal, carried("pipeline")).refused(ELSE),
+        sign("carried of another subscription", Who::Portal, of(carried("portal"), "bolt")).refused(CARRY),
+        sign("carried by who may only sign", Who::Customer, carried("cora")).refused(CARRY),
+        sign("a carrier's own signature", Who::Portal, by("portal"))
+            .refused("you may not sign for the Customer"),
+        attempt(POLICY, "removed", Who::Staff, delete(existing.clone())).refused("kept as a record"),
+        attempt(POLICY, "removed by an administrator", Who::Admin, delete(existing.clone()))
+            .refused("kept as a record"),
+        attempt(POLICY, "labelled", Who::Staff, patch(existing, json!({"metadata": {"labels": {"a": "b"}}}))),
     ]
 }
 

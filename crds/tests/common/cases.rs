@@ -24,7 +24,9 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(lifecycles());
     cases.extend(frozen());
     cases.extend(items());
+    cases.extend(people());
     cases.extend(orders());
+    cases.extend(sign_offs());
     cases
 }
 
@@ -166,6 +168,92 @@ fn items() -> Vec<Case> {
             "waits for itself",
             with(base("Blueprint"), "/spec/items/1/dependsOn", json!(["contract", "application"])),
             "an item cannot depend on itself",
+        ),
+    ]
+}
+
+/// What items ask of people, and when.
+fn people() -> Vec<Case> {
+    let item = |more: Value| {
+        let mut item = json!({"name": "contract", "title": "Contract", "category": "Contract"});
+        item.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        with(base("Blueprint"), "/spec/items/0", item)
+    };
+    let due = |due: Value| item(json!({"check": {}, "due": due}));
+    let by = json!({"by": "Customer"});
+    const EITHER: &str = "an item is due before or after something";
+    const FITTING: &str = "lead goes with before and lag with after";
+    vec![
+        accepted(
+            "sign-off",
+            item(json!({"signOff": {"by": "Customer", "evidence": "Required"}, "runs": "Once"})),
+        ),
+        accepted("confirmation", item(json!({"check": {}, "confirm": by, "runs": "EveryUpgrade"}))),
+        refused(
+            "two actions, one a sign-off",
+            item(json!({"check": {}, "signOff": by})),
+            "an item has exactly one action",
+        ),
+        refused(
+            "confirmed sign-off",
+            item(json!({"signOff": by, "confirm": by})),
+            "a sign-off needs no confirmation",
+        ),
+        refused(
+            "confirmed go-live",
+            item(json!({"goLive": {}, "confirm": by})),
+            "a sign-off needs no confirmation",
+        ),
+        refused(
+            "runs without a signature",
+            item(json!({"check": {}, "runs": "Once"})),
+            "runs says when somebody has to sign again",
+        ),
+        refused(
+            "sign-off with objects",
+            item(json!({"signOff": by, "baseline": ["Namespace"]})),
+            "a sign-off makes no objects",
+        ),
+        accepted("due before", due(json!({"before": "GoLive", "lead": "72h"}))),
+        accepted("due after", due(json!({"after": "Order", "lag": "48h"}))),
+        refused(
+            "due both ways",
+            due(json!({"before": "GoLive", "lead": "1h", "after": "Order", "lag": "1h"})),
+            EITHER,
+        ),
+        refused("due no way", due(json!({})), EITHER),
+        refused("due before without a lead", due(json!({"before": "GoLive"})), FITTING),
+        refused("due after with a lead", due(json!({"after": "Order", "lead": "1h"})), FITTING),
+    ]
+}
+
+fn sign_offs() -> Vec<Case> {
+    let sign_off = || base("TenantSignOff");
+    let proof = |evidence: Value| with(sign_off(), "/spec/evidence", json!([evidence]));
+    let carried = |object: Value| with(object, "/spec/via", json!("portal"));
+    let identity = json!({"kind": "Identity", "name": "cora", "issuer": "https://id.acme.example"});
+    vec![
+        accepted("signed in person", sign_off()),
+        accepted("document", proof(json!({"kind": "Document", "name": "a.pdf", "sha256": "0".repeat(64)}))),
+        accepted("commit", proof(json!({"kind": "Commit", "name": "4f2a"}))),
+        accepted("carried with an identity", carried(proof(identity))),
+        refused("carried without proof", carried(sign_off()), "states how that person was recognised"),
+        refused(
+            "document without a digest",
+            proof(json!({"kind": "Document", "name": "a.pdf"})),
+            "add sha256",
+        ),
+        refused(
+            "identity without an issuer",
+            proof(json!({"kind": "Identity", "name": "cora"})),
+            "add issuer",
+        ),
+        change("label", sign_off(), with(sign_off(), "/metadata/labels", json!({"a": "b"})), None),
+        change(
+            "edited note",
+            sign_off(),
+            with(sign_off(), "/spec/note", json!("never mind")),
+            Some("a sign-off cannot be changed"),
         ),
     ]
 }

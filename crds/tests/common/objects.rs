@@ -10,6 +10,7 @@ pub(crate) fn base(kind: &str) -> Value {
         "HostedApplication" => object(kind, "erp", json!({"displayName": "Orderly ERP"})),
         "HostedApplicationVersion" => version(),
         "TenantSubscription" => order(),
+        "TenantSignOff" => sign_off(),
         other => panic!("there is no kind {other}"),
     }
 }
@@ -84,4 +85,15 @@ fn order() -> Value {
         "applicationRef": {"name": "erp", "version": "4.2.1"},
     });
     object("TenantSubscription", "acme", spec)
+}
+
+fn sign_off() -> Value {
+    let spec = json!({
+        "subscriptionRef": {"name": "acme", "uid": "6c1d2f0a-0000-4000-8000-000000000000"},
+        "item": "training",
+        "as": "Customer",
+        "orderDigest": "3f9a",
+        "by": "cora",
+    });
+    object("TenantSignOff", "acme-training-x7k2q", spec)
 }

@@ -2,6 +2,7 @@
 
 use crate::expression::Variables;
 use crate::schema::ContextSchema;
+use crate::sizing;
 use crate::template::Values;
 use serde_json::{Value, json};
 use tenantry_checklist::access::{self, Namespace, TenantId};
@@ -107,8 +108,10 @@ pub(crate) fn of_order(order: &Order) -> Value {
             "contacts": spec.contacts,
             "users": spec.users,
             "network": spec.network,
+            "training": spec.training,
             "goLive": spec.go_live,
         },
+        "inputs": sizing::inputs(spec.inputs.as_ref(), 0),
         "parameters": spec.parameters,
         "plan": *definitions.plan.spec,
         "application": {

@@ -84,6 +84,9 @@ pub enum ExpressionError {
     /// The result is not true or false.
     #[error("the expression gives a value of type {0}; it must give true or false")]
     NotBoolean(&'static str),
+    /// The result is not a number that something can be sized by.
+    #[error("the expression gives {0}; it must give a number of zero or more")]
+    NotNumber(&'static str),
     /// The values do not fit the operators.
     #[error("the expression has no result: {0}")]
     Failed(&'static str),
@@ -132,14 +135,36 @@ impl Expression {
     /// # Errors
     /// When a path is missing, the values do not fit the operators, or the result is something else.
     pub fn evaluate(&self, variables: &Variables) -> Result<bool, ExpressionError> {
+        match self.value(variables)? {
+            cel::Value::Bool(result) => Ok(result),
+            other => Err(ExpressionError::NotBoolean(type_name(&other))),
+        }
+    }
+
+    fn value(&self, variables: &Variables) -> Result<cel::Value, ExpressionError> {
         let mut context = Context::with_env(Arc::clone(&self.env));
         for (name, value) in &variables.0 {
             context.add_variable_from_value(name.as_str(), value.clone());
         }
-        match self.program.execute(&context) {
-            Ok(cel::Value::Bool(result)) => Ok(result),
-            Ok(other) => Err(ExpressionError::NotBoolean(type_name(&other))),
-            Err(error) => Err(failure(&error)),
+        self.program.execute(&context).map_err(|error| failure(&error))
+    }
+
+    /// Evaluates to a number of zero or more.
+    ///
+    /// # Errors
+    /// When a path is missing, the values do not fit the operators, or the result is something else.
+    pub fn number(&self, variables: &Variables) -> Result<f64, ExpressionError> {
+        #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+        let number = match self.value(variables)? {
+            cel::Value::Int(whole) => whole as f64,
+            cel::Value::UInt(whole) => whole as f64,
+            cel::Value::Float(number) => number,
+            other => return Err(ExpressionError::NotNumber(type_name(&other))),
+        };
+        if number.is_finite() && number >= 0.0 {
+            Ok(number)
+        } else {
+            Err(ExpressionError::NotNumber("a negative or endless number"))
         }
     }
 
@@ -280,6 +305,14 @@ impl Variables {
         Self(fields.map(|(name, value)| (name.clone(), convert(value))).collect())
     }
 
+    /// The same with another value of one variable.
+    #[must_use]
+    pub(crate) fn with(&self, name: &str, value: &Value) -> Self {
+        let mut variables: Vec<_> = self.0.iter().filter(|(known, _)| known != name).cloned().collect();
+        variables.push((name.to_owned(), convert(value)));
+        Self(variables)
+    }
+
     /// The one variable of a readiness expression.
     #[must_use]
     pub fn object(object: &Value) -> Self {
@@ -347,6 +380,7 @@ fn type_name(value: &cel::Value) -> &'static str {
         cel::Value::Float(_) => "double",
         cel::Value::String(_) => "string",
         cel::Value::Null => "null",
+        cel::Value::Bool(_) => "true or false",
         _ => "other",
     }
 }

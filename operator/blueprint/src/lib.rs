@@ -22,6 +22,7 @@ pub mod problem;
 pub mod render;
 mod scan;
 pub mod schema;
+pub mod sizing;
 pub mod source;
 pub mod structure;
 mod suggest;

@@ -12,6 +12,7 @@
 
 pub mod access;
 pub mod cidr;
+pub mod due;
 pub mod duration;
 #[cfg(test)]
 mod fixtures;
@@ -25,6 +26,8 @@ pub mod report;
 pub mod revision;
 pub mod schema;
 pub mod select;
+pub mod sign_off;
+pub mod sizing;
 mod text;
 pub mod time;
 

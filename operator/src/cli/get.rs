@@ -37,18 +37,8 @@ const HEADER: [&str; 8] =
 
 /// The subscriptions as lines of aligned columns.
 fn table(subscriptions: &[TenantSubscription], now: Timestamp) -> String {
-    let mut rows = vec![HEADER.map(str::to_owned)];
-    rows.extend(subscriptions.iter().map(|subscription| row(subscription, now)));
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
-    let line = |row: &[String; 8]| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", cells.join("   ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    let rows: Vec<_> = subscriptions.iter().map(|subscription| row(subscription, now)).collect();
+    super::table::table(&HEADER.map(str::to_owned), &rows)
 }
 
 fn row(subscription: &TenantSubscription, now: Timestamp) -> [String; 8] {

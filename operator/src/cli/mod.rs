@@ -1,14 +1,18 @@
 //! The command line: arguments in, one module a command. Commands need a client only where they say so.
 
+mod board;
 mod build;
 mod check;
 mod describe;
 mod files;
 mod get;
 mod manifests;
+mod pause;
 mod plurals;
 mod render;
 mod retry;
+mod sign_off;
+mod table;
 mod watch;
 
 use crate::controller;
@@ -43,6 +47,14 @@ enum Command {
     Watch(watch::Arguments),
     /// Try a failed item of a subscription again.
     Retry(retry::Arguments),
+    /// Show every subscription, what is late and who is waited for.
+    Board(board::Arguments),
+    /// Sign an item of a subscription's checklist.
+    SignOff(sign_off::Arguments),
+    /// Let nothing new begin for a subscription.
+    Pause(pause::Arguments),
+    /// Let a paused subscription go on.
+    Unpause(pause::Unpause),
 }
 
 /// What a command that ran to its end has to say by its exit code.
@@ -80,6 +92,10 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Describe(arguments) => runtime()?.block_on(describe::run(&arguments)),
         Command::Watch(arguments) => runtime()?.block_on(watch::run(&arguments)),
         Command::Retry(arguments) => runtime()?.block_on(retry::run(&arguments)),
+        Command::Board(arguments) => runtime()?.block_on(board::run(&arguments)),
+        Command::SignOff(arguments) => runtime()?.block_on(sign_off::run(&arguments)),
+        Command::Pause(arguments) => runtime()?.block_on(pause::run(&arguments)),
+        Command::Unpause(arguments) => runtime()?.block_on(pause::end(&arguments)),
     }
 }
 

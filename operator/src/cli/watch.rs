@@ -171,6 +171,9 @@ mod tests {
             next_retry_at: None,
             input_digest: None,
             objects: 0,
+            sign_off: None,
+            due: None,
+            overdue: false,
         }
     }
 

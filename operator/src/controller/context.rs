@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::roots::{Root, Roots};
 use super::session::Sessions;
+use super::sign_offs::SignOffs;
 use crate::definitions::compiler::Compiler;
 use crate::definitions::mover::{Mover, runs};
 use crate::definitions::{Key, Store};
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     /// Client for watches, which hold their connections, and for what is asked before anybody leads.
     pub(crate) watch_client: Client,
     pub(crate) roots: Arc<Roots>,
+    pub(crate) sign_offs: SignOffs,
     pub(crate) store: Arc<Store>,
     pub(crate) compiler: Compiler,
     pub(crate) mover: Arc<Mover>,

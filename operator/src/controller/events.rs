@@ -5,6 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use std::sync::Arc;
 use tenantry_crds::common::{Condition, ConditionStatus};
+use tenantry_crds::subscription::ChecklistEntry;
 use tokio::sync::Semaphore;
 
 /// Longest note the API server accepts is one KiB.
@@ -48,13 +49,25 @@ impl Events {
     /// say the same.
     pub(crate) async fn transition(&self, root: &Root, old: &[Condition], new: &[Condition]) {
         let Some((condition, kind)) = transition(old, new) else { return };
-        let mut note = condition.message.clone();
+        self.publish(root, kind, &condition.type_, &condition.reason, &condition.message).await;
+    }
+
+    /// Publishes that items should have been done by now, once for each.
+    pub(crate) async fn overdue(&self, root: &Root, old: &[ChecklistEntry], new: &[ChecklistEntry]) {
+        for entry in newly_overdue(old, new) {
+            let note = format!("{} should be done already: {}", entry.name, entry.message);
+            self.publish(root, EventType::Warning, "Checklist", "Overdue", &note).await;
+        }
+    }
+
+    async fn publish(&self, root: &Root, kind: EventType, action: &str, reason: &str, note: &str) {
+        let mut note = note.to_owned();
         note.truncate(note.floor_char_boundary(NOTE_BYTES));
         let event = Event {
             type_: kind,
-            reason: condition.reason.clone(),
+            reason: reason.to_owned(),
             note: Some(note),
-            action: condition.type_.clone(),
+            action: action.to_owned(),
             secondary: None,
         };
         // Closed never, and then there is nobody left to tell.
@@ -72,6 +85,12 @@ impl Events {
     pub(crate) async fn settled(&self) {
         let _all = self.places.acquire_many(UNDER_WAY).await;
     }
+}
+
+/// Entries that are overdue and were not before.
+fn newly_overdue<'a>(old: &[ChecklistEntry], new: &'a [ChecklistEntry]) -> Vec<&'a ChecklistEntry> {
+    let was = |name: &str| old.iter().any(|entry| entry.name == name && entry.overdue);
+    new.iter().filter(|entry| entry.overdue && !was(&entry.name)).collect()
 }
 
 /// The most important condition that changed, with the kind of its event.

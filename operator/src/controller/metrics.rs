@@ -2,18 +2,20 @@
 //!
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
+use super::roots::Roots;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::counters::Counters;
+use tenantry_crds::blueprint::Party;
 
 /// Label of one outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +42,10 @@ pub(crate) struct Metrics {
     pub(crate) leader: Gauge,
 }
 
+/// Items that should be done already, counted when metrics are asked for.
+#[derive(Debug)]
+struct Overdue(Arc<Roots>);
+
 /// Counts of the apply engine, read when metrics are asked for.
 #[derive(Debug)]
 struct Engine(Arc<Counters>);
@@ -47,9 +53,9 @@ struct Engine(Arc<Counters>);
 // === impl Metrics ===
 
 impl Metrics {
-    /// Registers every metric, and what the apply engine counts.
+    /// Registers every metric, what the apply engine counts, and which items are overdue.
     #[must_use]
-    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(counters: Arc<Counters>, roots: Arc<Roots>) -> Self {
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
@@ -63,6 +69,7 @@ impl Metrics {
         registry.register("subscriptions", "Subscriptions known", subscriptions.clone());
         registry.register("leader", "One while this process holds the lease", leader.clone());
         registry.register_collector(Box::new(Engine(counters)));
+        registry.register_collector(Box::new(Overdue(roots)));
         Self { registry, reconciles, reconcile_seconds, status_writes, queue_depth, subscriptions, leader }
     }
 
@@ -80,6 +87,24 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+// === impl Overdue ===
+
+impl Collector for Overdue {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let roots = self.0.all();
+        let help = "Checklist items that should be done already, by who has to act";
+        let mut metric = encoder.encode_descriptor("overdue_items", help, None, MetricType::Gauge)?;
+        for (owner, word) in
+            [(Party::Provider, "provider"), (Party::Customer, "customer"), (Party::Partner, "partner")]
+        {
+            let of_owner = roots.iter().flat_map(|root| &root.brief.overdue).filter(|late| **late == owner);
+            let count = i64::try_from(of_owner.count()).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(metric.encode_family(&[("owner", word)])?)?;
+        }
+        Ok(())
     }
 }
 

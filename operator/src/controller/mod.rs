@@ -19,6 +19,7 @@ mod reconcile;
 pub(crate) mod roots;
 mod run;
 mod session;
+mod sign_offs;
 mod watches;
 
 pub(crate) use config::Config;

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tenantry_crds::blueprint::Party;
 use tenantry_crds::subscription::AcceptedRevisions;
 use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 
@@ -19,6 +20,11 @@ use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscripti
 pub(crate) const FINALIZER: &str = "tenantry.io/tenant";
 /// Annotation that asks for another try, as a [`tenantry_checklist::item::RetryRequest`].
 pub(crate) const RETRY_ANNOTATION: &str = "tenantry.io/retry";
+/// Annotation that pauses a subscription; its value says why.
+pub(crate) const PAUSED_ANNOTATION: &str = "tenantry.io/paused";
+
+/// Letters of a pause's reason that are shown.
+const PAUSE_REASON: usize = 256;
 
 /// A subscription as it comes over a watch.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,8 +51,12 @@ pub(crate) struct Root {
     pub(crate) deleting_since: Option<jiff::Timestamp>,
     /// Finalizers on it, ours and others'.
     pub(crate) finalizers: Vec<String>,
+    /// When it was made.
+    pub(crate) created: jiff::Timestamp,
     /// Value of the retry annotation.
     pub(crate) retry: Option<String>,
+    /// Why nothing new begins for it, where a person paused it.
+    pub(crate) paused: Option<String>,
     /// What other subscriptions and the definitions need to know of this one.
     pub(crate) brief: Brief,
     spec: Option<Arc<RawValue>>,
@@ -70,6 +80,8 @@ pub(crate) struct Brief {
     pub(crate) stalled: bool,
     /// Identity of its tenant.
     pub(crate) tenant_id: Option<String>,
+    /// Items that should be done already, by who has to act.
+    pub(crate) overdue: Vec<Party>,
 }
 
 /// All subscriptions.
@@ -135,7 +147,13 @@ impl Root {
             resource_version: meta.resource_version.unwrap_or_default(),
             deleting_since: meta.deletion_timestamp.as_ref().map(tenantry_checklist::time::instant),
             finalizers: meta.finalizers.unwrap_or_default(),
+            created: meta
+                .creation_timestamp
+                .as_ref()
+                .map(tenantry_checklist::time::instant)
+                .unwrap_or_default(),
             retry: annotations.remove(RETRY_ANNOTATION),
+            paused: annotations.remove(PAUSED_ANNOTATION).map(|why| pause_reason(&why)),
             brief: Brief::read(spec.as_deref(), status.as_deref()),
             spec,
             status,
@@ -183,6 +201,12 @@ impl Root {
     }
 }
 
+/// What people write to pause, in a form that fits into a message.
+fn pause_reason(text: &str) -> String {
+    let reason: String = text.trim().chars().filter(|c| !c.is_control()).take(PAUSE_REASON).collect();
+    if reason.is_empty() || reason == "true" { "no reason is given".to_owned() } else { reason }
+}
+
 // === impl Brief ===
 
 #[derive(Default, Deserialize)]
@@ -192,6 +216,14 @@ struct BriefStatus {
     hosts: Vec<String>,
     conditions: Vec<BriefCondition>,
     tenant: Option<BriefTenant>,
+    checklist: Vec<BriefEntry>,
+}
+
+#[derive(Deserialize)]
+struct BriefEntry {
+    owner: Party,
+    #[serde(default)]
+    overdue: bool,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +274,7 @@ impl Brief {
             wanted_hosts: spec.network.hosts,
             references: [spec.plan_ref.name, spec.application_ref.name, version],
             tenant_id: status.tenant.map(|tenant| tenant.id),
+            overdue: status.checklist.iter().filter(|entry| entry.overdue).map(|entry| entry.owner).collect(),
         }
     }
 }
@@ -312,6 +345,7 @@ impl Root {
             && self.deleting_since == newer.deleting_since
             && self.finalizers == newer.finalizers
             && self.retry == newer.retry
+            && self.paused == newer.paused
             && raw(&self.status) == raw(&newer.status);
         if same { Observation::Known } else { Observation::Changed }
     }

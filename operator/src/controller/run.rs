@@ -8,7 +8,9 @@ use super::leadership::Leadership;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::reconcile::{self, Outcome};
+use super::roots::Roots;
 use super::session::Sessions;
+use super::sign_offs::SignOffs;
 use super::watches;
 use crate::definitions::acceptor::Acceptor;
 use crate::definitions::compiler::Compiler;
@@ -56,7 +58,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(?config, version = env!("CARGO_PKG_VERSION"), "starting");
     let readiness = Arc::new(Readiness::default());
     let counters = Arc::new(Counters::default());
-    let metrics = Arc::new(Metrics::new(Arc::clone(&counters)));
+    let roots = Arc::<Roots>::default();
+    let metrics = Arc::new(Metrics::new(Arc::clone(&counters), Arc::clone(&roots)));
     readiness.wait_for("lease", "another replica works");
     let mut tasks = JoinSet::new();
     let stop = Arc::new(Notify::new());
@@ -75,7 +78,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let cluster = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
     let gate = Arc::<LeaseGate>::default();
     let context =
-        Arc::new(context(config, cluster.clone(), readiness, metrics, counters, Arc::clone(&gate))?);
+        Arc::new(context(config, cluster.clone(), readiness, metrics, counters, roots, Arc::clone(&gate))?);
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {
@@ -155,6 +158,7 @@ fn context(
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
+    roots: Arc<Roots>,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
     let watch_client = connect(cluster.clone())?;
@@ -190,7 +194,8 @@ fn context(
         config,
         client,
         watch_client,
-        roots: Arc::default(),
+        roots,
+        sign_offs: SignOffs::default(),
         store: Arc::new(Store::default()),
         compiler: Compiler::default(),
         mover: Arc::new(Mover::new(limits)),

@@ -22,7 +22,8 @@ use tenantry_checklist::revision::DefinitionKind;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
     Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec,
-    HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription,
+    HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSignOff,
+    TenantSubscription,
 };
 use tokio::task::JoinSet;
 
@@ -45,6 +46,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
 #[derive(Clone, Copy, Debug)]
 enum Watch {
     Subscriptions,
+    SignOffs,
     Plans,
     Applications,
     Versions,
@@ -56,8 +58,9 @@ enum Watch {
 }
 
 impl Watch {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Subscriptions,
+        Self::SignOffs,
         Self::Plans,
         Self::Applications,
         Self::Versions,
@@ -71,6 +74,7 @@ impl Watch {
     fn word(self) -> &'static str {
         match self {
             Self::Subscriptions => "subscriptions",
+            Self::SignOffs => "sign-offs",
             Self::Plans => "plans",
             Self::Applications => "applications",
             Self::Versions => "versions",
@@ -87,6 +91,7 @@ async fn run(watch: Watch, context: Arc<Context>) {
     let word = watch.word();
     match watch {
         Watch::Subscriptions => subscriptions(context).await,
+        Watch::SignOffs => sign_offs(context, word).await,
         Watch::Plans => definitions::<ServicePlan>(context, word).await,
         Watch::Applications => definitions::<HostedApplication>(context, word).await,
         Watch::Versions => definitions::<HostedApplicationVersion>(context, word).await,
@@ -124,6 +129,37 @@ async fn subscriptions(context: Arc<Context>) {
                 let Some(root) = Root::from_object(object) else { return };
                 if let Some(gone) = context.roots.remove(&root.name, &root.uid) {
                     context.subscription_gone(&gone);
+                }
+            }
+        },
+        || {},
+    )
+    .await;
+}
+
+async fn sign_offs(context: Arc<Context>, word: &'static str) {
+    let api: Api<TenantSignOff> = Api::all(context.watch_client.clone());
+    let mut seen = HashSet::new();
+    follow(
+        api,
+        Config::default(),
+        |event| match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(object) | Event::Apply(object) => {
+                seen.extend(object.metadata.name.clone());
+                if let Some(subscription) = context.sign_offs.observe(object) {
+                    context.queue.wake(subscription);
+                }
+            }
+            Event::InitDone => {
+                for subscription in context.sign_offs.retain(&seen) {
+                    context.queue.wake(subscription);
+                }
+                context.synced(word);
+            }
+            Event::Delete(object) => {
+                if let Some(subscription) = context.sign_offs.remove(&object) {
+                    context.queue.wake(subscription);
                 }
             }
         },
@@ -348,6 +384,7 @@ pub(crate) fn own_kinds() -> Vec<String> {
     }
     vec![
         kind::<TenantSubscription>(),
+        kind::<TenantSignOff>(),
         kind::<ServicePlan>(),
         kind::<HostedApplication>(),
         kind::<HostedApplicationVersion>(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest};
+use tenantry_crds::common::Lifecycle;
 use tenantry_crds::subscription::AcceptedRevisions;
 use tenantry_crds::{
     BlueprintSpec, DefinitionStatus, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
@@ -141,6 +142,20 @@ impl Store {
     #[must_use]
     pub(crate) fn blueprint_of(&self, accepted: &AcceptedRevisions) -> Option<Arc<BlueprintSpec>> {
         self.blueprint(&accepted.blueprint.parse().ok()?)
+    }
+
+    /// Plans that can be ordered, in their latest accepted state, sorted by name.
+    #[must_use]
+    pub(crate) fn plans_on_offer(&self) -> Vec<(String, Arc<ServicePlanSpec>)> {
+        let plans = self.keys().into_iter().filter(|key| key.kind == DefinitionKind::Plan);
+        plans
+            .filter_map(|key| match self.latest(key.kind, &key.name) {
+                Latest::Accepted { revision, lifecycle: Lifecycle::Published } => {
+                    Some((key.name, self.plan(&revision)?))
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// The live content of a definition, accepted or not.

@@ -10,6 +10,7 @@ pub mod meddling;
 pub mod metrics;
 pub mod node;
 pub mod orders;
+pub mod people;
 pub mod process;
 pub mod report;
 pub mod seed;

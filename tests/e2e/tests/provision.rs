@@ -13,6 +13,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::orders::{erp, with};
+use tenantry_e2e::people::{Signer, asked};
 use tenantry_e2e::traffic::{by_controller, mark, writes};
 use tenantry_e2e::wait::is_live;
 use tenantry_e2e::{Setup, World, install, wait, world};
@@ -32,6 +33,9 @@ async fn live_world() -> (World, Vec<String>) {
         let before = mark(&world).await.unwrap();
         world.apply_all(std::slice::from_ref(&tenant)).await.unwrap();
         let name = tenant["metadata"]["name"].as_str().unwrap().to_owned();
+        if !tenant["spec"]["training"].is_null() {
+            trained(&world, &name).await;
+        }
         let live = world.until(&name, is_live).await.unwrap();
         let events = writes(&world, before).await.unwrap();
         let written = events.len();
@@ -47,6 +51,14 @@ async fn live_world() -> (World, Vec<String>) {
         names.push(name);
     }
     (world, names)
+}
+
+/// Everything but the training is done, and the training is signed.
+async fn trained(world: &World, name: &str) {
+    let waits = |subscription: &TenantSubscription| asked(subscription) == ["training"];
+    let waiting = world.until(name, waits).await.unwrap();
+    assert!(wait::is_true(&waiting, "Ready") && !is_live(&waiting), "{:#?}", waiting.status);
+    Signer::new(world.cluster.kubeconfig()).look(&waiting).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

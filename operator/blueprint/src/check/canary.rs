@@ -106,10 +106,10 @@ fn failure(
     match error {
         RenderError::Template(error) => in_template(error.problem()),
         RenderError::Object(problem) => in_template(problem),
-        RenderError::When { item, .. } => {
+        RenderError::When { item, field, .. } => {
             let items = &compiled.specs().blueprint.items;
             let index = items.iter().position(|known| known.name == *item).unwrap_or_default();
-            let place = blueprint.field(&format!("/spec/items/{index}/when"));
+            let place = blueprint.field(&format!("/spec/items/{index}/{}", field.replace('.', "/")));
             Finding::new(place, Severity::Error, shown(&error.to_string()), "")
         }
         RenderError::Duplicate { .. } | RenderError::TooMany(_) => {

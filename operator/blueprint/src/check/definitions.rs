@@ -7,6 +7,7 @@ use crate::kinds::{self, GroupKind};
 use crate::problem::Position;
 use crate::render::{blueprint_origin, version_origin};
 use crate::schema::{ContextSchema, Shape};
+use crate::sizing::formulas;
 use crate::source::SourceMap;
 use crate::suggest;
 use crate::template::TemplateSet;
@@ -49,6 +50,10 @@ pub fn check_application(source: Source<'_, HostedApplicationSpec>) -> Vec<Findi
     let empty = schema.as_object().is_some_and(serde_json::Map::is_empty);
     if !empty && schema.get("type").and_then(Value::as_str) != Some("object") {
         checker.error(pointer, "the parameters are not an object", "begin the schema with `type: object`");
+    }
+    let context = ContextSchema::of_sizing(schema);
+    for (_, field, formula) in source.spec.sizing.as_ref().map(formulas).unwrap_or_default() {
+        checker.expression(formula, &format!("/spec/sizing/{field}"), &context);
     }
     if let Shape::Object(fields) = Shape::from_json_schema(schema) {
         for (name, _) in fields.iter().filter(|(_, shape)| **shape == Shape::Any) {
@@ -112,6 +117,9 @@ impl Checker<'_> {
         let named = |manifest: &str| blueprint_origin(&item.name, manifest);
         if let Some(when) = &item.when {
             self.expression(when, &format!("{pointer}/when"), schema);
+        }
+        if let Some(when) = item.confirm.as_ref().and_then(|confirm| confirm.when.as_ref()) {
+            self.expression(when, &format!("{pointer}/confirm/when"), schema);
         }
         let opening = item.go_live.as_ref().map(|action| action.manifests.as_slice());
         let own = item.manifests.as_deref();

@@ -69,13 +69,14 @@ impl<'a> Graph<'a> {
             let actions = usize::from(item.check.is_some())
                 + usize::from(item.manifests.is_some())
                 + usize::from(item.application.is_some())
+                + usize::from(item.sign_off.is_some())
                 + usize::from(item.go_live.is_some());
             if actions != 1 {
                 let message = format!("the item `{}` has {actions} actions", item.name);
                 self.error(
                     &format!("/spec/items/{index}"),
                     message,
-                    "give it exactly one of check, manifests, application and goLive",
+                    "give it exactly one of check, manifests, application, signOff and goLive",
                 );
             }
         }

@@ -4,6 +4,7 @@ use crate::context::{self, Context, Specs, Tenant};
 use crate::expression::{Expression, ExpressionError};
 use crate::object::Author;
 use crate::schema::ContextSchema;
+use crate::sizing::{Sizing, SizingError};
 use crate::template::{TemplateError, TemplateSet};
 use serde_json::Value;
 use tenantry_checklist::order::Order;
@@ -24,6 +25,7 @@ pub struct Compiled {
     templates: TemplateSet,
     items: Vec<CompiledItem>,
     readiness: Vec<Expression>,
+    sizing: Sizing,
 }
 
 /// One item of the checklist.
@@ -31,6 +33,8 @@ pub struct Compiled {
 pub(crate) struct CompiledItem {
     pub(crate) name: String,
     pub(crate) when: Option<Expression>,
+    /// When a confirmation is asked for; with no expression, whenever the item has one.
+    pub(crate) confirm_when: Option<Expression>,
     pub(crate) baseline: Vec<Baseline>,
     pub(crate) manifests: Vec<CompiledManifest>,
 }
@@ -118,6 +122,14 @@ impl Compiled {
             builder.version_manifest(manifest, blueprint);
         }
         let Builder { texts, items, readiness, mut errors } = builder;
+        let sizing = Sizing::compile(application.sizing.as_ref()).unwrap_or_else(|found| {
+            let error = |SizingError { field, error }| CompileError::Expression {
+                field: format!("sizing.{field}"),
+                error,
+            };
+            errors.extend(found.into_iter().map(error));
+            Sizing::default()
+        });
         let pairs = texts.iter().map(|(origin, text)| (origin.as_str(), *text));
         match TemplateSet::compile(pairs) {
             Ok(templates) if errors.is_empty() => Ok(Self {
@@ -128,6 +140,7 @@ impl Compiled {
                 templates,
                 items,
                 readiness,
+                sizing,
             }),
             Ok(_) => Err(errors),
             Err(found) => {
@@ -159,6 +172,12 @@ impl Compiled {
     #[must_use]
     pub fn schema(&self) -> &ContextSchema {
         &self.schema
+    }
+
+    /// The formulas by which the application is sized.
+    #[must_use]
+    pub fn sizing(&self) -> &Sizing {
+        &self.sizing
     }
 
     /// The expression that says when an object is ready, by [`super::RenderedObject::ready_when`].
@@ -218,6 +237,11 @@ impl<'a> Builder<'a> {
             .when
             .as_deref()
             .and_then(|source| self.expression(source, || format!("items[{}].when", item.name)));
+        let confirm_when = item
+            .confirm
+            .as_ref()
+            .and_then(|confirm| confirm.when.as_deref())
+            .and_then(|source| self.expression(source, || format!("items[{}].confirm.when", item.name)));
         let manifests = own_manifests(item)
             .map(|manifest| {
                 self.manifest(manifest, blueprint_origin(&item.name, &manifest.name), Author::Blueprint)
@@ -226,6 +250,7 @@ impl<'a> Builder<'a> {
         self.items.push(CompiledItem {
             name: item.name.clone(),
             when,
+            confirm_when,
             baseline: item.baseline.clone(),
             manifests,
         });

@@ -7,7 +7,7 @@ pub(crate) use compile::{blueprint_origin, own_manifests, version_origin};
 
 use crate::context::Context;
 use crate::decorate;
-use crate::expression::ExpressionError;
+use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::object::{self, Author, Fault, Owner};
 use crate::problem::{Position, Problem};
@@ -28,6 +28,8 @@ pub struct RenderedItem {
     pub name: String,
     /// Why the item does not apply to this order; `None` when it does.
     pub skipped: Option<String>,
+    /// Whether a confirmation of the item, where it has one, is asked for under this order.
+    pub confirmed: bool,
     /// Objects Tenantry builds itself that this item answers for, see [`crate::baseline`].
     pub baseline: Vec<Baseline>,
     /// Objects of the item's templates, in the order of the templates.
@@ -75,10 +77,12 @@ pub enum RenderError {
         name: String,
     },
     /// The condition of an item has no result.
-    #[error("item {item}: when: {error}")]
+    #[error("item {item}: {field}: {error}")]
     When {
         /// Name of the item.
         item: String,
+        /// Which condition: `when` or `confirm.when`.
+        field: &'static str,
         /// What went wrong.
         error: ExpressionError,
     },
@@ -117,12 +121,16 @@ impl Compiled {
         context: &Context,
         seen: &mut Seen,
     ) -> Result<RenderedItem, RenderError> {
-        let applies = match &item.when {
-            None => true,
-            Some(when) => when
-                .evaluate(&context.variables)
-                .map_err(|error| RenderError::When { item: item.name.clone(), error })?,
+        let holds = |field, when: &Option<Expression>| match when {
+            None => Ok(true),
+            Some(when) => when.evaluate(&context.variables).map_err(|error| RenderError::When {
+                item: item.name.clone(),
+                field,
+                error,
+            }),
         };
+        let applies = holds("when", &item.when)?;
+        let confirmed = applies && holds("confirm.when", &item.confirm_when)?;
         let mut objects = Vec::new();
         if applies {
             for manifest in &item.manifests {
@@ -132,6 +140,7 @@ impl Compiled {
         Ok(RenderedItem {
             name: item.name.clone(),
             skipped: (!applies).then(|| "does not apply to this order".to_owned()),
+            confirmed,
             baseline: item.baseline.clone(),
             objects,
         })

@@ -11,10 +11,11 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::Settings;
+use tenantry_crds::subscription::BusinessInputs;
 use tenantry_crds::{ServicePlanSpec, TenantSubscriptionSpec};
 
 /// Parts of the subscription that templates see, under `order`.
-const ORDER_PARTS: [&str; 5] = ["organization", "contacts", "users", "network", "goLive"];
+const ORDER_PARTS: [&str; 6] = ["organization", "contacts", "users", "network", "training", "goLive"];
 
 /// What a value of the context is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,11 +161,20 @@ impl ContextSchema {
                 fields([("id", RESTRICTED), ("name", RESTRICTED), ("namespace", RESTRICTED)]),
             ),
             ("order".to_owned(), only(order, &ORDER_PARTS)),
+            ("inputs".to_owned(), numbers(shape_of::<BusinessInputs>())),
             ("parameters".to_owned(), parameters),
             ("plan".to_owned(), without(shape_of::<ServicePlanSpec>(), "lifecycle")),
             ("application".to_owned(), application()),
             ("settings".to_owned(), shape_of::<Settings>()),
         ]))
+    }
+
+    /// The part of it that the formulas of an application read.
+    #[must_use]
+    pub fn of_sizing(parameters_schema: &Value) -> Self {
+        let Self(mut roots) = Self::new(Some(parameters_schema));
+        roots.retain(|name, _| ["inputs", "plan", "parameters"].contains(&name.as_str()));
+        Self(roots)
     }
 
     /// A schema from shapes, for contexts of another kind such as `object` of a readiness expression.
@@ -227,6 +237,14 @@ fn only(shape: Shape, names: &[&str]) -> Shape {
             known.retain(|name, _| names.contains(&name.as_str()));
             Shape::Object(known)
         }
+        other => other,
+    }
+}
+
+/// Every field a number: the business is computed with in fractions.
+fn numbers(shape: Shape) -> Shape {
+    match shape {
+        Shape::Object(known) => Shape::Object(known.into_keys().map(|name| (name, Shape::Number)).collect()),
         other => other,
     }
 }

@@ -1,15 +1,15 @@
 //! The rules that lead from evidence to an item's state; pure.
 
 use super::{
-    ATTEMPTS_EXHAUSTED, EvaluateInput, Evaluation, Evidence, ItemFailure, ItemInput, Kind, NOT_BEFORE,
-    ORDER_REFUSED, RetryRequest, TIMED_OUT,
+    ATTEMPTS_EXHAUSTED, CONFIRMATION_MISSING, EvaluateInput, Evaluation, Evidence, ItemFailure, ItemInput,
+    Kind, NOT_BEFORE, ORDER_REFUSED, RetryRequest, SignatureInput, TIMED_OUT,
 };
 use crate::graph::{self, GraphError, Node};
 use crate::text::{cut, list, word};
 use crate::time;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use tenantry_crds::blueprint::Category;
+use tenantry_crds::blueprint::{Category, OnFailure};
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 
 /// Longest message of an entry (the CRD's bound, in bytes, which is never more than in characters).
@@ -42,11 +42,16 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
     let mut entries: BTreeMap<usize, ChecklistEntry> = BTreeMap::new();
     for at in order {
         let (Some(item), Some(depends_on)) = (input.items.get(at), waits.get(at)) else { continue };
+        // What only waits to be confirmed keeps nobody but the opening of the tenant.
+        let closed = match item.kind {
+            Kind::GoLive { .. } => &progress.done,
+            _ => &progress.served,
+        };
         let pass = Pass {
             item,
             subscription: input.subscription,
             now: time::whole(input.now),
-            open: depends_on.iter().filter(|name| !progress.done.contains(name.as_str())).collect(),
+            open: depends_on.iter().filter(|name| !closed.contains(name.as_str())).collect(),
             present: depends_on.iter().all(|name| progress.present.contains(name.as_str())),
             before: previous.get(item.name.as_str()).copied(),
             asked: fresh_request.is_some_and(|request| request.means(&item.name)),
@@ -56,6 +61,7 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
     Ok(Evaluation {
         entries: entries.into_values().collect(),
         released: progress.released,
+        held: progress.held,
         deadline: progress.deadline,
         observed_retry: request
             .map(|request| request.value().to_owned())
@@ -88,21 +94,24 @@ fn dependencies(items: &[ItemInput]) -> Vec<Vec<String>> {
 /// What is known of the items that were evaluated so far.
 #[derive(Default)]
 struct Progress<'a> {
-    /// Items that are done or skipped.
+    /// Items that are done or skipped, or failed and hold nobody back by that.
     done: BTreeSet<&'a str>,
+    /// The same, and those that only wait to be confirmed.
+    served: BTreeSet<&'a str>,
     /// Items whose objects exist, healthy or not, with those of everything they wait for.
     present: BTreeSet<&'a str>,
     released: BTreeSet<String>,
+    held: BTreeSet<String>,
     deadline: Option<Timestamp>,
 }
 
 /// One item in one evaluation.
-struct Pass<'a> {
-    item: &'a ItemInput,
-    subscription: &'a str,
-    now: Timestamp,
+pub(super) struct Pass<'a> {
+    pub(super) item: &'a ItemInput,
+    pub(super) subscription: &'a str,
+    pub(super) now: Timestamp,
     /// Items it waits for that are not done.
-    open: Vec<&'a String>,
+    pub(super) open: Vec<&'a String>,
     /// Whether everything it waits for exists, be it healthy or not.
     present: bool,
     before: Option<&'a ChecklistEntry>,
@@ -112,35 +121,40 @@ struct Pass<'a> {
 
 /// What earlier passes tell about the item as it is now: nothing, if its input changed.
 #[derive(Clone, Copy, Default)]
-struct History {
-    started: Option<Timestamp>,
-    attempts: i32,
-    next_retry: Option<Timestamp>,
+pub(super) struct History {
+    pub(super) started: Option<Timestamp>,
+    pub(super) attempts: i32,
+    pub(super) next_retry: Option<Timestamp>,
 }
 
 /// What a pass finds.
-struct Finding {
-    state: ItemState,
-    reason: String,
-    message: String,
-    started: Option<Timestamp>,
-    attempts: i32,
-    next_retry: Option<Timestamp>,
-    released: bool,
+pub(super) struct Finding {
+    pub(super) state: ItemState,
+    pub(super) reason: String,
+    pub(super) message: String,
+    pub(super) started: Option<Timestamp>,
+    pub(super) attempts: i32,
+    pub(super) next_retry: Option<Timestamp>,
+    pub(super) released: bool,
     /// When time alone changes it, besides the next retry.
-    due: Option<Timestamp>,
+    pub(super) changes: Option<Timestamp>,
 }
 
 // === impl Progress ===
 
 impl<'a> Progress<'a> {
     fn add(&mut self, pass: &Pass<'a>) -> ChecklistEntry {
-        let finding = pass.find();
+        let finding = pass.confirmed(pass.find());
         let name = pass.item.name.as_str();
         let evidence = &pass.item.evidence;
         let skipped = finding.state == ItemState::Skipped;
-        if skipped || finding.state == ItemState::Done {
+        let passed_over = finding.state == ItemState::Failed && pass.item.on_failure == OnFailure::Continue;
+        if skipped || passed_over || finding.state == ItemState::Done {
             self.done.insert(name);
+            self.served.insert(name);
+        }
+        if finding.reason == CONFIRMATION_MISSING {
+            self.served.insert(name);
         }
         if skipped || (pass.present && finding.started.is_some() && evidence.live >= evidence.desired) {
             self.present.insert(name);
@@ -148,7 +162,12 @@ impl<'a> Progress<'a> {
         if finding.released {
             self.released.insert(name.to_owned());
         }
-        let times = [finding.next_retry, finding.due].into_iter().flatten().filter(|at| *at > pass.now);
+        if pass.item.hold.is_some() {
+            self.held.insert(name.to_owned());
+        }
+        let due = pass.due(finding.state);
+        let times = [finding.next_retry, finding.changes, due];
+        let times = times.into_iter().flatten().filter(|at| *at > pass.now);
         self.deadline = times.chain(self.deadline).min();
         pass.entry(finding)
     }
@@ -161,6 +180,9 @@ impl<'a> Pass<'a> {
         let history = self.history();
         if let Some(why) = &self.item.skipped {
             return Finding::new(ItemState::Skipped, "NotNeeded", why.clone(), History::default());
+        }
+        if self.item.kind == Kind::SignOff {
+            return self.sign_off(history);
         }
         let evidence = &self.item.evidence;
         // Objects that are all there prove that the item started, whatever an entry says.
@@ -205,7 +227,7 @@ impl<'a> Pass<'a> {
     /// that restarts must not keep a lost role binding from being repaired.
     fn allowed(&self, started: bool) -> bool {
         let in_turn = self.open.is_empty() || (started && self.present);
-        in_turn && self.gate().is_none() && !self.item.frozen
+        in_turn && self.gate().is_none() && !self.item.frozen && self.item.hold.is_none()
     }
 
     /// The agreed time, while it lies ahead and nothing has been opened. A time that moves after the route opened does not
@@ -215,7 +237,7 @@ impl<'a> Pass<'a> {
             Kind::GoLive { not_before } => {
                 not_before.filter(|at| *at > self.now && self.item.evidence.live == 0)
             }
-            Kind::Check | Kind::Objects | Kind::Application => None,
+            Kind::Check | Kind::Objects | Kind::Application | Kind::SignOff => None,
         }
     }
 
@@ -226,8 +248,8 @@ impl<'a> Pass<'a> {
                 let kinds = list(&evidence.missing_kinds, NAMED);
                 ("NotInstalled", format!("without {kinds}, which this cluster does not have installed"))
             }
-            (Kind::Check, true) => ("OrderValid", String::new()),
-            (Kind::Objects | Kind::Application | Kind::GoLive { .. }, true) => {
+            (Kind::Check, true) => ("OrderValid", self.item.note.clone().unwrap_or_default()),
+            (Kind::Objects | Kind::Application | Kind::SignOff | Kind::GoLive { .. }, true) => {
                 ("ObjectsObserved", String::new())
             }
         };
@@ -236,9 +258,16 @@ impl<'a> Pass<'a> {
         Finding { released, ..Finding::new(ItemState::Done, reason, message, kept) }
     }
 
-    /// The finding for an item that may not start yet.
-    fn held(&self, history: History) -> Option<Finding> {
+    /// The finding for an item that may not start yet, or that a person holds.
+    pub(super) fn held(&self, history: History) -> Option<Finding> {
         let gate = self.gate();
+        if let Some(hold) = &self.item.hold
+            && (history.started.is_some() || self.open.is_empty())
+        {
+            let (reason, message) = hold.told(self.subscription);
+            let history = History { next_retry: None, ..history };
+            return Some(Finding::new(ItemState::Waiting, reason, message, history));
+        }
         if history.started.is_some() && gate.is_none() {
             return None;
         }
@@ -249,7 +278,7 @@ impl<'a> Pass<'a> {
         if let Some(at) = gate {
             let message = format!("opens at {}, as spec.goLive.notBefore asks", time::readable(at));
             let finding = Finding::new(ItemState::Waiting, NOT_BEFORE, message, history);
-            return Some(Finding { due: Some(at), ..finding });
+            return Some(Finding { changes: Some(at), ..finding });
         }
         self.item.frozen.then(|| {
             let message = "waits until the order is corrected; the condition Accepted says how".to_owned();
@@ -270,10 +299,11 @@ impl<'a> Pass<'a> {
             return self.exhausted(failure, history);
         }
         let backing_off = history.next_retry.is_some_and(|at| at > self.now);
-        let due = self.due(history);
-        let (state, reason, message) = self.describe(failure, due, backing_off, history);
-        let due = (state == ItemState::Running).then_some(due);
-        Finding { released: allowed && !backing_off, due, ..Finding::new(state, &reason, message, history) }
+        let late = self.too_long(history);
+        let (state, reason, message) = self.describe(failure, late, backing_off, history);
+        let changes = (state == ItemState::Running).then_some(late);
+        let finding = Finding::new(state, &reason, message, history);
+        Finding { released: allowed && !backing_off, changes, ..finding }
     }
 
     /// Counts a refusal that was not counted yet.
@@ -314,7 +344,7 @@ impl<'a> Pass<'a> {
 
     /// When the item has taken too long. An item that was done and is repaired has its whole time again, and so has one
     /// that started anew.
-    fn due(&self, history: History) -> Timestamp {
+    fn too_long(&self, history: History) -> Timestamp {
         let running = self.before.filter(|before| before.state == ItemState::Running);
         let started = history.started.unwrap_or(self.now);
         let from = running.map_or(self.now, |before| time::instant(&before.since).max(started));
@@ -325,7 +355,7 @@ impl<'a> Pass<'a> {
     fn describe(
         &self,
         failure: Option<&ItemFailure>,
-        due: Timestamp,
+        late: Timestamp,
         backing_off: bool,
         history: History,
     ) -> (ItemState, String, String) {
@@ -355,7 +385,7 @@ impl<'a> Pass<'a> {
             return (ItemState::Waiting, waiting.reason.clone(), waiting.message.clone());
         }
         let timed_out = self.continues(ItemState::Failed).is_some_and(|before| before.reason == TIMED_OUT);
-        if timed_out || due <= self.now {
+        if timed_out || late <= self.now {
             let timeout = self.item.timeout;
             let message =
                 format!("not done within {timeout:#}: {message}; it becomes done as soon as that is there");
@@ -385,14 +415,16 @@ impl<'a> Pass<'a> {
     }
 
     fn entry(&self, finding: Finding) -> ChecklistEntry {
-        let Finding { state, reason, message, started, attempts, next_retry, released: _, due: _ } = finding;
+        let due = self.due(finding.state);
+        let Finding { state, reason, message, started, attempts, next_retry, released: _, changes: _ } =
+            finding;
         let since =
             self.before.filter(|before| before.state == state).map_or(self.now, |b| time::instant(&b.since));
         let applies = state != ItemState::Skipped;
         ChecklistEntry {
             name: self.item.name.clone(),
             category: self.item.category,
-            owner: self.item.owner,
+            owner: self.waits_for(&reason),
             state,
             reason: word(&reason, "Unknown"),
             message: cut(&message, MESSAGE_LIMIT),
@@ -402,6 +434,9 @@ impl<'a> Pass<'a> {
             next_retry_at: next_retry.map(time::time),
             input_digest: applies.then(|| self.item.input_digest.clone()),
             objects: if applies { i32::try_from(self.item.evidence.live).unwrap_or(i32::MAX) } else { 0 },
+            sign_off: self.item.signature.as_ref().filter(|_| applies).map(SignatureInput::request),
+            due: due.map(time::time),
+            overdue: due.is_some_and(|due| due <= self.now),
         }
     }
 }
@@ -409,7 +444,7 @@ impl<'a> Pass<'a> {
 // === impl Finding ===
 
 impl Finding {
-    fn new(state: ItemState, reason: &str, message: String, history: History) -> Self {
+    pub(super) fn new(state: ItemState, reason: &str, message: String, history: History) -> Self {
         Self {
             state,
             reason: reason.to_owned(),
@@ -418,7 +453,7 @@ impl Finding {
             attempts: history.attempts,
             next_retry: history.next_retry,
             released: false,
-            due: None,
+            changes: None,
         }
     }
 }

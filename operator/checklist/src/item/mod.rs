@@ -5,21 +5,37 @@
 //! failed is done as soon as evidence says so.
 
 mod evaluate;
+mod people;
 mod retry;
 
 pub use evaluate::evaluate;
 pub use retry::RetryRequest;
 
+use crate::due::Dates;
 use crate::duration::{self, DurationError};
+use crate::sign_off::{Standing, Wanted};
+use crate::time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
-use tenantry_crds::blueprint::{Category, Item, Party};
-use tenantry_crds::subscription::{ChecklistEntry, ItemState};
+use tenantry_crds::blueprint::{Category, Item, OnFailure, Party};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, SignOffRequest};
 
 /// Reason of an item that waits for its time.
 pub const NOT_BEFORE: &str = "NotBefore";
 /// Reason of an item that cannot start because an edit of the order was refused.
 pub const ORDER_REFUSED: &str = "OrderRefused";
+/// Reason of an item that waits for somebody's signature.
+pub const SIGN_OFF_MISSING: &str = "SignOffMissing";
+/// Reason of an item whose signature was about something that has changed since.
+pub const SIGN_OFF_LAPSED: &str = "SignOffLapsed";
+/// Reason of an item whose signature came without the proof that is asked for.
+pub const SIGN_OFF_UNPROVEN: &str = "SignOffUnproven";
+/// Reason of an item that did its work and waits for somebody to confirm that. Only going live waits for it.
+pub const CONFIRMATION_MISSING: &str = "ConfirmationMissing";
+/// Reason of an item that a person holds.
+pub const ON_HOLD: &str = "OnHold";
+/// Reason of an item of a subscription that a person paused.
+pub const PAUSED: &str = "Paused";
 /// Reason of an item that was refused too often.
 pub const ATTEMPTS_EXHAUSTED: &str = "AttemptsExhausted";
 /// Reason of an item that took too long.
@@ -50,6 +66,34 @@ pub struct ItemInput {
     pub retry: RetryPolicy,
     /// Whether the item keeps what it has and gets nothing new, because an edit of the order was refused.
     pub frozen: bool,
+    /// A person's word that the item waits: it keeps what it has and gets nothing new.
+    pub hold: Option<Hold>,
+    /// Signature that it asks for, and how it stands.
+    pub signature: Option<SignatureInput>,
+    /// What it found out, for people, such as how a plan was sized.
+    pub note: Option<String>,
+    /// When it should be done.
+    pub due: Option<Timestamp>,
+    /// What becomes of the items behind it if it fails.
+    pub on_failure: OnFailure,
+}
+
+/// A person's word that an item waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// This item is held, for this reason.
+    Item(String),
+    /// The whole subscription is paused, for this reason.
+    Subscription(String),
+}
+
+/// Signature that an item asks for, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureInput {
+    /// What is asked of whom.
+    pub wanted: Wanted,
+    /// What was given.
+    pub standing: Standing,
 }
 
 /// What an item does.
@@ -61,6 +105,8 @@ pub enum Kind {
     Objects,
     /// Has objects of the application version.
     Application,
+    /// Waits for a person's signature.
+    SignOff,
     /// Opens the tenant to its customers. It also waits for every item outside its category, so that nothing is opened
     /// that is not ready.
     GoLive {
@@ -153,6 +199,8 @@ pub struct Evaluation {
     pub entries: Vec<ChecklistEntry>,
     /// Items that may have effects now. Others keep what they have and get nothing new.
     pub released: BTreeSet<String>,
+    /// Items that a person holds: what they have is repaired where somebody else changed it, and that is all.
+    pub held: BTreeSet<String>,
     /// When time alone changes something: the next retry, timeout or agreed time.
     pub deadline: Option<Timestamp>,
     /// Value of the annotation `tenantry.io/retry` that is acted on now or was before.
@@ -162,13 +210,13 @@ pub struct Evaluation {
 // === impl ItemInput ===
 
 impl ItemInput {
-    /// The input for an item of a blueprint that applies, with `not_before` from the order.
+    /// The input for an item of a blueprint that applies, with the dates of its order.
     ///
     /// # Errors
-    /// [`DurationError`] when the item's timeout or backoff is no duration.
+    /// [`DurationError`] when a duration of the item is none.
     pub fn new(
         item: &Item,
-        not_before: Option<Timestamp>,
+        dates: &Dates,
         input_digest: String,
         evidence: Evidence,
     ) -> Result<Self, DurationError> {
@@ -176,7 +224,7 @@ impl ItemInput {
             name: item.name.clone(),
             category: item.category,
             owner: item.owner,
-            kind: Kind::of(item, not_before),
+            kind: Kind::of(item, dates.not_before),
             depends_on: item.depends_on.clone(),
             skipped: None,
             input_digest,
@@ -187,19 +235,42 @@ impl ItemInput {
                 backoff: duration::parse(&item.retry.backoff)?,
             },
             frozen: false,
+            hold: None,
+            signature: None,
+            note: None,
+            due: dates.due(item.due.as_ref())?,
+            on_failure: item.on_failure,
         })
     }
 
     /// The input for an item that stays as it was accepted, because an edit of the order was refused and nothing new can
     /// be rendered: what it is made of, and whether it applies, are those of its entry. Its evidence is what is recorded
-    /// for it and what is observed of that.
+    /// for it and what is observed of that; its signature and its due time are those of its entry.
     ///
     /// # Errors
-    /// [`DurationError`] when the item's timeout or backoff is no duration.
+    /// [`DurationError`] when a duration of the item is none.
     pub fn kept(item: &Item, entry: &ChecklistEntry, evidence: Evidence) -> Result<Self, DurationError> {
         let digest = entry.input_digest.clone().unwrap_or_default();
         let skipped = (entry.state == ItemState::Skipped).then(|| entry.message.clone());
-        Ok(Self { skipped, frozen: true, ..Self::new(item, None, digest, evidence)? })
+        let signature = entry.sign_off.as_ref().map(SignatureInput::kept);
+        let due = entry.due.as_ref().map(time::instant);
+        let new = Self::new(item, &Dates::default(), digest, evidence)?;
+        Ok(Self { skipped, frozen: true, signature, due, ..new })
+    }
+}
+
+// === impl SignatureInput ===
+
+impl SignatureInput {
+    /// What an entry says of the signature.
+    fn kept(request: &SignOffRequest) -> Self {
+        let standing = request.signature.clone().map_or(Standing::Missing, Standing::Given);
+        let wanted = Wanted {
+            party: request.party,
+            evidence_required: request.evidence_required,
+            digest: request.order_digest.clone(),
+        };
+        Self { wanted, standing }
     }
 }
 
@@ -211,6 +282,8 @@ impl Kind {
     pub fn of(item: &Item, not_before: Option<Timestamp>) -> Self {
         if item.go_live.is_some() {
             Self::GoLive { not_before }
+        } else if item.sign_off.is_some() {
+            Self::SignOff
         } else if item.application.is_some() {
             Self::Application
         } else if item.check.is_some() && item.baseline.is_empty() {

@@ -2,6 +2,7 @@ use super::*;
 use crate::time;
 use proptest::prelude::*;
 
+mod people;
 mod properties;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -23,6 +24,11 @@ fn item(name: &str, depends_on: &[&str]) -> ItemInput {
         timeout: MINUTE * 10,
         retry: RetryPolicy { attempts: 3, backoff: SignedDuration::from_secs(5) },
         frozen: false,
+        hold: None,
+        signature: None,
+        note: None,
+        due: None,
+        on_failure: OnFailure::Stop,
     }
 }
 
@@ -444,10 +450,10 @@ fn the_kind_comes_from_the_action() {
         Kind::of(&item, Some(at(1)))
     };
     use tenantry_crds::blueprint::{ApplicationAction, Baseline, CheckAction, GoLiveAction};
-    assert_eq!(with(|i| i.check = Some(CheckAction {})), Kind::Check);
+    assert_eq!(with(|i| i.check = Some(CheckAction::default())), Kind::Check);
     assert_eq!(
         with(|i| {
-            i.check = Some(CheckAction {});
+            i.check = Some(CheckAction::default());
             i.baseline = vec![Baseline::Namespace];
         }),
         Kind::Objects

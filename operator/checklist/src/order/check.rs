@@ -4,8 +4,10 @@ use super::OrderInput;
 use crate::Problem;
 use crate::access::{SubscriptionName, role_name};
 use crate::cidr::Cidr;
+use crate::due;
 use crate::hosts::{self, Host};
 use crate::schema::ParametersSchema;
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::AllowList;
@@ -24,6 +26,7 @@ pub(super) struct Checked {
     pub(super) hosts: Vec<Host>,
     pub(super) allow_from: Vec<Cidr>,
     pub(super) parameters: Value,
+    pub(super) target: Option<Timestamp>,
 }
 
 pub(super) fn check(input: &OrderInput<'_>) -> Result<Checked, Vec<Problem>> {
@@ -34,9 +37,12 @@ pub(super) fn check(input: &OrderInput<'_>) -> Result<Checked, Vec<Problem>> {
     users(input, &mut problems);
     let hosts = hosts(input, &mut problems);
     let allow_from = allow_from(input, &mut problems);
+    participants(input, &mut problems);
+    let target = target(input, &mut problems);
+    holds(input, &mut problems);
     match (name, parameters) {
         (Some(name), Some(parameters)) if problems.is_empty() => {
-            Ok(Checked { name, hosts, allow_from, parameters })
+            Ok(Checked { name, hosts, allow_from, parameters, target })
         }
         _ => Err(problems),
     }
@@ -213,4 +219,41 @@ fn allow_from(input: &OrderInput<'_>, problems: &mut Vec<Problem>) -> Vec<Cidr> 
     };
     problems.push(Problem::new("spec.network.allowFrom", "AllowListNotEnforced", message));
     valid
+}
+
+fn participants(input: &OrderInput<'_>, problems: &mut Vec<Problem>) {
+    for (at, name) in input.spec.training.participants.iter().enumerate() {
+        if !input.spec.users.iter().any(|user| user.name == *name) {
+            let field = format!("spec.training.participants[{at}]");
+            let message =
+                format!("names {name}, who is not in spec.users; add the person there, or remove the name");
+            problems.push(Problem::new(field, "ParticipantUnknown", message));
+        }
+    }
+}
+
+fn target(input: &OrderInput<'_>, problems: &mut Vec<Problem>) -> Option<Timestamp> {
+    let day = input.spec.go_live.target_date.as_deref()?;
+    let target = due::beginning_of(day);
+    if target.is_none() {
+        let message = format!("{day} is no day of the calendar; write an existing day, such as 2026-12-01");
+        problems.push(Problem::new("spec.goLive.targetDate", "DateInvalid", message));
+    }
+    target
+}
+
+fn holds(input: &OrderInput<'_>, problems: &mut Vec<Problem>) {
+    let blueprint = &input.definitions.blueprint;
+    let items: Vec<&str> = blueprint.spec.items.iter().map(|item| item.name.as_str()).collect();
+    for (at, hold) in input.spec.holds.iter().enumerate() {
+        if !items.contains(&hold.item.as_str()) {
+            let message = format!(
+                "names {}, and blueprint {} has no such item; choose from {}, or remove the hold",
+                hold.item,
+                blueprint.revision.name(),
+                items.join(", ")
+            );
+            problems.push(Problem::new(format!("spec.holds[{at}].item"), "HoldUnknownItem", message));
+        }
+    }
 }

@@ -15,11 +15,14 @@ use tenantry_crds::TenantSubscriptionSpec;
 use tenantry_crds::canonical;
 use tenantry_crds::common::Reference;
 use tenantry_crds::subscription::{
-    ApplicationReference, Contact, DeletionPolicy, EndpointStatus, GoLive, NetworkWishes, Organization, User,
+    ApplicationReference, BusinessInputs, Contact, DeletionPolicy, EndpointStatus, GoLive, Hold,
+    NetworkWishes, Organization, Training, User,
 };
 
 /// Hexadecimal digits of an order's digest.
 const DIGITS: usize = 32;
+/// Letters of a day such as `2026-12-01`.
+const DAY: usize = 10;
 /// Longest spec that a status can hold beside the record of objects (the CRD's bound, in bytes of JSON). An object of
 /// Kubernetes may have 1.5 MiB.
 const SPEC_LIMIT: usize = 384 * 1024;
@@ -69,8 +72,16 @@ pub struct Order {
     pub allow_from: Vec<Cidr>,
     /// The customer's choices with the schema's defaults filled in.
     pub parameters: Value,
+    /// The customer's business, by which the application is sized.
+    pub inputs: Option<BusinessInputs>,
+    /// Who is trained.
+    pub training: Training,
+    /// Beginning of the day for which going live is planned.
+    pub target: Option<Timestamp>,
     /// Time before which the route stays closed.
     pub not_before: Option<Timestamp>,
+    /// Items that wait for a person's word.
+    pub holds: Vec<Hold>,
     /// What happens to the tenant's objects when the subscription is deleted.
     pub deletion_policy: DeletionPolicy,
     /// Whether deleting the subscription is refused.
@@ -89,7 +100,7 @@ pub struct Order {
 /// Every problem found, in the order of the fields, each with its field, its reason and the remedy.
 pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
     let checked = check::check(input)?;
-    let check::Checked { name, hosts, allow_from, parameters } = checked;
+    let check::Checked { name, hosts, allow_from, parameters, target } = checked;
     let text = text(input.spec)?;
     let OrderInput { name: _, uid, spec, definitions, tenant_id, claims: _, recorded_hosts } = *input;
     let mut order = Order {
@@ -104,7 +115,11 @@ pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
         hosts,
         allow_from,
         parameters,
+        inputs: spec.inputs.clone(),
+        training: spec.training.clone(),
+        target,
         not_before: spec.go_live.not_before.as_ref().map(time::instant),
+        holds: spec.holds.clone(),
         deletion_policy: spec.deletion_policy,
         deletion_protection: spec.deletion_protection,
         definitions: definitions.clone(),
@@ -145,12 +160,18 @@ impl Order {
                 version: version.spec.version.clone(),
             },
             parameters: self.parameters.clone(),
+            inputs: self.inputs.clone(),
             users: self.users.clone(),
             network: NetworkWishes {
                 hosts: self.hosts.iter().map(ToString::to_string).collect(),
                 allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
             },
-            go_live: GoLive { not_before: self.not_before.map(time::time) },
+            training: self.training.clone(),
+            go_live: GoLive {
+                target_date: self.target.map(|target| target.to_string().chars().take(DAY).collect()),
+                not_before: self.not_before.map(time::time),
+            },
+            holds: self.holds.clone(),
             deletion_policy: self.deletion_policy,
             deletion_protection: self.deletion_protection,
         }
@@ -165,12 +186,19 @@ impl Order {
         endpoints.iter().map(|e| EndpointStatus { name: e.name.clone(), url: url.clone() }).collect()
     }
 
-    /// What becomes of the tenant at its end renders nothing and is left out.
+    /// Whether everything is the same, also what no object is rendered from.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.holds == other.holds && self.spec == other.spec
+    }
+
+    /// What becomes of the tenant at its end, and which items wait, renders nothing and is left out.
     fn compute_digest(&self) -> String {
         let accepted = self.definitions.accepted();
         let spec = TenantSubscriptionSpec {
             deletion_policy: DeletionPolicy::default(),
             deletion_protection: true,
+            holds: Vec::new(),
             ..self.effective_spec()
         };
         let whole = json!({

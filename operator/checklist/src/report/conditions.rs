@@ -1,6 +1,7 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
-use super::{Obstacle, ReportInput, Verdict, is_closed, party, waits_for_somebody};
+use super::{Obstacle, ReportInput, Verdict, is_closed, is_served, party, waits_for_somebody};
+use crate::item::PAUSED;
 use crate::text::{list, word};
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::Category;
@@ -27,8 +28,10 @@ pub(super) struct Facts<'a> {
     observed: bool,
     /// Items that `Ready` asks for.
     service: Vec<&'a ChecklistEntry>,
-    /// Items that `Live` asks for.
+    /// Items that open the tenant.
     go_live: Vec<&'a ChecklistEntry>,
+    /// Items that only the opening of the tenant waits for, those that open it among them.
+    hand_over: Vec<&'a ChecklistEntry>,
     obstacle: Option<&'a Obstacle>,
 }
 
@@ -36,13 +39,20 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn gather(input: &ReportInput<'a>, checklist: &'a [ChecklistEntry]) -> Self {
-        let (go_live, service) = checklist.iter().partition(|entry| entry.category == Category::GoLive);
+        let (hand_over, service): (Vec<_>, Vec<_>) =
+            checklist.iter().partition(|entry| entry.category.is_hand_over());
+        let is_opening = |entry: &&&ChecklistEntry| entry.category == Category::GoLive;
+        let go_live = hand_over.iter().filter(is_opening).copied().collect();
+        // The service is there; that somebody confirms it belongs to the hand-over.
+        let to_confirm = service.iter().filter(|entry| is_served(entry) && !is_closed(entry)).copied();
+        let hand_over = hand_over.iter().copied().chain(to_confirm).collect();
         let lasting = input.obstacles.iter().find(|obstacle| obstacle.for_good);
         Self {
             running: input.previous.accepted.is_some(),
             observed: input.evaluation.is_some(),
             service,
             go_live,
+            hand_over,
             obstacle: lasting.or(input.obstacles.first()),
         }
     }
@@ -53,11 +63,15 @@ impl<'a> Facts<'a> {
     }
 
     fn first_failed(&self) -> Option<&'a ChecklistEntry> {
-        self.service.iter().chain(&self.go_live).find(|entry| entry.state == ItemState::Failed).copied()
+        self.service.iter().chain(&self.hand_over).find(|entry| entry.state == ItemState::Failed).copied()
+    }
+
+    fn is_open(&self) -> bool {
+        self.service.iter().chain(&self.hand_over).any(|entry| !is_closed(entry))
     }
 
     fn working(&self) -> Vec<&'a str> {
-        let all = self.service.iter().chain(&self.go_live);
+        let all = self.service.iter().chain(&self.hand_over);
         all.filter(|entry| entry.state == ItemState::Running).map(|entry| entry.name.as_str()).collect()
     }
 }
@@ -121,14 +135,16 @@ fn terminating(blockers: &[String], stuck: bool) -> Vec<Draft> {
 /// One condition for each category of the checklist. The category of going live has `Live` instead.
 fn categories(facts: &Facts<'_>) -> Vec<Draft> {
     let mut by_category: BTreeMap<Category, Vec<&ChecklistEntry>> = BTreeMap::new();
-    for entry in &facts.service {
+    let has_its_own =
+        |entry: &&&ChecklistEntry| entry.category.is_hand_over() && entry.category != Category::GoLive;
+    for entry in facts.service.iter().chain(facts.hand_over.iter().filter(has_its_own)) {
         by_category.entry(entry.category).or_default().push(entry);
     }
     by_category
         .into_iter()
         .map(|(category, entries)| {
             let type_ = format!("{category:?}Ready");
-            match problem(&entries, facts.observed) {
+            match problem(&unserved(&entries), facts.observed) {
                 Some(draft) => Draft { type_, ..draft },
                 None => Draft::new(&type_, ConditionStatus::True, "ItemsDone", closed(&entries)),
             }
@@ -140,7 +156,7 @@ fn ready(input: &ReportInput<'_>, facts: &Facts<'_>) -> Draft {
     if let Some(Obstacle { reason, message, .. }) = facts.obstacle {
         return Draft::new("Ready", ConditionStatus::False, reason, message.clone());
     }
-    match (input.verdict, problem(&facts.service, facts.observed)) {
+    match (input.verdict, problem(&unserved(&facts.service), facts.observed)) {
         (Verdict::Refused(_), _) if !facts.running => {
             let message = "the order was not accepted; the condition Accepted says what to correct";
             Draft::new("Ready", ConditionStatus::False, "OrderRefused", message)
@@ -157,7 +173,9 @@ fn ready(input: &ReportInput<'_>, facts: &Facts<'_>) -> Draft {
 }
 
 fn live(facts: &Facts<'_>) -> Draft {
-    if let Some(draft) = problem(&facts.go_live, facts.observed) {
+    if problem(&facts.go_live, facts.observed).is_some()
+        && let Some(draft) = problem(&facts.hand_over, facts.observed)
+    {
         return Draft { type_: "Live".to_owned(), ..draft };
     }
     if facts.go_live.iter().any(|entry| entry.state == ItemState::Done) {
@@ -194,6 +212,15 @@ fn motion(input: &ReportInput<'_>, facts: &Facts<'_>) -> Option<Draft> {
         let reason = problems.first().map_or("OrderRefused", |problem| problem.reason);
         return Some(Draft::new("Reconciling", ConditionStatus::True, reason, told(problems)));
     }
+    if let Some(pause) = input.pause
+        && (pause.changes_wait || facts.is_open())
+    {
+        let message = format!(
+            "paused: {}; nothing new begins until the annotation tenantry.io/paused is removed",
+            pause.reason
+        );
+        return Some(Draft::new("Reconciling", ConditionStatus::True, PAUSED, message));
+    }
     let working = facts.working();
     if !working.is_empty() {
         let message = format!("working on {}", list(&working, NAMED));
@@ -204,6 +231,11 @@ fn motion(input: &ReportInput<'_>, facts: &Facts<'_>) -> Option<Draft> {
         return Some(Draft::new("Reconciling", ConditionStatus::True, "Progressing", message));
     }
     None
+}
+
+/// Items whose part of the service is there, and that only wait to be confirmed, are left out.
+fn unserved<'a>(entries: &[&'a ChecklistEntry]) -> Vec<&'a ChecklistEntry> {
+    entries.iter().filter(|entry| is_closed(entry) || !is_served(entry)).copied().collect()
 }
 
 /// What keeps some items from being done, the worst first: failed, waiting for people, open; then that it is not known.

@@ -6,7 +6,7 @@
 
 mod conditions;
 
-use crate::item::{Evaluation, NOT_BEFORE};
+use crate::item::{CONFIRMATION_MISSING, Evaluation, NOT_BEFORE};
 use crate::order::Order;
 use crate::text::cut;
 use crate::{Problem, time};
@@ -16,7 +16,7 @@ use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
-use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase, TenantStatus};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase, SizingStatus, TenantStatus};
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
 const MESSAGE_LIMIT: usize = 1024;
@@ -37,6 +37,10 @@ pub struct ReportInput<'a> {
     /// The checklist as evidence shows it. Without it the checklist stays as it is and conditions that would follow from
     /// it are `Unknown`.
     pub evaluation: Option<&'a Evaluation>,
+    /// What the customer's business needs; without it that of the status stays.
+    pub sizing: Option<&'a SizingStatus>,
+    /// That a person paused the subscription.
+    pub pause: Option<Pause<'a>>,
     /// Everything that exists, or may exist, for the tenant; passed through.
     pub inventory: Option<Inventory>,
     /// The present.
@@ -57,6 +61,15 @@ pub enum Verdict<'a> {
         /// Whether it takes so long that a person has to look.
         stuck: bool,
     },
+}
+
+/// A person's word that nothing new begins for a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// Whether the order was changed meanwhile.
+    pub changes_wait: bool,
 }
 
 /// What stands in the way of a tenant as a whole.
@@ -105,6 +118,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         waiting_for: waiting_for(&checklist),
         conditions: drafts.into_iter().map(|draft| condition(draft, input)).collect(),
         checklist,
+        sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
         inventory: input.inventory.clone(),
     }
@@ -172,6 +186,11 @@ fn condition(draft: Draft, input: &ReportInput<'_>) -> Condition {
 
 fn is_closed(entry: &ChecklistEntry) -> bool {
     matches!(entry.state, ItemState::Done | ItemState::Skipped)
+}
+
+/// Whether the item's part of the service is there, be it confirmed or not.
+fn is_served(entry: &ChecklistEntry) -> bool {
+    is_closed(entry) || entry.reason == CONFIRMATION_MISSING
 }
 
 fn waits_for_somebody(entry: &ChecklistEntry) -> bool {

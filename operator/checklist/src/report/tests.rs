@@ -32,6 +32,9 @@ fn entry(name: &str, category: Category, state: ItemState) -> ChecklistEntry {
         next_retry_at: None,
         input_digest: None,
         objects: 0,
+        sign_off: None,
+        due: None,
+        overdue: false,
     }
 }
 
@@ -64,6 +67,8 @@ fn step(
         verdict,
         obstacles,
         evaluation,
+        sizing: None,
+        pause: None,
         inventory: None,
         now: at(seconds),
     })
@@ -391,6 +396,8 @@ fn the_inventory_and_the_retry_pass_through() {
         verdict: Verdict::Accepted(&order),
         obstacles: &[],
         evaluation: Some(&evaluation),
+        sizing: None,
+        pause: None,
         inventory: Some(inventory.clone()),
         now: at(0),
     };

@@ -9,6 +9,7 @@ use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
 use tenantry_checklist::order::{self, Order, OrderInput};
+use tenantry_checklist::report::Pause;
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tokio::time::Instant;
@@ -20,13 +21,28 @@ pub(crate) struct Snapshot {
     /// The present, by the calendar and by the monotonic clock.
     pub(crate) now: jiff::Timestamp,
     pub(crate) instant: Instant,
+    /// Whether what is wished differs from what was last accepted.
+    pub(crate) changes_wait: bool,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// That a person paused the subscription.
+    pub(crate) fn pause(&self) -> Option<Pause<'_>> {
+        let reason = self.root.paused.as_deref()?;
+        Some(Pause { reason, changes_wait: self.changes_wait })
+    }
 }
 
 /// Takes the snapshot; `None` when the subscription is gone or is another one by now.
 pub(crate) fn dereference(context: &Context, name: &str, uid: &str) -> Option<Snapshot> {
     let root = context.roots.get(name).filter(|root| root.uid == uid)?;
     let status = root.status();
-    Some(Snapshot { root, status, now: jiff::Timestamp::now(), instant: Instant::now() })
+    // Only who is paused needs to know; for everybody else changes do not wait.
+    let changes_wait = root.paused.is_some()
+        && root.spec().ok().and_then(|spec| serde_json::to_string(&spec).ok()) != status.accepted_order;
+    Some(Snapshot { root, status, now: jiff::Timestamp::now(), instant: Instant::now(), changes_wait })
 }
 
 /// What a subscription amounts to.
@@ -37,9 +53,14 @@ pub(crate) struct Resolved {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// Resolves what is wished. A tenant whose edited order is refused stays on the one that was accepted, and on the
-/// revisions it runs.
+/// Resolves what is wished. A subscription that is paused stays on what was accepted, and so does a tenant whose
+/// edited order is refused, on the revisions it runs.
 pub(crate) fn resolve(context: &Context, snapshot: &Snapshot, session: &mut Session) -> Resolved {
+    if snapshot.root.paused.is_some()
+        && let Some(prepared) = accepted_before(context, snapshot, session)
+    {
+        return Resolved { prepared: Some(prepared), problems: Vec::new() };
+    }
     match wished(context, snapshot, session) {
         Ok(prepared) => Resolved { prepared: Some(prepared), problems: Vec::new() },
         Err(problems) => Resolved { prepared: accepted_before(context, snapshot, session), problems },
@@ -109,11 +130,9 @@ fn prepare(
     let surroundings = context.surroundings.generation();
     let known = session.prepared.clone();
     let is_known = |order: &Order| {
-        known.as_ref().is_some_and(|prepared| {
-            prepared.order.digest == order.digest
-                && prepared.order.not_before == order.not_before
-                && prepared.surroundings == surroundings
-        })
+        known
+            .as_ref()
+            .is_some_and(|prepared| prepared.order.is_same(order) && prepared.surroundings == surroundings)
     };
     let order = resolve(&is_known)?;
     if let (true, Some(prepared)) = (is_known(&order), &known) {
@@ -125,6 +144,7 @@ fn prepare(
         discovery: &context.discovery,
         rights: &context.surroundings.rights(),
         surroundings,
+        plans: &|| context.store.plans_on_offer(),
     };
     let prepared = Arc::new(workshop.prepare(order)?);
     // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.

@@ -144,6 +144,8 @@ async fn refuse(
         verdict: Verdict::Refused(problems),
         obstacles: &[],
         evaluation: evaluation.as_ref(),
+        sizing: None,
+        pause: snapshot.pause(),
         inventory: session.inventory.clone().or_else(|| snapshot.status.inventory.clone()),
         now: snapshot.now,
     });

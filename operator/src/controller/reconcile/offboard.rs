@@ -80,6 +80,8 @@ pub(super) async fn run(
         verdict: Verdict::Terminating { blockers: &blockers, stuck: waited >= STUCK_AFTER },
         obstacles: &[],
         evaluation: None,
+        sizing: None,
+        pause: snapshot.pause(),
         inventory: Some(inventory),
         now: snapshot.now,
     });

@@ -10,17 +10,22 @@ use tenantry_apply::discovery::Discovery;
 use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, Owner, Policy, Stage};
 use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_blueprint::baseline::{self, BaselineInput, Limits, Quota, ServiceAccount};
-use tenantry_blueprint::context::Tenant;
+use tenantry_blueprint::context::{Context as Values, Tenant};
 use tenantry_blueprint::expression::Expression;
 use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedObject};
 use tenantry_checklist::Problem;
 use tenantry_checklist::order::Order;
+use tenantry_checklist::sign_off::{self, Wanted};
+use tenantry_checklist::sizing::{self, Offer, SizingInput};
 use tenantry_crds::ServicePlanSpec;
-use tenantry_crds::blueprint::{Baseline, Item};
+use tenantry_crds::blueprint::{Baseline, CheckSubject, Item};
+use tenantry_crds::subscription::{SizingStatus, SizingVerdict};
 use tenantry_crds::version::GeneratedSecret;
 
 /// Group of the role-based access control API.
 const RBAC: &str = "rbac.authorization.k8s.io";
+/// What an item says that has nothing to compute.
+const NOT_SIZED: &str = "nothing to size by: the order states no inputs, or the application has no formulas";
 /// Longest list of roles that goes whole into the message of a condition.
 const FRAGMENT_LIMIT: usize = 900;
 
@@ -31,14 +36,30 @@ pub(crate) struct Prepared {
     pub(crate) order: Order,
     /// Whose objects.
     pub(crate) owner: Owner,
-    /// The checklist items, with why one does not apply.
-    pub(crate) items: Vec<(Item, Option<String>)>,
+    /// The checklist items.
+    pub(crate) items: Vec<PreparedItem>,
+    /// What the customer's business needs.
+    pub(crate) sizing: Option<SizingStatus>,
     /// The objects, all released.
     pub(crate) desired: Vec<Desired>,
     /// Compiled readiness expressions by their text.
     pub(crate) ready_when: HashMap<String, Expression>,
     /// What it depends on besides the order: kinds that are served and rights that are held.
     pub(crate) surroundings: u64,
+}
+
+/// One checklist item under an order.
+#[derive(Clone, Debug)]
+pub(crate) struct PreparedItem {
+    pub(crate) item: Item,
+    /// Why it does not apply.
+    pub(crate) skipped: Option<String>,
+    /// The signature it asks for.
+    pub(crate) wanted: Option<Wanted>,
+    /// Whether the signature is all that the item waits for: nothing behind it begins before.
+    pub(crate) is_sign_off: bool,
+    /// What it found out, for people.
+    pub(crate) note: Option<String>,
 }
 
 /// What orders are prepared with.
@@ -48,6 +69,8 @@ pub(crate) struct Workshop<'a> {
     pub(crate) discovery: &'a Discovery,
     pub(crate) rights: &'a Rights,
     pub(crate) surroundings: u64,
+    /// Plans that can be ordered.
+    pub(crate) plans: &'a dyn Fn() -> Vec<(String, Arc<ServicePlanSpec>)>,
 }
 
 // === impl Workshop ===
@@ -61,19 +84,48 @@ impl Workshop<'_> {
         let compiled = self.compiler.compile(&order.definitions)?;
         let tenant = Tenant::of(&order);
         let plan = Arc::clone(&order.definitions.plan.spec);
-        let rendered = compiled.render(&compiled.context(&order)).map_err(cannot_render)?;
+        let values = compiled.context(&order);
+        let rendered = compiled.render(&values).map_err(cannot_render)?;
+        let sizing = self.size(&compiled, &values, &order)?;
         let base = baseline::objects(BaselineInput::of(&tenant, &order)).map_err(cannot_render)?;
         fits(&rendered, &plan)?;
 
         let mut assembly = Assembly::new(self, &order, &compiled);
-        let items = assembly.items(rendered, base, &tenant);
+        let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
         let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
         problems.extend(self.missing_rights(&desired, order.definitions.application.revision.name()));
         if problems.is_empty() {
-            Ok(Prepared { order, owner, items, desired, ready_when, surroundings: self.surroundings })
+            Ok(Prepared { order, owner, items, sizing, desired, ready_when, surroundings: self.surroundings })
         } else {
             Err(problems)
         }
+    }
+
+    /// What the customer's business needs, where the application says how to compute it and the order states it.
+    fn size(
+        &self,
+        compiled: &Compiled,
+        values: &Values,
+        order: &Order,
+    ) -> Result<Option<SizingStatus>, Vec<Problem>> {
+        let Some(inputs) = order.inputs.as_ref().filter(|_| !compiled.sizing().is_empty()) else {
+            return Ok(None);
+        };
+        let plans = (self.plans)();
+        let offers: Vec<Offer<'_>> = plans.iter().map(|(name, spec)| Offer { name, spec }).collect();
+        let plan = &order.definitions.plan;
+        let needs_after = |months| compiled.sizing().needs(values, inputs, months);
+        let input = SizingInput {
+            inputs,
+            plan: Offer { name: plan.revision.name(), spec: &plan.spec },
+            offers: &offers,
+            needs_after: &needs_after,
+        };
+        sizing::size(&input).map(Some).map_err(|error| {
+            let application = order.definitions.application.revision.name();
+            let message = format!("cannot be sized by application {application}: {error}");
+            vec![Problem::new("spec.inputs", "CannotSize", message)]
+        })
     }
 
     /// Rights that the controller lacks, as one problem that holds the remedy.
@@ -134,7 +186,9 @@ impl<'a> Assembly<'a> {
         rendered: Vec<RenderedItem>,
         mut base: BTreeMap<Baseline, Vec<RenderedObject>>,
         tenant: &Tenant,
-    ) -> Vec<(Item, Option<String>)> {
+        order: &Order,
+        sizing: Option<&SizingStatus>,
+    ) -> Vec<PreparedItem> {
         let definitions = self.compiled.specs();
         let controller = ServiceAccount {
             namespace: self.shop.config.namespace.clone(),
@@ -156,7 +210,17 @@ impl<'a> Assembly<'a> {
             for object in rendered.objects {
                 self.add(&item.name, stage_in(item, &object), object);
             }
-            items.push((item.clone(), rendered.skipped));
+            let sizing = sizing.filter(|_| checks_size(item));
+            let too_small = sizing.filter(|sizing| sizing.verdict == SizingVerdict::DoesNotFit);
+            let is_sign_off = item.sign_off.is_some() || too_small.is_some();
+            let asked = sign_off::wanted(order, item).filter(|_| is_sign_off || rendered.confirmed);
+            items.push(PreparedItem {
+                item: item.clone(),
+                skipped: rendered.skipped,
+                wanted: too_small.map(|sizing| sign_off::approval(order, item, sizing)).or(asked),
+                is_sign_off,
+                note: sizing.map(sizing::told).or_else(|| checks_size(item).then(|| NOT_SIZED.to_owned())),
+            });
         }
         items
     }
@@ -195,6 +259,11 @@ impl<'a> Assembly<'a> {
             Err(error) => self.problems.push(cannot_render_one(&format!("secret {}: {error}", secret.name))),
         }
     }
+}
+
+/// Whether an item compares what the customer's business needs with the plan.
+fn checks_size(item: &Item) -> bool {
+    item.check.is_some_and(|check| check.of == CheckSubject::Sizing)
 }
 
 /// What must stand before an object that Tenantry builds itself.

@@ -2,7 +2,7 @@
 
 use super::dereference::Snapshot;
 use super::evidence::{Observations, evidence};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, PreparedItem};
 use super::write::{self, WriteError};
 use super::{Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, offboard, secrets};
 use crate::controller::context::Context;
@@ -20,8 +20,12 @@ use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
 use tenantry_checklist::Problem;
-use tenantry_checklist::item::{EvaluateInput, Evaluation, Evidence, ItemInput, evaluate};
+use tenantry_checklist::due::Dates;
+use tenantry_checklist::item::{
+    self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
+};
 use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
+use tenantry_checklist::sign_off;
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::ItemState;
 use tokio::time::Instant;
@@ -147,14 +151,22 @@ fn look(
     // What the planner would wait for is evidence, and what evidence releases the planner may do: so the plan is made
     // twice, first with everything held back.
     desired.iter_mut().for_each(|object| object.released = false);
-    let held = plan(context, prepared, desired, &progress.inventory, &view);
+    let held = plan(context, prepared, desired, &progress.inventory, &view, true);
     let evaluation = evaluated(context, snapshot, prepared, &ledger, &view, &held.waits, &progress.outcomes);
     for object in desired.iter_mut() {
         // The foundation stands before everything else, whichever items cite its parts: an item that waits for another
         // must not keep the policy back without which that other may not create anything.
-        object.released = object.stage == Stage::Foundation || evaluation.released.contains(&object.item);
+        object.released = if evaluation.held.contains(&object.item) {
+            // What a person holds keeps what it has, and nothing new begins.
+            ledger
+                .entry(&object.id)
+                .is_some_and(|entry| entry.uid.is_some() && entry.digest.as_deref() == Some(&*object.digest))
+        } else {
+            object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
+        };
     }
-    let plan = plan(context, prepared, desired, &progress.inventory, &view);
+    let complete = evaluation.held.is_empty();
+    let plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
     Look { view, evaluation, plan }
 }
 
@@ -164,12 +176,13 @@ fn plan(
     desired: &[Desired],
     inventory: &Inventory,
     view: &View,
+    complete: bool,
 ) -> Plan {
     plan::plan(&plan::Input {
         owner: &prepared.owner,
         order: &prepared.order.digest,
         desired,
-        complete: true,
+        complete,
         inventory,
         view,
         scopes: &*context.discovery,
@@ -185,27 +198,51 @@ fn evaluated(
     waits: &[Waiting],
     outcomes: &[executor::Outcome],
 ) -> Evaluation {
-    let application = prepared.items.iter().find(|(item, _)| item.application.is_some());
+    let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
     let binds_late = |claim: &Desired| {
         let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
         class.is_some_and(|class| context.surroundings.binds_late(class))
     };
     let observations =
         Observations { view, ledger, ready_when: &prepared.ready_when, waits_for_consumer: &binds_late };
-    let application = application.map(|(item, _)| item.name.as_str());
+    let application = application.map(|prepared| prepared.item.name.as_str());
     let mut evidence = evidence(&prepared.desired, application, &observations, waits, outcomes, snapshot.now);
+    let dates = Dates::of(&prepared.order, snapshot.root.created);
+    let signatures = context.sign_offs.of(&snapshot.root.uid);
     let inputs: Vec<ItemInput> = prepared
         .items
         .iter()
-        .filter_map(|(item, skipped)| {
+        .filter_map(|PreparedItem { item, skipped, wanted, is_sign_off, note }| {
             let proof = evidence.remove(&item.name).unwrap_or_default();
-            let input =
-                ItemInput::new(item, prepared.order.not_before, input_digest(prepared, &item.name), proof);
+            let digest = match wanted.as_ref().filter(|_| *is_sign_off) {
+                Some(wanted) => wanted.digest.clone(),
+                None => input_digest(prepared, &item.name),
+            };
+            let input = ItemInput::new(item, &dates, digest, proof);
+            let signature = wanted.clone().map(|wanted| SignatureInput {
+                standing: sign_off::standing(&item.name, &wanted, &signatures),
+                wanted,
+            });
+            let hold = hold(snapshot, prepared, &item.name);
             // The schema admits only durations that can be read, so none is left out.
-            input.ok().map(|input| ItemInput { skipped: skipped.clone(), ..input })
+            input.ok().map(|input| ItemInput {
+                kind: if *is_sign_off { item::Kind::SignOff } else { input.kind },
+                skipped: skipped.clone(),
+                signature,
+                hold,
+                note: note.clone(),
+                ..input
+            })
         })
         .collect();
     evaluate_items(snapshot, &inputs)
+}
+
+/// A person's word that an item waits.
+fn hold(snapshot: &Snapshot, prepared: &Prepared, item: &str) -> Option<Hold> {
+    let held = prepared.order.holds.iter().find(|hold| hold.item == item);
+    let of_item = held.map(|hold| Hold::Item(hold.reason.clone()));
+    of_item.or_else(|| snapshot.root.paused.clone().map(Hold::Subscription))
 }
 
 fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
@@ -224,7 +261,7 @@ fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
     })
 }
 
-/// Digest of everything an item is made of.
+/// Digest of the objects an item is made of.
 fn input_digest(prepared: &Prepared, item: &str) -> String {
     let digests: Vec<&str> = prepared
         .desired
@@ -253,6 +290,8 @@ async fn record_ahead(
         verdict: job.verdict(),
         obstacles: &[],
         evaluation: Some(evaluation),
+        sizing: job.prepared.sizing.as_ref(),
+        pause: snapshot.pause(),
         inventory: Some(record),
         now: snapshot.now,
     });
@@ -288,7 +327,8 @@ async fn finish(
 ) -> Result<(Outcome, Next), WriteError> {
     let prepared = &job.prepared;
     let ledger = Ledger::new(progress.inventory.clone());
-    if let Some((item, _)) = prepared.items.iter().find(|(item, _)| item.application.is_some())
+    let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
+    if let Some(PreparedItem { item, .. }) = application
         && secrets::should_look(snapshot, session, &look.evaluation, &item.name)
     {
         secrets::look(context, snapshot, session, &prepared.desired, &ledger).await;
@@ -307,6 +347,8 @@ async fn finish(
         verdict: job.verdict(),
         obstacles: &obstacles,
         evaluation: Some(&look.evaluation),
+        sizing: job.prepared.sizing.as_ref(),
+        pause: snapshot.pause(),
         inventory: Some(inventory),
         now: snapshot.now,
     });

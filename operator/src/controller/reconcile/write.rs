@@ -77,6 +77,7 @@ pub(crate) async fn status(
         context.wake_definitions_after(&snapshot.root, root);
     }
     context.events.transition(&snapshot.root, &old.conditions, &new.conditions).await;
+    context.events.overdue(&snapshot.root, &old.checklist, &new.checklist).await;
     Ok(root)
 }
 

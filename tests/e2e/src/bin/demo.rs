@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tenantry_control_plane::{Cluster, Mark, Profile, detached};
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::kept::{self, Kept};
+use tenantry_e2e::people::Signer;
 use tenantry_e2e::report::{Page, Report, Tenant};
 use tenantry_e2e::world::examples;
 use tenantry_e2e::{Setup, World, install, node, process, wait};
@@ -165,7 +166,8 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
         if is_real { node::subscriptions()? } else { install::directory(&examples().join("tenants"))? };
     let sent = order(&world.client, subscriptions).await?;
     let mut display = display(&world.cluster.kubeconfig())?;
-    let live = until_live(&world.client, &sent).await?;
+    let mut signer = Signer::new(world.cluster.kubeconfig());
+    let live = until_live(&world.client, &sent, &mut signer).await?;
     if live.len() == sent.len() {
         // It ends by itself, unless it is slower than it should be.
         let _ = tokio::time::timeout(LAST_FRAME, display.wait()).await;
@@ -215,8 +217,9 @@ fn display(kubeconfig: &Path) -> Result<Child> {
         .context("tenantry watch cannot be started")
 }
 
-/// Seconds from sending to Live, of those subscriptions that are live within [`LIMIT`].
-async fn until_live(client: &Client, sent: &Times<Instant>) -> Result<Times<f64>> {
+/// Seconds from sending to Live, of those subscriptions that are live within [`LIMIT`]. What people have to sign on the way
+/// is signed as soon as it is asked for.
+async fn until_live(client: &Client, sent: &Times<Instant>, signer: &mut Signer) -> Result<Times<f64>> {
     let mut live = Times::new();
     let api: Api<TenantSubscription> = Api::all(client.clone());
     let watching = async {
@@ -224,6 +227,9 @@ async fn until_live(client: &Client, sent: &Times<Instant>) -> Result<Times<f64>
         while let Some(event) = stream.try_next().await? {
             let (watcher::Event::Apply(object) | watcher::Event::InitApply(object)) = event else { continue };
             let name = object.name_any();
+            for said in signer.look(&object).await? {
+                println!("{said}");
+            }
             if let Some(at) = sent.get(&name).filter(|_| wait::is_true(&object, "Live")) {
                 live.entry(name).or_insert_with(|| at.elapsed().as_secs_f64());
             }

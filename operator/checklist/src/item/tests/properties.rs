@@ -13,6 +13,8 @@ enum Event {
     Retry(u8),
     Skip(bool),
     Waiting(bool),
+    Sign(bool),
+    Hold(bool),
 }
 
 fn events() -> impl Strategy<Value = Vec<(usize, i64, Event)>> {
@@ -25,6 +27,8 @@ fn events() -> impl Strategy<Value = Vec<(usize, i64, Event)>> {
         1 => (0_u8..3).prop_map(Event::Retry),
         1 => any::<bool>().prop_map(Event::Skip),
         1 => any::<bool>().prop_map(Event::Waiting),
+        2 => any::<bool>().prop_map(Event::Sign),
+        1 => any::<bool>().prop_map(Event::Hold),
     ];
     proptest::collection::vec((0_usize..4, 0_i64..700, event), 1..40)
 }
@@ -36,7 +40,15 @@ fn world() -> World {
         category: Category::GoLive,
         ..item("go-live", &["a"])
     };
-    World::new(vec![go_live, item("b", &["a"]), item("a", &["check"]), check])
+    // One item waits to be confirmed, another for a signature.
+    let confirmed = ItemInput { signature: Some(people::asks(Standing::Missing)), ..item("a", &["check"]) };
+    let signed = ItemInput {
+        kind: Kind::SignOff,
+        evidence: Evidence::default(),
+        signature: Some(people::asks(Standing::Missing)),
+        ..item("b", &["a"])
+    };
+    World::new(vec![go_live, signed, confirmed, check])
 }
 
 fn happen(world: &mut World, which: usize, now: i64, event: Event) {
@@ -65,6 +77,11 @@ fn happen(world: &mut World, which: usize, now: i64, event: Event) {
         Event::Input(digest) => item.input_digest = format!("d{digest}"),
         Event::Retry(token) => world.retry = Some(format!("@{token}")),
         Event::Skip(skip) => item.skipped = skip.then(|| "not needed".to_owned()),
+        Event::Sign(signed) => {
+            let standing = if signed { people::given() } else { Standing::Missing };
+            item.signature = item.signature.as_ref().map(|_| people::asks(standing));
+        }
+        Event::Hold(held) => item.hold = held.then(|| Hold::Item("why".to_owned())),
         Event::Waiting(waits) => {
             item.evidence.waiting =
                 waits.then(|| Waiting { reason: "Outside".to_owned(), message: "do it".to_owned() });
@@ -82,7 +99,10 @@ fn check(
     for (item, entry) in world.items.iter().zip(&evaluation.entries) {
         prop_assert_eq!(&item.name, &entry.name);
         if entry.state == ItemState::Done {
-            prop_assert!(item.skipped.is_none() && item.evidence.is_complete());
+            let shown = item.kind == Kind::SignOff || item.evidence.is_complete();
+            prop_assert!(item.skipped.is_none() && shown);
+            let signed = item.signature.as_ref().is_none_or(|s| matches!(s.standing, Standing::Given(_)));
+            prop_assert!(signed, "done without the signature that is asked for");
         }
         prop_assert_eq!(entry.state == ItemState::Skipped, item.skipped.is_some());
         prop_assert!((0..=item.retry.attempts).contains(&entry.attempts));
@@ -95,7 +115,7 @@ fn check(
             }
         }
         if evaluation.released.contains(&item.name) {
-            prop_assert!(item.skipped.is_none());
+            prop_assert!(item.skipped.is_none() && item.hold.is_none());
             prop_assert!(entry.next_retry_at.as_ref().is_none_or(|next| time::instant(next) <= at(now)));
             prop_assert!(entry.reason != ATTEMPTS_EXHAUSTED);
             // Whatever it waits for exists.
@@ -143,6 +163,8 @@ proptest! {
             let desired = item.evidence.desired;
             item.evidence = Evidence { desired, live: desired, ..Evidence::default() };
             item.skipped = None;
+            item.hold = None;
+            item.signature = item.signature.as_ref().map(|_| people::asks(people::given()));
         }
         world.pass(now + 1);
         prop_assert!(world.entries.iter().all(|entry| entry.state == ItemState::Done), "{:?}", world.entries);
