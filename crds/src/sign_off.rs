@@ -6,6 +6,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+// The lint takes equal words of two print columns for one attribute written twice.
+#[allow(clippy::duplicated_attributes, reason = "each print column has a type of its own")]
 /// One signature. It is never changed; who wants to say something else signs again.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(

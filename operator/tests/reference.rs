@@ -15,7 +15,7 @@ the order says nothing it is empty. `parameters` is what the application's `para
 `readyWhen` reads `object`, the object as the cluster has it, and only that.
 
 A text that is not *restricted* may hold anything a customer writes. It is safe as a value of its own; inside a longer text it
-needs a filter that names the language which reads it: `text`, `json`, `yaml`, `promql` or `shell`. Restricted ones hold only
+needs a filter that names the language which reads it: `text`, `json`, `yaml`, `html`, `promql` or `shell`. Restricted ones hold only
 `A-Z a-z 0-9 . _ : @ / -` and may stand anywhere. `[]` stands for each entry of a list or map.
 
 | path | holds | restricted |

@@ -91,8 +91,7 @@ impl Sizing {
     ) -> Result<Vec<Need>, SizingError> {
         let variables = context.variables.with("inputs", &inputs(Some(business), months));
         let need = |(resource, field, expression): &(SizedResource, &'static str, Expression)| {
-            let amount =
-                expression.number(&variables).map_err(|error| SizingError { field: *field, error })?;
+            let amount = expression.number(&variables).map_err(|error| SizingError { field, error })?;
             Ok(Need { resource: *resource, formula: expression.source().to_owned(), amount })
         };
         self.0.iter().map(need).collect()

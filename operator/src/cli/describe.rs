@@ -5,6 +5,8 @@ use clap::Args;
 use jiff::Timestamp;
 use kube::api::Api;
 use std::fmt::Write;
+use tenantry_checklist::due::distance;
+use tenantry_checklist::{sizing, time};
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionStatus};
 
@@ -45,6 +47,9 @@ fn text(subscription: &TenantSubscription, now: Timestamp) -> Result<String, std
     if !status.waiting_for.is_empty() {
         writeln!(out, "Waiting for:   {}", status.waiting_for)?;
     }
+    if let Some(sizing) = &status.sizing {
+        writeln!(out, "Size:          {}", sizing::told(sizing))?;
+    }
     tenant(&mut out, &status)?;
     checklist(&mut out, &status.checklist, now)?;
     conditions(&mut out, &status)?;
@@ -81,11 +86,17 @@ fn checklist(out: &mut String, entries: &[ChecklistEntry], now: Timestamp) -> st
         let since = age(&entry.since, now);
         writeln!(
             out,
-            "  {mark} {:<14} {:<8} {since:>5}  {}",
+            "  {mark} {:<14} {:<8} {:<8} {since:>5}  {}",
             entry.name,
             format!("{:?}", entry.state),
+            format!("{:?}", entry.owner),
             entry.message
         )?;
+        if let Some(due) = &entry.due {
+            let due = time::instant(due);
+            let late = if entry.overdue { "overdue: " } else { "" };
+            writeln!(out, "      {late}due {} ({})", time::readable(due), distance(due, now))?;
+        }
         if entry.attempts > 0 {
             let next =
                 entry.next_retry_at.as_ref().map(|at| format!(", next at {}", at.0)).unwrap_or_default();
@@ -148,16 +159,19 @@ mod tests {
             input_digest: None,
             objects: 0,
             sign_off: None,
-            due: None,
-            overdue: false,
+            due: Some(time::time(Timestamp::from_second(30).unwrap())),
+            overdue: true,
         };
         subscription.status =
             Some(TenantSubscriptionStatus { checklist: vec![entry], ..TenantSubscriptionStatus::default() });
         let text = text(&subscription, Timestamp::from_second(60).unwrap()).unwrap();
         assert!(
-            text.contains("✘ network        Failed     60s  run kubectl tenantry retry acme network"),
+            text.contains(
+                "✘ network        Failed   Provider   60s  run kubectl tenantry retry acme network"
+            ),
             "{text}"
         );
+        assert!(text.contains("      overdue: due 1970-01-01T00:00:30Z (30s ago)\n"), "{text}");
         assert!(text.contains("attempts: 5\n"), "{text}");
     }
 }

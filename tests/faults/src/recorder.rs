@@ -251,7 +251,18 @@ async fn list(client: &Client, kind: &Kind, accept: &str) -> Result<Value> {
 
 fn items<'a>(kind: &'a Kind, list: &'a Value) -> impl Iterator<Item = (Key, Arc<Value>)> + 'a {
     let items = list.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    items.iter().map(|object| (Key::of(&kind.resource, object), Arc::new(object.clone())))
+    items.iter().map(|object| (Key::of(&kind.resource, object), Arc::new(typed(list, object))))
+}
+
+/// An object of a list with its type, which the API server writes once for the whole list and a watch with each object.
+fn typed(list: &Value, object: &Value) -> Value {
+    let mut object = object.clone();
+    let kind = list.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
+    if let (Some(fields), Some(kind)) = (object.as_object_mut(), kind) {
+        fields.entry("kind").or_insert_with(|| kind.into());
+        fields.entry("apiVersion").or_insert_with(|| list.get("apiVersion").cloned().unwrap_or_default());
+    }
+    object
 }
 
 /// Follows one kind for ever.
@@ -299,4 +310,23 @@ async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<Histor
         shared.put(Change { revision: version, sort, key, object: Arc::new(object) });
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn objects_of_a_list_are_told_like_those_of_a_watch() {
+        let kind = Kind { resource: "secrets".to_owned(), path: String::new() };
+        let list = json!({"apiVersion": "v1", "kind": "SecretList", "items": [
+            {"metadata": {"name": "session", "namespace": "tenant-a"}},
+            {"apiVersion": "v2", "kind": "Other", "metadata": {"name": "own"}},
+        ]});
+        let found: Vec<(Key, Arc<Value>)> = items(&kind, &list).collect();
+        assert_eq!(found[0].0, Key::new("secrets", "tenant-a", "session"));
+        assert_eq!((&found[0].1["apiVersion"], &found[0].1["kind"]), (&json!("v1"), &json!("Secret")));
+        assert_eq!((&found[1].1["apiVersion"], &found[1].1["kind"]), (&json!("v2"), &json!("Other")));
+    }
 }

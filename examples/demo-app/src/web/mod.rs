@@ -49,6 +49,9 @@ pub(crate) struct WebRole {
     /// Words at the top of the page
     #[arg(long, env = "ERP_WELCOME", value_name = "FILE")]
     welcome: Option<PathBuf>,
+    /// Folder with the customer's client kit: index.html and kit.json
+    #[arg(long, env = "ERP_CLIENT", value_name = "FOLDER")]
+    client: Option<PathBuf>,
     /// Language of the page
     #[arg(long, env = "LANG", default_value = "en", value_name = "LOCALE")]
     language: String,
@@ -63,9 +66,16 @@ struct Shared {
     people: usize,
     welcome: String,
     language: String,
+    client: Option<ClientKit>,
     sessions: Sessions,
     store: Store,
     orders: Counter,
+}
+
+/// What the customer's people need to begin, as the provider rendered it.
+struct ClientKit {
+    page: String,
+    kit: String,
 }
 
 /// One of the people; only how many they are is shown.
@@ -95,6 +105,7 @@ impl WebRole {
             })?,
             None => String::new(),
         };
+        let client = self.client.as_deref().map(ClientKit::read).transpose()?;
         let sessions = Sessions::new(&std::env::var("SESSION_KEY").unwrap_or_default())?;
         let store = self.store.client()?;
         let mut metrics = Metrics::new("web", &settings.version);
@@ -102,6 +113,7 @@ impl WebRole {
             people: people.len(),
             welcome,
             language: language(&self.language),
+            client,
             sessions,
             store: store.clone(),
             orders: metrics.counter("orders", "Orders taken"),
@@ -109,6 +121,8 @@ impl WebRole {
         });
         let router = Router::new()
             .route("/", get(show))
+            .route("/client", get(client_page))
+            .route("/client/kit.json", get(client_kit))
             .route("/orders", post(take))
             .route("/orders/{id}", get(look))
             .with_state(shared);
@@ -150,6 +164,22 @@ async fn show(State(shared): State<Arc<Shared>>) -> Result<Response, Unavailable
     Ok((headers, [(header::SET_COOKIE, cookie)], page.html()).into_response())
 }
 
+async fn client_page(State(shared): State<Arc<Shared>>) -> Response {
+    kit(&shared, "text/html; charset=utf-8", |kit| &kit.page)
+}
+
+async fn client_kit(State(shared): State<Arc<Shared>>) -> Response {
+    kit(&shared, "application/json", |kit| &kit.kit)
+}
+
+fn kit(shared: &Shared, content_type: &'static str, part: impl Fn(&ClientKit) -> &String) -> Response {
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    match &shared.client {
+        Some(kit) => (headers, part(kit).clone()).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no client kit; start with --client\n").into_response(),
+    }
+}
+
 async fn take(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -180,6 +210,20 @@ async fn look(State(shared): State<Arc<Shared>>, Path(id): Path<Name>) -> Result
         Some(decision) => ([(header::CONTENT_TYPE, "application/json")], decision).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such order\n").into_response(),
     })
+}
+
+// === impl ClientKit ===
+
+impl ClientKit {
+    fn read(folder: &std::path::Path) -> Result<Self> {
+        let file = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).with_context(|| {
+                format!("{} cannot be read; name the right folder with --client", path.display())
+            })
+        };
+        Ok(Self { page: file("index.html")?, kit: file("kit.json")? })
+    }
 }
 
 // === impl Unavailable ===

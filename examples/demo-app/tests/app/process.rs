@@ -150,6 +150,9 @@ impl Tenant {
         std::fs::write(folder.path().join("erp.json"), settings.to_string()).unwrap();
         std::fs::write(folder.path().join("people.json"), r#"[{"key": "ada", "name": "Ada"}]"#).unwrap();
         std::fs::write(folder.path().join("welcome.txt"), "Welcome!\n").unwrap();
+        std::fs::create_dir(folder.path().join("client")).unwrap();
+        std::fs::write(folder.path().join("client/index.html"), "<h1>Where to go</h1>\n").unwrap();
+        std::fs::write(folder.path().join("client/kit.json"), r#"{"version": "4.2.1"}"#).unwrap();
         Self { folder }
     }
 
@@ -169,7 +172,7 @@ impl Tenant {
 
     pub(crate) fn web(&self, store: &Process) -> Process {
         let (settings, people) = (self.path("erp.json"), self.path("people.json"));
-        let (welcome, store) = (self.path("welcome.txt"), store.address());
+        let (welcome, client, store) = (self.path("welcome.txt"), self.path("client"), store.address());
         let arguments = [
             "--listen",
             "127.0.0.1:0",
@@ -179,6 +182,8 @@ impl Tenant {
             &people,
             "--welcome",
             &welcome,
+            "--client",
+            &client,
             "--store",
             &store,
         ];

@@ -103,6 +103,9 @@ async fn the_page_shows_the_tenant_and_takes_orders() {
     ] {
         assert!(text(&page).contains(part), "{part}");
     }
+    assert_eq!(text(&get(&web.client(), "/client").await), "<h1>Where to go</h1>\n");
+    let kit: Value = get(&web.client(), "/client/kit.json").await.json().unwrap();
+    assert_eq!(kit, json!({"version": "4.2.1"}));
     let path = order(&web, "Çivi").await;
     until("the order is decided on", || async { get(&web.client(), &path).await.status == StatusCode::OK })
         .await;

@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         if found.targeted || harmless(&found.shape) {
             return;
         }
-        let hint = "say who reads it: `| json`, `| yaml`, `| promql`, `| shell`, or `| text` for people only; or restrict the value by a pattern in its schema";
+        let hint = "say who reads it: `| json`, `| yaml`, `| html`, `| promql`, `| shell`, or `| text` for people only; or restrict the value by a pattern in its schema";
         self.error(print, "a value that may hold any character stands inside a longer text", hint);
     }
 }

@@ -1,14 +1,14 @@
 //! Filters and functions of templates: targets for text that a second parser reads, and bounded built-ins; pure.
 //!
 //! YAML never sees an interpolated value, but the reader of a configuration file inside a ConfigMap does. Each target
-//! filter yields one complete literal of its language, quotes included, so it stands where the literal stands:
+//! filter yields one complete literal of its language, quotes included (HTML has none around text), so it stands where the literal stands:
 //! `title={{ order.organization.name | promql }}`. None of them marks its result as safe: the result is inserted as
 //! an inert token like every other value.
 
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};
 
 /// Names of the target filters. A value inside a longer scalar needs one of them unless its schema restricts it.
-pub(crate) const TARGETS: [&str; 5] = ["text", "json", "yaml", "promql", "shell"];
+pub(crate) const TARGETS: [&str; 6] = ["text", "json", "yaml", "html", "promql", "shell"];
 
 /// Longest text a built-in that can multiply its input may give, in bytes.
 const GROWTH_LIMIT: usize = 64 * 1024;
@@ -23,6 +23,7 @@ pub(super) fn register(tera: &mut Tera) {
     tera.register_filter("yaml", |value: Value, _: Kwargs, _: &State| {
         json(&value).map(|json| yaml_escape(&json))
     });
+    tera.register_filter("html", |value: Value, _: Kwargs, _: &State| scalar(&value).map(|text| html(&text)));
     tera.register_filter("promql", |value: Value, _: Kwargs, _: &State| {
         scalar(&value).map(|text| promql(&text))
     });
@@ -76,6 +77,25 @@ fn yaml_escape(json: &str) -> String {
             0x20..=0x7e => out.push(c),
             code @ ..=0xffff => out.push_str(&format!("\\u{code:04x}")),
             code => out.push_str(&format!("\\U{code:08x}")),
+        }
+    }
+    out
+}
+
+/// Text of an HTML document, between tags or inside the quotes of an attribute (HTML standard, 13.1.2.3 and 13.1.4). It
+/// is the one target without quotes of its own: text has none. Whether an address may be followed is not for it to say, so
+/// an `href` begins with a scheme that the author wrote.
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '`' => out.push_str("&#96;"),
+            c => out.push(c),
         }
     }
     out

@@ -60,6 +60,22 @@ fn inner_documents_parse_back() {
     assert_eq!(go_unquote(&inner("promql", "v")), hostile);
 }
 
+#[test]
+fn text_of_a_page_brings_no_tags_and_ends_no_attribute() {
+    let hostile = "</p><script>alert(\"x\")</script>' onload='y' `z` &lt; ü😀";
+    let object = only("page: |\n  <p title=\"{{ v | html }}\">{{ v | html }}</p>\n", &json!({"v": hostile}));
+    let page = object["page"].as_str().unwrap().trim_end();
+    let inner = page.strip_prefix("<p title=\"").and_then(|rest| rest.strip_suffix("</p>")).unwrap();
+    let (title, text) = inner.split_once("\">").unwrap();
+    for part in [title, text] {
+        assert!(!part.contains(['<', '>', '"', '\'', '`']), "{part}");
+        let entities =
+            [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&#96;", "`"), ("&amp;", "&")];
+        let read = entities.iter().fold(part.to_owned(), |text, (entity, c)| text.replace(entity, c));
+        assert_eq!(read, hostile);
+    }
+}
+
 /// Reads the subset of Go's string literals that PromQL shares.
 fn go_unquote(literal: &str) -> String {
     let mut out = String::new();

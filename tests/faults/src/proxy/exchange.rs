@@ -101,7 +101,7 @@ impl Exchanger {
         uid: Option<String>,
         kept_back: bool,
     ) -> Result<Answer, Broken> {
-        let (ticket, act) = self.wire.take(&self.replica, named, uid);
+        let (ticket, act) = self.wire.take(&self.replica, named, uid.clone());
         if kept_back {
             self.wire.kept_back(ticket);
         }
@@ -133,7 +133,7 @@ impl Exchanger {
             Act::Twice => {
                 self.wire.strike(ticket, None);
                 self.forward(whole, ticket).await?;
-                let (again, _) = self.wire.take(&self.replica, named, None);
+                let (again, _) = self.wire.take(&self.replica, named, uid);
                 self.forward(whole, again).await.map(Read::answer)
             }
             Act::RivalThenForward => {
