@@ -200,11 +200,17 @@ async fn one(
     number: usize,
 ) -> Result<Judged> {
     let started = Instant::now();
-    let record = stage.run(plan).await.with_context(|| format!("{plan} cannot be performed"))?;
-    let findings = judge(plan, &record, references.get(&plan.workload));
+    // One run that the harness cannot carry out is a failure like any other; the rest of a long series goes on.
+    let (record, findings) = match stage.run(plan).await {
+        Ok(record) => {
+            let findings = judge(plan, &record, references.get(&plan.workload));
+            (Some(record), findings)
+        }
+        Err(error) => (None, vec![Finding::new("harness", format!("cannot be performed: {error:#}"))]),
+    };
     let judged = Judged { plan: plan.clone(), findings, took: started.elapsed() };
     if !judged.findings.is_empty() {
-        let file = keep(&judged, &record, directory, number)?;
+        let file = keep(&judged, record.as_ref(), directory, number)?;
         println!("failed: {plan} ({})", file.display());
         judged.findings.iter().take(SHOWN).for_each(|finding| println!("    {finding}"));
         if let Some(more) = judged.findings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -217,12 +223,14 @@ async fn one(
 }
 
 /// Writes a failed plan to a file of its own, ready to be repeated, and the record beside it.
-fn keep(judged: &Judged, record: &Record, directory: &Path, number: usize) -> Result<PathBuf> {
+fn keep(judged: &Judged, record: Option<&Record>, directory: &Path, number: usize) -> Result<PathBuf> {
     std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let file = directory.join(format!("{number:04}.json"));
     std::fs::write(&file, serde_json::to_vec_pretty(&judged.plan)?)?;
     std::fs::write(directory.join(format!("{number:04}.findings.json")), serde_json::to_vec_pretty(judged)?)?;
-    std::fs::write(directory.join(format!("{number:04}.record.json")), serde_json::to_vec(record)?)?;
+    if let Some(record) = record {
+        std::fs::write(directory.join(format!("{number:04}.record.json")), serde_json::to_vec(record)?)?;
+    }
     Ok(file)
 }
 

@@ -146,6 +146,7 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
                 let mut stage = Stage::start(binary, &[], &logs).await?;
                 let failures = directory.join("failed").join(format!("{number:03}"));
                 judged.extend(perform(&mut stage, chunk, references, &failures).await?);
+                println!("stage {} of {}: {} plans", number + 1, chunks.len(), chunk.len());
             }
             anyhow::Ok(judged)
         }

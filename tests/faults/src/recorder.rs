@@ -239,14 +239,23 @@ async fn list(client: &Client, kind: &Kind, accept: &str) -> Result<Value> {
             let request = Request::get(&kind.path).header(http::header::ACCEPT, accept).body(Vec::new())?;
             match client.request(request).await {
                 // A kind that was just installed is served a moment later.
-                Err(kube::Error::Api(status)) if status.code == 429 => tokio::time::sleep(PAUSE).await,
+                Err(kube::Error::Api(status)) if status.code == 429 => {}
+                Err(kube::Error::Api(status)) => return Err(kube::Error::Api(status).into()),
+                // The API server is away: that is a fault which may strike at the very end of a run.
+                Err(error) if is_away(&error) => {}
                 answer => return anyhow::Ok(answer?),
             }
+            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::time::timeout(PATIENCE, asked)
         .await?
         .with_context(|| format!("{} cannot be listed", kind.resource))
+}
+
+/// Whether no answer came, whatever it would have been.
+fn is_away(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Service(_) | kube::Error::HyperError(_))
 }
 
 fn items<'a>(kind: &'a Kind, list: &'a Value) -> impl Iterator<Item = (Key, Arc<Value>)> + 'a {
