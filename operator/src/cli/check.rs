@@ -14,16 +14,21 @@ use std::path::PathBuf;
 use tenantry_blueprint::check::{
     Example, Finding, Severity, Source, check_application, check_blueprint, check_examples, check_version,
 };
-use tenantry_blueprint::context::Specs;
+use tenantry_blueprint::context::{Context as Values, Specs};
 use tenantry_blueprint::pack::{Definition, Packed};
 use tenantry_blueprint::render::Compiled;
+use tenantry_blueprint::sizing;
 use tenantry_blueprint::source::SourceMap;
 use tenantry_checklist::hosts::{Claims, Host};
+use tenantry_checklist::order::Order;
 use tenantry_checklist::schema::ParametersSchema;
+use tenantry_checklist::sizing::{Offer, told};
 use tenantry_checklist::{Problem, plan};
+use tenantry_crds::subscription::SizingVerdict;
 use tenantry_crds::{
     Blueprint, GROUP, HostedApplication, HostedApplicationSpec, HostedApplicationVersion,
-    HostedApplicationVersionSpec, ServicePlan, TenantSubscription, TenantSubscriptionSpec, VERSION,
+    HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription, TenantSubscriptionSpec,
+    VERSION,
 };
 
 /// Longest message about one value, in characters: some quote the value, which may be a whole object.
@@ -202,10 +207,35 @@ fn order(library: &Library, packed: &Packed, spec: &TenantSubscriptionSpec, clai
     );
     // Definitions that do not compile are reported where they stand.
     if let (Ok(compiled), (Some(blueprint), Some(version))) = (Compiled::new(specs), sources) {
-        let example = Example { name: map.file(), context: &compiled.context(&order) };
+        let context = compiled.context(&order);
+        let example = Example { name: map.file(), context: &context };
         findings.extend(check_examples(&compiled, blueprint.map, version.map, &[example]));
+        findings.extend(size(library, map, &order, &compiled, &context));
     }
     findings
+}
+
+/// What the customer's business needs and the plan does not have.
+fn size(
+    library: &Library,
+    map: &SourceMap,
+    order: &Order,
+    compiled: &Compiled,
+    context: &Values,
+) -> Option<Finding> {
+    let plans: Vec<(&str, &ServicePlanSpec)> = library.plans().collect();
+    let offers: Vec<Offer<'_>> = plans.iter().map(|(name, spec)| Offer { name, spec }).collect();
+    let place = map.field("/spec/inputs");
+    match sizing::size(compiled, context, order, &offers) {
+        Err(error) => {
+            Some(finding(place, Severity::Error, error.to_string(), "correct the application's formula"))
+        }
+        Ok(Some(sizing)) if sizing.verdict == SizingVerdict::DoesNotFit => {
+            let hint = "order that plan, or have the provider approve it";
+            Some(finding(place, Severity::Warning, told(&sizing), hint))
+        }
+        Ok(_) => None,
+    }
 }
 
 /// Problems of an object as findings at its fields.

@@ -156,6 +156,14 @@ impl Library {
         })
     }
 
+    /// Plans that can be ordered, by name.
+    pub(super) fn plans(&self) -> impl Iterator<Item = (&str, &ServicePlanSpec)> {
+        self.objects.iter().filter_map(|packed| match &packed.definition {
+            Definition::Plan(spec) if spec.lifecycle == Lifecycle::Published => Some((packed.name(), spec)),
+            _ => None,
+        })
+    }
+
     fn plan_named(&self, name: &str) -> Option<Source<'_, ServicePlanSpec>> {
         self.named(name, |definition| match definition {
             Definition::Plan(spec) => Some(spec),

@@ -102,7 +102,9 @@ async fn nonsense(world: &mut World) {
     let plan = with(definition("ServicePlan", "silver"), "spec.serviceLevel.availability", json!("101"));
     let plan = with(plan, "spec.servers.cpu", json!("64"));
     let mut blueprint = definition("Blueprint", "standard");
-    blueprint["spec"]["items"][1]["manifests"][0]["template"] = json!("apiVersion: v1\nkind: {{ tenant.\n");
+    let items = blueprint["spec"]["items"].as_array_mut().unwrap();
+    let security = items.iter_mut().find(|item| item["name"] == "security").unwrap();
+    security["manifests"][0]["template"] = json!("apiVersion: v1\nkind: {{ tenant.\n");
     blueprint["spec"]["settings"]["dnsNamespace"] = json!("elsewhere");
     let schema = json!({"type": "nonsense"});
     let application = with(definition("HostedApplication", "mail"), "spec.parametersSchema", schema);

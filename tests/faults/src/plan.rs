@@ -407,6 +407,15 @@ impl Plan {
         self.jump().is_some() || self.at.as_ref().is_some_and(|at| at.site.verb == Verb::List)
     }
 
+    /// How long the API server is away, where the plan says so.
+    #[must_use]
+    pub fn outage(&self) -> Option<std::time::Duration> {
+        match self.fault {
+            Fault::Outage { seconds } => Some(std::time::Duration::from_secs(seconds)),
+            _ => None,
+        }
+    }
+
     /// How far the controller's clock jumps.
     #[must_use]
     pub fn jump(&self) -> Option<i64> {

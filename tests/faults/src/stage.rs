@@ -282,13 +282,16 @@ impl Stage {
         let done =
             self.recorder.until("that the workload is done", |state| plan.workload.is_done(state, tenant));
         let mut done = std::pin::pin!(done);
+        let mut outage = plan.outage();
         let result = tokio::select! {
             result = &mut done => result,
             () = self.wire.struck(), if plan.fault.is_crash() => match self.restart().await {
                 Ok(()) => done.await,
                 Err(error) => Err(error),
             },
-            away = self.outage(plan) => match away {
+            // What was begun is brought to its end, whatever becomes of the workload meanwhile: nobody else would start the
+            // API server again.
+            () = self.wire.struck(), if outage.is_some() => match self.outage(outage.take()).await {
                 Ok(()) => done.await,
                 Err(error) => Err(error),
             },
@@ -309,16 +312,23 @@ impl Stage {
                 return Some(format!("{error:#}"));
             }
         }
+        if outage.is_some() {
+            let struck = tokio::time::timeout(LATE, self.wire.struck()).await;
+            if struck.is_ok()
+                && let Err(error) = self.outage(outage).await
+            {
+                return Some(format!("{error:#}"));
+            }
+        }
         self.wire.quiet(QUIET).await;
         None
     }
 
-    /// Takes the API server away when the plan says so; for other plans it has nothing to do for ever.
-    async fn outage(&self, plan: &Plan) -> Result<()> {
-        let Fault::Outage { seconds } = plan.fault else { return std::future::pending().await };
-        self.wire.struck().await;
+    /// Takes the API server away for so long, where a plan says so.
+    async fn outage(&self, away: Option<Duration>) -> Result<()> {
+        let Some(away) = away else { return Ok(()) };
         self.world.cluster.stop_apiserver().await?;
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::time::sleep(away).await;
         self.world.cluster.start_apiserver().await
     }
 

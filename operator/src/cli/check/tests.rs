@@ -99,6 +99,22 @@ fn every_fault_is_found_where_it_stands() {
 }
 
 #[test]
+fn a_business_that_does_not_fit_its_plan_is_a_warning() {
+    let folder = changed("tenants/acme.yaml", "concurrentUsers: 40", "concurrentUsers: 300");
+    let found = found(&[folder.path().to_owned()]);
+    let [line] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(
+        line.contains("tenants/acme.yaml:13:") && line.contains(": warning: plan gold is too small"),
+        "{line}"
+    );
+    assert!(line.contains("12500m CPU of 8") && line.contains("is platinum"), "{line}");
+    let folder =
+        changed("applications/erp/application.yaml", "inputs.dataGiB * 1.6", "inputs.dataGiB * plan.tier");
+    let found = super::tests::found(&[folder.path().to_owned()]);
+    assert!(found.iter().any(|line| line.contains("sizing.storageGiB")), "{found:#?}");
+}
+
+#[test]
 fn a_rule_of_a_kind_is_checked_as_on_an_api_server() {
     let folder = changed("applications/erp/4.2.1/version.yaml", "name: erp-4.2.1", "name: erp-4");
     let found = found(&[folder.path().join("applications"), folder.path().join("blueprints")]);

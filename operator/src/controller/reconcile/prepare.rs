@@ -16,7 +16,7 @@ use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedObject};
 use tenantry_checklist::Problem;
 use tenantry_checklist::order::Order;
 use tenantry_checklist::sign_off::{self, Wanted};
-use tenantry_checklist::sizing::{self, Offer, SizingInput};
+use tenantry_checklist::sizing::{self, Offer};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, CheckSubject, Item};
 use tenantry_crds::subscription::{SizingStatus, SizingVerdict};
@@ -108,20 +108,9 @@ impl Workshop<'_> {
         values: &Values,
         order: &Order,
     ) -> Result<Option<SizingStatus>, Vec<Problem>> {
-        let Some(inputs) = order.inputs.as_ref().filter(|_| !compiled.sizing().is_empty()) else {
-            return Ok(None);
-        };
-        let plans = (self.plans)();
+        let plans = if order.inputs.is_some() { (self.plans)() } else { Vec::new() };
         let offers: Vec<Offer<'_>> = plans.iter().map(|(name, spec)| Offer { name, spec }).collect();
-        let plan = &order.definitions.plan;
-        let needs_after = |months| compiled.sizing().needs(values, inputs, months);
-        let input = SizingInput {
-            inputs,
-            plan: Offer { name: plan.revision.name(), spec: &plan.spec },
-            offers: &offers,
-            needs_after: &needs_after,
-        };
-        sizing::size(&input).map(Some).map_err(|error| {
+        tenantry_blueprint::sizing::size(compiled, values, order, &offers).map_err(|error| {
             let application = order.definitions.application.revision.name();
             let message = format!("cannot be sized by application {application}: {error}");
             vec![Problem::new("spec.inputs", "CannotSize", message)]
