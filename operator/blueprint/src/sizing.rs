@@ -2,14 +2,11 @@
 //!
 //! A formula is CEL over `inputs` (the customer's business, as doubles), `plan` and `parameters`.
 
-use crate::context::Context;
-use crate::expression::{Expression, ExpressionError};
-use crate::render::Compiled;
+use crate::expression::{Expression, ExpressionError, Variables};
 use serde_json::{Value, json};
-use tenantry_checklist::order::Order;
-use tenantry_checklist::sizing::{self, Need, Offer, SizingInput};
+use tenantry_checklist::sizing::Need;
 use tenantry_crds::application::SizingFormulas;
-use tenantry_crds::subscription::{BusinessInputs, SizedResource, SizingStatus};
+use tenantry_crds::subscription::{BusinessInputs, SizedResource};
 
 /// Formulas of one application.
 #[derive(Clone, Debug, Default)]
@@ -75,45 +72,26 @@ impl Sizing {
         if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
     }
 
+    /// Whether there is nothing to compute.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the formulas give for an order, so many months from now, when data and attachments have grown as stated.
     ///
     /// # Errors
     /// The first formula that has no result.
-    fn needs(
+    pub(crate) fn needs(
         &self,
-        context: &Context,
+        variables: &Variables,
         business: &BusinessInputs,
         months: u32,
     ) -> Result<Vec<Need>, SizingError> {
-        let variables = context.variables.with("inputs", &inputs(Some(business), months));
+        let variables = variables.with("inputs", &inputs(Some(business), months));
         let need = |(resource, field, expression): &(SizedResource, &'static str, Expression)| {
             let amount = expression.number(&variables).map_err(|error| SizingError { field, error })?;
             Ok(Need { resource: *resource, formula: expression.source().to_owned(), amount })
         };
         self.0.iter().map(need).collect()
     }
-}
-
-/// What the customer's business needs, and whether the plan has it; nothing where the order states no business, or the
-/// application has no formulas. `offers` are the plans that could be ordered instead.
-///
-/// # Errors
-/// The first formula that has no result.
-pub fn size(
-    compiled: &Compiled,
-    context: &Context,
-    order: &Order,
-    offers: &[Offer<'_>],
-) -> Result<Option<SizingStatus>, SizingError> {
-    let Some(inputs) = order.inputs.as_ref().filter(|_| !compiled.sizing().0.is_empty()) else {
-        return Ok(None);
-    };
-    let plan = &order.definitions.plan;
-    sizing::size(&SizingInput {
-        inputs,
-        plan: Offer { name: plan.revision.name(), spec: &plan.spec },
-        offers,
-        needs_after: &|months| compiled.sizing().needs(context, inputs, months),
-    })
-    .map(Some)
 }

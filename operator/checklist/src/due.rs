@@ -1,7 +1,6 @@
 //! When items should be done, by the dates of an order; pure, the present comes in as a parameter.
 
 use crate::duration::{self, DurationError};
-use crate::order::Order;
 use crate::time;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -22,13 +21,6 @@ pub struct Dates {
 // === impl Dates ===
 
 impl Dates {
-    /// The times of an order whose subscription was made at `ordered`. An order without a planned day is planned for the
-    /// time at which it opens at the earliest.
-    #[must_use]
-    pub fn of(order: &Order, ordered: Timestamp) -> Self {
-        Self { ordered, target: order.target.or(order.not_before), not_before: order.not_before }
-    }
-
     /// When an item with these terms should be done; nothing when the order has no date to count from.
     ///
     /// # Errors

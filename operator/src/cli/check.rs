@@ -17,7 +17,6 @@ use tenantry_blueprint::check::{
 use tenantry_blueprint::context::{Context as Values, Specs};
 use tenantry_blueprint::pack::{Definition, Packed};
 use tenantry_blueprint::render::Compiled;
-use tenantry_blueprint::sizing;
 use tenantry_blueprint::source::SourceMap;
 use tenantry_checklist::hosts::{Claims, Host};
 use tenantry_checklist::order::Order;
@@ -226,7 +225,7 @@ fn size(
     let plans: Vec<(&str, &ServicePlanSpec)> = library.plans().collect();
     let offers: Vec<Offer<'_>> = plans.iter().map(|(name, spec)| Offer { name, spec }).collect();
     let place = map.field("/spec/inputs");
-    match sizing::size(compiled, context, order, &offers) {
+    match compiled.size(context, order, &offers) {
         Err(error) => {
             Some(finding(place, Severity::Error, error.to_string(), "correct the application's formula"))
         }

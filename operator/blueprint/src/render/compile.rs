@@ -8,10 +8,12 @@ use crate::sizing::{Sizing, SizingError};
 use crate::template::{TemplateError, TemplateSet};
 use serde_json::Value;
 use tenantry_checklist::order::Order;
+use tenantry_checklist::sizing::{self, Offer, SizingInput};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
 use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, Item};
 use tenantry_crds::common::Manifest;
+use tenantry_crds::subscription::SizingStatus;
 use tenantry_crds::version::HostedApplicationVersionSpec;
 
 /// One accepted revision of blueprint, application and version, ready to render. It never changes, so one copy behind
@@ -174,10 +176,28 @@ impl Compiled {
         &self.schema
     }
 
-    /// The formulas by which the application is sized.
-    #[must_use]
-    pub fn sizing(&self) -> &Sizing {
-        &self.sizing
+    /// What the customer's business needs, and whether the plan has it; nothing where the order states no business, or
+    /// the application has no formulas. `offers` are the plans that could be ordered instead.
+    ///
+    /// # Errors
+    /// The first formula that has no result.
+    pub fn size(
+        &self,
+        context: &Context,
+        order: &Order,
+        offers: &[Offer<'_>],
+    ) -> Result<Option<SizingStatus>, SizingError> {
+        let Some(inputs) = order.inputs.as_ref().filter(|_| !self.sizing.is_empty()) else {
+            return Ok(None);
+        };
+        let plan = &order.definitions.plan;
+        sizing::size(&SizingInput {
+            inputs,
+            plan: Offer { name: plan.revision.name(), spec: &plan.spec },
+            offers,
+            needs_after: &|months| self.sizing.needs(&context.variables, inputs, months),
+        })
+        .map(Some)
     }
 
     /// The expression that says when an object is ready, by [`super::RenderedObject::ready_when`].

@@ -6,6 +6,7 @@ mod check;
 
 use crate::access::{Namespace, SubscriptionName, TenantId};
 use crate::cidr::Cidr;
+use crate::due::Dates;
 use crate::hosts::{self, Claims, Host};
 use crate::select::Definitions;
 use crate::{Problem, time};
@@ -184,6 +185,13 @@ impl Order {
         let endpoints = &self.definitions.version.spec.endpoints;
         let url = format!("https://{host}");
         endpoints.iter().map(|e| EndpointStatus { name: e.name.clone(), url: url.clone() }).collect()
+    }
+
+    /// The times that its items refer to, when the subscription was made at `ordered`. An order without a planned day is
+    /// planned for the time at which it opens at the earliest.
+    #[must_use]
+    pub fn dates(&self, ordered: Timestamp) -> Dates {
+        Dates { ordered, target: self.target.or(self.not_before), not_before: self.not_before }
     }
 
     /// Whether everything is the same, also what no object is rendered from.

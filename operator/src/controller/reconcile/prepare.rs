@@ -110,7 +110,7 @@ impl Workshop<'_> {
     ) -> Result<Option<SizingStatus>, Vec<Problem>> {
         let plans = if order.inputs.is_some() { (self.plans)() } else { Vec::new() };
         let offers: Vec<Offer<'_>> = plans.iter().map(|(name, spec)| Offer { name, spec }).collect();
-        tenantry_blueprint::sizing::size(compiled, values, order, &offers).map_err(|error| {
+        compiled.size(values, order, &offers).map_err(|error| {
             let application = order.definitions.application.revision.name();
             let message = format!("cannot be sized by application {application}: {error}");
             vec![Problem::new("spec.inputs", "CannotSize", message)]

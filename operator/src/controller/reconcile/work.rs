@@ -20,7 +20,6 @@ use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
 use tenantry_checklist::Problem;
-use tenantry_checklist::due::Dates;
 use tenantry_checklist::item::{
     self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
 };
@@ -207,7 +206,7 @@ fn evaluated(
         Observations { view, ledger, ready_when: &prepared.ready_when, waits_for_consumer: &binds_late };
     let application = application.map(|prepared| prepared.item.name.as_str());
     let mut evidence = evidence(&prepared.desired, application, &observations, waits, outcomes, snapshot.now);
-    let dates = Dates::of(&prepared.order, snapshot.root.created);
+    let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let inputs: Vec<ItemInput> = prepared
         .items
