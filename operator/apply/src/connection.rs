@@ -1,11 +1,14 @@
 //! The connection to the API server; makes clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt;
 use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 
 use crate::gate::{Open, WriteGate};
@@ -16,12 +19,25 @@ mod tests;
 
 use fence::FencedConnector;
 
+/// How long the API server may keep silent.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Until an answer begins. Writes have a shorter deadline of their own; this is for lists, and for starts of watches.
+    answer: Duration,
+    /// Between two parts of what comes over a connection. A watch hears a bookmark about every minute (kube-apiserver,
+    /// `bookmarkFrequency`), so one that hears nothing for two of them is one whose other end is gone.
+    silence: Duration,
+}
+
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(30), silence: Duration::from_secs(130) };
+
 /// A client whose requests leave at once, and that never sends one again by itself.
 ///
 /// kube's own stack leaves Nagle's algorithm on (kube-client 5.0, `client/builder.rs`): the second part of a request then
 /// waits until the server has acknowledged the first, which a server that waits for the whole request does only after 40
 /// ms. This is the same stack without it, without the retries, which would repeat a write minutes later, past the lease,
-/// and without limits of its own on reading and writing: whoever sends has a deadline. Through a proxy kube's own is used.
+/// and with a shorter patience: a list that is never answered, or a watch whose other end is gone, would otherwise be waited
+/// for for ever, or for five minutes. Through a proxy kube's own is used.
 ///
 /// # Errors
 /// When the configuration holds credentials or certificates that cannot be used.
@@ -40,13 +56,24 @@ pub fn connect_fenced(mut config: Config, gate: Arc<dyn WriteGate>) -> Result<Cl
         config.default_retry = false;
         return Client::try_from(config);
     }
+    connect_patiently(config, gate, PATIENCE)
+}
+
+fn connect_patiently(
+    config: Config,
+    gate: Arc<dyn WriteGate>,
+    patience: Patience,
+) -> Result<Client, kube::Error> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_connect_timeout(config.connect_timeout);
     let connector = config.rustls_https_connector_with_connector(FencedConnector::new(connector, gate))?;
+    let mut connector = TimeoutConnector::new(connector);
+    connector.set_read_timeout(Some(patience.silence));
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(patience.answer))
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)

@@ -57,6 +57,9 @@ struct Run {
     /// Orders at once in W2 [default: those of the plan].
     #[arg(long)]
     burst: Option<usize>,
+    /// Measure the raw limit with the amounts of --quick: the full ones take twenty minutes.
+    #[arg(long)]
+    quick_limit: bool,
     /// Directory for the report.
     #[arg(long, default_value = "target/bench")]
     output: PathBuf,
@@ -82,6 +85,9 @@ async fn measure(run: &Run) -> Result<()> {
     let mut plan = if run.quick { Plan::quick() } else { Plan::full() };
     if !run.workloads.is_empty() {
         plan.workloads = run.workloads.iter().copied().collect();
+    }
+    if run.quick_limit {
+        plan.blast = blast::Sizes::quick();
     }
     if let Some(repetitions) = run.repetitions {
         plan.repetitions = repetitions;

@@ -216,7 +216,10 @@ async fn one(
         if let Some(more) = judged.findings.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             println!("    and {more} more");
         }
-        // What it left undone must not disturb the next.
+    }
+    // What it left undone must not disturb the next, and a watch that was refused waits before it begins again: until then
+    // the next fault at a watch would find none to strike.
+    if !judged.findings.is_empty() || plan.fault.is_of_a_watch() {
         stage.restart().await?;
     }
     Ok(judged)

@@ -252,6 +252,12 @@ impl Fault {
         matches!(self, Self::CrashBefore | Self::CrashAfter | Self::Late)
     }
 
+    /// Whether it strikes a watch.
+    #[must_use]
+    pub fn is_of_a_watch(&self) -> bool {
+        Self::of_watches().contains(self)
+    }
+
     /// Those of the gate, for every write.
     pub const GATE: [Self; 4] = [Self::CrashBefore, Self::CrashAfter, Self::ReplyLost, Self::Late];
 

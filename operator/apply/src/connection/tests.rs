@@ -102,3 +102,34 @@ async fn an_open_gate_is_asked_again_each_time() {
     assert_eq!(open.await.unwrap().unwrap(), "{}");
     assert_eq!(rest(closed).await, b"");
 }
+
+/// A client that waits for an answer, or for the next part of one, no longer than this.
+async fn impatient(answer: u64, silence: u64) -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let patience =
+        Patience { answer: Duration::from_millis(answer), silence: Duration::from_millis(silence) };
+    (listener, connect_patiently(config, Arc::new(Open), patience).unwrap())
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_answers_ends() {
+    let (listener, client) = impatient(50, 60_000).await;
+    let asked = tokio::spawn(async move { client.request_text(request("list")).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = [0; 64];
+    stream.read_exact(&mut head).await.unwrap();
+    // The connection stays open, and nothing is said.
+    asked.await.unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_watch_whose_other_end_is_gone_ends() {
+    let (listener, client) = impatient(60_000, 50).await;
+    let watched = tokio::spawn(async move { client.request_text(request("watch")).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = [0; 64];
+    stream.read_exact(&mut head).await.unwrap();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"type\":").await.unwrap();
+    watched.await.unwrap().unwrap_err();
+}
