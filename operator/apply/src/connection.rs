@@ -24,20 +24,20 @@ use fence::FencedConnector;
 struct Patience {
     /// Until an answer begins. Writes have a shorter deadline of their own; this is for lists, and for starts of watches.
     answer: Duration,
-    /// Between two parts of what comes over a connection. A watch hears a bookmark about every minute (kube-apiserver,
-    /// `bookmarkFrequency`), so one that hears nothing for two of them is one whose other end is gone.
+    /// Between two parts of what comes over a connection. It is longer than a watch lasts (`streams`), at whose end the API
+    /// server says so: one that heard nothing for so long is one whose other end is gone.
     silence: Duration,
 }
 
-const PATIENCE: Patience = Patience { answer: Duration::from_secs(30), silence: Duration::from_secs(130) };
+const PATIENCE: Patience = Patience { answer: Duration::from_secs(20), silence: Duration::from_secs(300) };
 
 /// A client whose requests leave at once, and that never sends one again by itself.
 ///
 /// kube's own stack leaves Nagle's algorithm on (kube-client 5.0, `client/builder.rs`): the second part of a request then
 /// waits until the server has acknowledged the first, which a server that waits for the whole request does only after 40
 /// ms. This is the same stack without it, without the retries, which would repeat a write minutes later, past the lease,
-/// and with a shorter patience: a list that is never answered, or a watch whose other end is gone, would otherwise be waited
-/// for for ever, or for five minutes. Through a proxy kube's own is used.
+/// and with a patience of its own: a list that is never answered would otherwise be waited for for minutes, and a watch whose
+/// other end is gone for ever. Through a proxy kube's own is used.
 ///
 /// # Errors
 /// When the configuration holds credentials or certificates that cannot be used.

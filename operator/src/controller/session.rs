@@ -24,8 +24,12 @@ pub(crate) struct Session {
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Since when watches are waited for that have not delivered their first sets.
     pub(crate) blind_since: Option<Instant>,
-    /// Outages in a row.
+    /// Runs in a row in which the API server did not answer about the tenant's objects.
     pub(crate) outages: u32,
+    /// Runs in a row whose result was made from an old view, so that it was not written.
+    pub(crate) races: u32,
+    /// Runs in a row whose result could not be written.
+    pub(crate) failed_writes: u32,
     /// Generated secrets that were looked for and not found.
     pub(crate) lost_secrets: Vec<String>,
     /// Value of the retry annotation for which lost secrets were looked for.
@@ -50,6 +54,8 @@ impl Session {
             || self.prepared.is_some()
             || self.blind_since.is_some()
             || self.outages > 0
+            || self.races > 0
+            || self.failed_writes > 0
             || !self.lost_secrets.is_empty()
     }
 

@@ -75,18 +75,20 @@ pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) 
     let (outcome, next) = match result {
         Ok(done) => {
             session.outages = 0;
+            session.races = 0;
+            session.failed_writes = 0;
             done
         }
         // The newer subscription is on its way, or here already.
         Err(WriteError::Outdated { what }) => {
-            session.outages = session.outages.saturating_add(1);
+            session.races = session.races.saturating_add(1);
             tracing::debug!(subscription = name, what, "made from an old view; looking again");
-            (Outcome::Waiting, Some(Instant::now() + again_after_race(session.outages)))
+            (Outcome::Waiting, Some(Instant::now() + again_after_race(session.races)))
         }
         Err(error) => {
-            session.outages = session.outages.saturating_add(1);
+            session.failed_writes = session.failed_writes.saturating_add(1);
             tracing::warn!(subscription = name, error = %error, "a write failed and will be tried again");
-            (Outcome::Failed, Some(Instant::now() + backoff(session.outages)))
+            (Outcome::Failed, Some(Instant::now() + backoff(session.failed_writes)))
         }
     };
     // A session is kept while there is something in it that the status does not say.

@@ -36,8 +36,9 @@ const MAX_ROUNDS: usize = 24;
 /// would sleep 50 ms in the API server.
 const NAMESPACE_WAIT: Duration = Duration::from_millis(500);
 
-/// How long a watch may take to deliver its first set before a tenant is looked at without it.
-const SYNC_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a watch may take to deliver its first set before a tenant is looked at without it. A list that is never answered
+/// is asked for again before (`tenantry_apply::connection`), so that nobody is told of what only was not seen.
+const SYNC_PATIENCE: Duration = Duration::from_secs(30);
 
 /// One look at a tenant.
 struct Look {
