@@ -83,7 +83,11 @@ pub async fn await_served(client: &Client, definition: &CustomResourceDefinition
             often.tick().await;
             // Both ways of asking are answered from caches of their own.
             let whole = Discovery::new(client.clone()).run_aggregated().await?;
-            let alone = Discovery::new(client.clone()).filter(&[group]).run().await?;
+            let alone = match Discovery::new(client.clone()).filter(&[group]).run().await {
+                // The group is listed a moment before its versions are found.
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                found => found?,
+            };
             if [whole, alone].iter().all(|found| serves(found, definition)) {
                 return anyhow::Ok(());
             }
