@@ -10,7 +10,7 @@ use tenantry_crds::subscription::{BusinessInputs, SizedResource};
 
 /// Formulas of one application.
 #[derive(Clone, Debug, Default)]
-pub struct Sizing(Vec<(SizedResource, &'static str, Expression)>);
+pub(crate) struct Sizing(pub(crate) Vec<(SizedResource, &'static str, Expression)>);
 
 /// Why a formula has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,22 +56,6 @@ pub(crate) fn inputs(inputs: Option<&BusinessInputs>, months: u32) -> Value {
 // === impl Sizing ===
 
 impl Sizing {
-    /// Compiles formulas.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub(crate) fn compile(sizing: Option<&SizingFormulas>) -> Result<Self, Vec<SizingError>> {
-        let mut compiled = Vec::new();
-        let mut errors = Vec::new();
-        for (resource, field, formula) in sizing.map(formulas).unwrap_or_default() {
-            match Expression::compile(formula) {
-                Ok(expression) => compiled.push((resource, field, expression)),
-                Err(error) => errors.push(SizingError { field, error }),
-            }
-        }
-        if errors.is_empty() { Ok(Self(compiled)) } else { Err(errors) }
-    }
-
     /// Whether there is nothing to compute.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -2,9 +2,9 @@
 
 use crate::duration::{self, DurationError};
 use crate::time;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use tenantry_crds::blueprint::{Due, DueAfter, DueBefore};
 
 /// Times of an order that its items refer to.
@@ -46,19 +46,6 @@ pub fn beginning_of(day: &str) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()
 }
 
-/// How long a time lies ahead, or behind, in words such as `in 3d` or `2h ago`.
-#[must_use]
-pub fn distance(at: Timestamp, now: Timestamp) -> String {
-    let ahead = at.duration_since(now);
-    let length = |duration: SignedDuration| match duration.as_secs() {
-        seconds @ 0..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
-    };
-    if ahead.is_negative() { format!("{} ago", length(ahead.abs())) } else { format!("in {}", length(ahead)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,19 +80,6 @@ mod tests {
         assert_eq!(beginning_of("2026-12-01"), Some(instant("2026-12-01T00:00:00Z")));
         for day in ["2026-02-30", "2027-02-29", "tomorrow", ""] {
             assert_eq!(beginning_of(day), None, "{day}");
-        }
-    }
-
-    #[test]
-    fn distances_read_at_a_glance() {
-        let now = instant("2026-12-01T00:00:00Z");
-        for (at, expected) in [
-            ("2026-12-04T00:00:00Z", "in 3d"),
-            ("2026-12-01T00:01:00Z", "in 60s"),
-            ("2026-11-30T21:00:00Z", "3h ago"),
-            ("2026-12-01T00:00:00Z", "in 0s"),
-        ] {
-            assert_eq!(distance(instant(at), now), expected);
         }
     }
 }

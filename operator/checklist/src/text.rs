@@ -1,4 +1,6 @@
-//! Bounds for texts that end in a status; pure, needs neither client nor clock.
+//! Words and bounds for texts that end in a status; pure, needs neither client nor clock.
+
+use tenantry_crds::blueprint::Party;
 
 /// Longest reason a condition or an entry takes (the CRD's bound).
 const REASON_LIMIT: usize = 64;
@@ -33,6 +35,15 @@ pub(crate) fn word(reason: &str, fallback: &'static str) -> String {
     match chars.next() {
         Some(first) => std::iter::once(first.to_ascii_uppercase()).chain(chars).collect(),
         None => fallback.to_owned(),
+    }
+}
+
+/// Who acts, in the middle of a sentence.
+pub(crate) fn party(party: Party) -> &'static str {
+    match party {
+        Party::Provider => "provider",
+        Party::Customer => "customer",
+        Party::Partner => "partner",
     }
 }
 

@@ -30,6 +30,24 @@ pub fn readable(instant: Timestamp) -> String {
     whole(instant).to_string()
 }
 
+/// How long a time lies ahead, or behind, such as `in 3d` or `2h ago`.
+#[must_use]
+pub fn distance(at: Timestamp, now: Timestamp) -> String {
+    let ahead = at.duration_since(now);
+    if ahead.is_negative() { format!("{} ago", length(ahead.abs())) } else { format!("in {}", length(ahead)) }
+}
+
+/// A length of time in the unit that fits, as kubectl prints it; none is shorter than nothing.
+#[must_use]
+pub fn length(duration: SignedDuration) -> String {
+    match duration.as_secs().max(0) {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// `instant` moved by `by`, or the last instant there is.
 pub(crate) fn after(instant: Timestamp, by: SignedDuration) -> Timestamp {
     instant.checked_add(by).unwrap_or(Timestamp::MAX)
@@ -51,5 +69,19 @@ mod tests {
         assert_eq!(readable(now), "2026-12-01T06:00:00Z");
         let written = serde_json::to_value(time(now)).unwrap();
         assert_eq!(written, "2026-12-01T06:00:00Z");
+    }
+
+    #[test]
+    fn distances_read_at_a_glance() {
+        let instant = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let now = instant("2026-12-01T00:00:00Z");
+        for (at, expected) in [
+            ("2026-12-04T00:00:00Z", "in 3d"),
+            ("2026-12-01T00:01:00Z", "in 60s"),
+            ("2026-11-30T21:00:00Z", "3h ago"),
+            ("2026-12-01T00:00:00Z", "in 0s"),
+        ] {
+            assert_eq!(distance(instant(at), now), expected);
+        }
     }
 }

@@ -5,7 +5,6 @@ use clap::Args;
 use jiff::Timestamp;
 use kube::api::Api;
 use std::fmt::Write;
-use tenantry_checklist::due::distance;
 use tenantry_checklist::{sizing, time};
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionStatus};
@@ -95,7 +94,7 @@ fn checklist(out: &mut String, entries: &[ChecklistEntry], now: Timestamp) -> st
         if let Some(due) = &entry.due {
             let due = time::instant(due);
             let late = if entry.overdue { "overdue: " } else { "" };
-            writeln!(out, "      {late}due {} ({})", time::readable(due), distance(due, now))?;
+            writeln!(out, "      {late}due {} ({})", time::readable(due), time::distance(due, now))?;
         }
         if entry.attempts > 0 {
             let next =

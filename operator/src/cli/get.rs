@@ -58,12 +58,7 @@ fn row(subscription: &TenantSubscription, now: Timestamp) -> [String; 8] {
 
 /// An age in the unit that fits, as kubectl prints it.
 pub(super) fn age(since: &Time, now: Timestamp) -> String {
-    match now.duration_since(time::instant(since)).as_secs().max(0) {
-        seconds @ 0..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
-    }
+    time::length(now.duration_since(time::instant(since)))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Waiting for a state by a watch, never by sleeping. Needs a client and a clock.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use futures::TryStreamExt;
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
@@ -119,6 +120,25 @@ pub fn is_false(subscription: &TenantSubscription, type_: &str, reason: &str) ->
             && condition.reason == reason
             && Some(condition.observed_generation) == subscription.metadata.generation
     })
+}
+
+/// Waits until the controller has told of something by an event; gives how many events tell of it.
+///
+/// # Errors
+/// When the API server does not answer, or no event does within [`PATIENCE`].
+pub async fn told(client: &Client, is_told: impl Fn(&Event) -> bool) -> Result<usize> {
+    // Events of cluster-scoped objects lie in this namespace.
+    let events: Api<Event> = Api::namespaced(client.clone(), "default");
+    let looking = async {
+        loop {
+            let found =
+                events.list(&ListParams::default()).await?.iter().filter(|event| is_told(event)).count();
+            if found > 0 {
+                return anyhow::Ok(found);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.context("no event tells of it")?
 }
 
 /// Whether everything is done and the customer can use the application, for the present spec.

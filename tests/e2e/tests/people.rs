@@ -9,7 +9,6 @@
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tenantry_crds::TenantSubscription;
@@ -121,19 +120,8 @@ async fn held(world: &World) {
 async fn overdue(world: &World) {
     let acme = world.until("acme", |acme| entry(acme, "terms").overdue).await.unwrap();
     assert!(entry(&acme, "terms").due.is_some() && entry(&acme, "network").due.is_none());
-    let events: Api<Event> = Api::namespaced(world.client.clone(), "default");
-    let is_told = |event: &&Event| event.reason.as_deref() == Some("Overdue");
-    let told = async {
-        loop {
-            let all = events.list(&ListParams::default()).await.unwrap().items;
-            let found = all.iter().filter(is_told).count();
-            if found > 0 {
-                return found;
-            }
-        }
-    };
-    let found =
-        tokio::time::timeout(wait::PATIENCE, told).await.expect("an event tells that terms are overdue");
+    let is_told = |event: &Event| event.reason.as_deref() == Some("Overdue");
+    let found = wait::told(&world.client, is_told).await.unwrap();
     assert_eq!(found, 1);
     let admin = world.controller.as_ref().unwrap().admin();
     let metrics = http::get(admin, "/metrics").unwrap().body;

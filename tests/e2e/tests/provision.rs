@@ -9,7 +9,7 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::orders::{erp, with};
@@ -79,14 +79,11 @@ async fn three_tenants_live_rest_survive_and_are_repaired() {
 
 /// The event follows the status that it tells of.
 async fn told_live(world: &World, name: &str) {
-    let events: Api<Event> = Api::namespaced(world.client.clone(), "default");
     let is_told = |event: &Event| {
         event.action.as_deref() == Some("Live")
             && event.regarding.as_ref().is_some_and(|regarding| regarding.name.as_deref() == Some(name))
     };
-    let told =
-        async { while !events.list(&ListParams::default()).await.unwrap().items.iter().any(is_told) {} };
-    tokio::time::timeout(wait::PATIENCE, told).await.expect("an event tells that the tenant is live");
+    wait::told(&world.client, is_told).await.unwrap();
 }
 
 /// At rest nothing is asked but watches are renewed and the lease is held.

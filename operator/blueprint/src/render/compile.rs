@@ -4,7 +4,7 @@ use crate::context::{self, Context, Specs, Tenant};
 use crate::expression::{Expression, ExpressionError};
 use crate::object::Author;
 use crate::schema::ContextSchema;
-use crate::sizing::{Sizing, SizingError};
+use crate::sizing::{Sizing, SizingError, formulas};
 use crate::template::{TemplateError, TemplateSet};
 use serde_json::Value;
 use tenantry_checklist::order::Order;
@@ -13,7 +13,7 @@ use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
 use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, Item};
 use tenantry_crds::common::Manifest;
-use tenantry_crds::subscription::SizingStatus;
+use tenantry_crds::subscription::{SizedResource, SizingStatus};
 use tenantry_crds::version::HostedApplicationVersionSpec;
 
 /// One accepted revision of blueprint, application and version, ready to render. It never changes, so one copy behind
@@ -123,15 +123,8 @@ impl Compiled {
         for manifest in &version.manifests {
             builder.version_manifest(manifest, blueprint);
         }
-        let Builder { texts, items, readiness, mut errors } = builder;
-        let sizing = Sizing::compile(application.sizing.as_ref()).unwrap_or_else(|found| {
-            let error = |SizingError { field, error }| CompileError::Expression {
-                field: format!("sizing.{field}"),
-                error,
-            };
-            errors.extend(found.into_iter().map(error));
-            Sizing::default()
-        });
+        builder.formulas(application);
+        let Builder { texts, items, readiness, sizing, mut errors } = builder;
         let pairs = texts.iter().map(|(origin, text)| (origin.as_str(), *text));
         match TemplateSet::compile(pairs) {
             Ok(templates) if errors.is_empty() => Ok(Self {
@@ -142,7 +135,7 @@ impl Compiled {
                 templates,
                 items,
                 readiness,
-                sizing,
+                sizing: Sizing(sizing),
             }),
             Ok(_) => Err(errors),
             Err(found) => {
@@ -246,6 +239,7 @@ struct Builder<'a> {
     texts: Vec<(String, &'a str)>,
     items: Vec<CompiledItem>,
     readiness: Vec<Expression>,
+    sizing: Vec<(SizedResource, &'static str, Expression)>,
     errors: Vec<CompileError>,
 }
 
@@ -292,6 +286,13 @@ impl<'a> Builder<'a> {
                     self.errors.push(CompileError::NoApplicationItem);
                 }
             }
+        }
+    }
+
+    fn formulas(&mut self, application: &HostedApplicationSpec) {
+        for (resource, field, formula) in application.sizing.as_ref().map(formulas).unwrap_or_default() {
+            let compiled = self.expression(formula, || format!("sizing.{field}"));
+            self.sizing.extend(compiled.map(|expression| (resource, field, expression)));
         }
     }
 

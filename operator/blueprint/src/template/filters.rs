@@ -1,8 +1,8 @@
 //! Filters and functions of templates: targets for text that a second parser reads, and bounded built-ins; pure.
 //!
 //! YAML never sees an interpolated value, but the reader of a configuration file inside a ConfigMap does. Each target
-//! filter yields one complete literal of its language, quotes included (HTML has none around text), so it stands where the literal stands:
-//! `title={{ order.organization.name | promql }}`. None of them marks its result as safe: the result is inserted as
+//! filter yields one complete literal of its language, quotes included (HTML has none around text), so it stands where
+//! the literal stands: `title={{ order.organization.name | promql }}`. None of them marks its result as safe: the result is inserted as
 //! an inert token like every other value.
 
 use tera::{Error, Kwargs, State, Tera, TeraResult, Value};

@@ -6,6 +6,7 @@ use super::{
     SignatureInput,
 };
 use crate::sign_off::Standing;
+use crate::text::party;
 use crate::time;
 use jiff::Timestamp;
 use tenantry_crds::blueprint::Party;
@@ -146,12 +147,4 @@ impl Hold {
 fn signed(signature: &Signature) -> String {
     let carried = signature.via.as_ref().map(|via| format!(", carried by {via},")).unwrap_or_default();
     format!("signed by {}{carried} on {}", signature.by, time::readable(time::instant(&signature.at)))
-}
-
-fn party(party: Party) -> &'static str {
-    match party {
-        Party::Provider => "provider",
-        Party::Customer => "customer",
-        Party::Partner => "partner",
-    }
 }

@@ -1,8 +1,8 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
-use super::{Obstacle, ReportInput, Verdict, is_closed, is_served, party, waits_for_somebody};
+use super::{Obstacle, ReportInput, Verdict, is_closed, is_served, waits_for_somebody};
 use crate::item::PAUSED;
-use crate::text::{list, word};
+use crate::text::{list, party, word};
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::Category;
 use tenantry_crds::common::ConditionStatus;
@@ -250,7 +250,7 @@ fn problem(entries: &[&ChecklistEntry], observed: bool) -> Option<Draft> {
     }
     if let Some(waiting) = entries.iter().find(|entry| waits_for_somebody(entry)) {
         let owner = party(waiting.owner);
-        let message = format!("waiting for the {}: {}", owner.to_lowercase(), with_message(waiting));
+        let message = format!("waiting for the {owner}: {}", with_message(waiting));
         return draft(ConditionStatus::False, "WaitingForPeople", message);
     }
     let open = named(&|entry| !is_closed(entry));

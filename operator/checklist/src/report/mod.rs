@@ -13,7 +13,6 @@ use crate::{Problem, time};
 use conditions::{Draft, Facts};
 use jiff::Timestamp;
 use tenantry_crds::TenantSubscriptionStatus;
-use tenantry_crds::blueprint::Party;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase, SizingStatus, TenantStatus};
@@ -151,9 +150,7 @@ fn progress(checklist: &[ChecklistEntry]) -> String {
 fn waiting_for(checklist: &[ChecklistEntry]) -> String {
     let failed = checklist.iter().find(|entry| entry.state == ItemState::Failed);
     let entry = failed.or_else(|| checklist.iter().find(|entry| waits_for_somebody(entry)));
-    entry
-        .map(|entry| cut(&format!("{}: {}", party(entry.owner), entry.name), WAITING_LIMIT))
-        .unwrap_or_default()
+    entry.map(|entry| cut(&format!("{:?}: {}", entry.owner, entry.name), WAITING_LIMIT)).unwrap_or_default()
 }
 
 fn phase(input: &ReportInput<'_>, facts: &Facts<'_>, is_true: &impl Fn(&str) -> bool) -> Phase {
@@ -195,14 +192,6 @@ fn is_served(entry: &ChecklistEntry) -> bool {
 
 fn waits_for_somebody(entry: &ChecklistEntry) -> bool {
     entry.state == ItemState::Waiting && entry.reason != NOT_BEFORE
-}
-
-fn party(party: Party) -> &'static str {
-    match party {
-        Party::Provider => "Provider",
-        Party::Customer => "Customer",
-        Party::Partner => "Partner",
-    }
 }
 
 // === impl Obstacle ===

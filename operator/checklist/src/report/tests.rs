@@ -3,7 +3,7 @@ use crate::fixtures;
 use crate::order::Order;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use tenantry_crds::blueprint::Category;
+use tenantry_crds::blueprint::{Category, Party};
 use tenantry_crds::inventory::Inventory;
 
 fn at(seconds: i64) -> Timestamp {
