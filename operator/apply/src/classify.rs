@@ -30,6 +30,9 @@ pub enum Verdict {
     NamespaceTerminating,
     /// A role or an admission policy refuses it.
     Forbidden,
+    /// The API server refuses it without having read every role that we are bound to, as it does in the first moments after
+    /// its start: that says nothing about our rights.
+    RolesUnread,
     /// The cluster does not serve the kind.
     KindMissing,
     /// The object is not there.
@@ -83,6 +86,7 @@ impl Verdict {
             | Self::Throttled
             | Self::Unknown
             | Self::Unauthorized
+            | Self::RolesUnread
             | Self::NotLeader
             | Self::Skipped => false,
         }
@@ -102,6 +106,7 @@ impl Verdict {
             Self::QuotaExceeded => "QuotaExceeded",
             Self::NamespaceTerminating => "NamespaceTerminating",
             Self::Forbidden => "Forbidden",
+            Self::RolesUnread => "RolesUnread",
             Self::KindMissing => "KindMissing",
             Self::NotFound => "NotFound",
             Self::NamespaceMissing => "NamespaceMissing",
@@ -123,6 +128,7 @@ impl Verdict {
             Self::Invalid => "correct the manifest of this object",
             Self::QuotaExceeded => "raise the plan's quota or lower what the application asks for",
             Self::Forbidden => "grant Tenantry the right named here, or change the policy that refuses it",
+            Self::RolesUnread => "if it lasts, apply what `tenantry manifests rbac` prints",
             Self::KindMissing => "install the definition of this kind, or mark the manifest optional",
             Self::Unauthorized => "check the credentials Tenantry runs with",
             Self::Contention
@@ -244,9 +250,19 @@ fn forbidden(status: &Status) -> Verdict {
     } else if status.message.contains("exceeded quota") || status.message.contains("status unknown for quota")
     {
         Verdict::QuotaExceeded
+    } else if lacks_roles(&status.message) {
+        Verdict::RolesUnread
     } else {
         Verdict::Forbidden
     }
+}
+
+/// Whether the authorizer says that it did not find a role that somebody is bound to, when it judged a request or what a role
+/// binding would give away.
+fn lacks_roles(message: &str) -> bool {
+    ["RBAC: ", "resolution errors: "].iter().any(|before| {
+        message.split_once(before).is_some_and(|(_, errors)| errors.contains("not found"))
+    })
 }
 
 fn not_found(status: &Status) -> Verdict {

@@ -144,6 +144,15 @@ impl Index {
         }
     }
 
+    /// Another watch of this kind takes over, and what it is asked for is more: what is known stays, and is not everything
+    /// until that watch has delivered its first set.
+    pub fn unsettle(&mut self, kind: &Kind) {
+        if let Some(known) = self.kinds.get_mut(kind) {
+            known.synced = false;
+            known.arriving = None;
+        }
+    }
+
     /// A kind is no longer watched: nothing is known about it.
     pub fn forget(&mut self, kind: &Kind) {
         self.kinds.remove(kind);

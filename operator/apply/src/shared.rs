@@ -144,6 +144,11 @@ impl SharedIndex {
         }
     }
 
+    /// See [`Index::unsettle`].
+    pub(crate) fn unsettle(&self, kind: &Kind) {
+        self.write().unsettle(kind);
+    }
+
     pub(crate) fn forget(&self, kind: &Kind) {
         self.write().forget(kind);
     }

@@ -57,7 +57,13 @@ pub struct Streams {
 struct Running {
     mode: Mode,
     task: JoinHandle<()>,
+    turn: Arc<Turn>,
 }
+
+/// Which watch of a kind may speak: one that was replaced may be in the midst of an event, and what it says after that
+/// would be taken for what its successor says.
+#[derive(Debug, Default)]
+struct Turn(Mutex<u64>);
 
 /// How a watch has failed since it last delivered something.
 #[derive(Debug, Default)]
@@ -87,7 +93,9 @@ impl Streams {
         Self { client, index, counters, running: Mutex::default() }
     }
 
-    /// Watches a kind, unless it is watched in at least this mode. A stronger mode replaces the watch.
+    /// Watches a kind, unless it is watched in at least this mode. A stronger mode replaces the watch; until that has
+    /// delivered its first set the kind counts as not delivered, because what the weaker one brought lacks what the stronger
+    /// is for: a healthy object would be taken for one whose status nobody has seen.
     ///
     /// Secrets are never watched: their values would be on the wire, and a role cannot be limited to metadata.
     pub fn ensure(&self, kind: &Kind, resource: &ApiResource, mode: Mode) {
@@ -98,11 +106,14 @@ impl Streams {
         if running.get(kind).is_some_and(|running| running.mode >= mode && !running.task.is_finished()) {
             return;
         }
+        let turn = running.get(kind).map(|running| Arc::clone(&running.turn)).unwrap_or_default();
         let feed = Feed {
             kind: kind.clone(),
             index: self.index.clone(),
             counters: self.counters.clone(),
             retain: mode == Mode::Status,
+            number: turn.next(|| self.index.unsettle(kind)),
+            turn: Arc::clone(&turn),
         };
         let (client, resource) = (self.client.clone(), resource.clone());
         let task = match mode {
@@ -111,7 +122,7 @@ impl Streams {
                 tokio::spawn(async move { feed.run::<ChildFull>(client, resource).await })
             }
         };
-        if let Some(replaced) = running.insert(kind.clone(), Running { mode, task }) {
+        if let Some(replaced) = running.insert(kind.clone(), Running { mode, task, turn }) {
             replaced.task.abort();
         }
     }
@@ -122,7 +133,7 @@ impl Streams {
         let removed = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(kind);
         if let Some(removed) = removed {
             removed.task.abort();
-            self.index.forget(kind);
+            removed.turn.next(|| self.index.forget(kind));
         }
     }
 
@@ -156,7 +167,32 @@ struct Feed {
     index: Arc<SharedIndex>,
     counters: Arc<Counters>,
     retain: bool,
+    number: u64,
+    turn: Arc<Turn>,
 }
+
+// === impl Turn ===
+
+impl Turn {
+    /// Gives the word to another watch, and gives its number. `change` is done before it says anything, and after everything
+    /// that the one before said.
+    fn next(&self, change: impl FnOnce()) -> u64 {
+        let mut number = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *number += 1;
+        change();
+        *number
+    }
+
+    /// Lets the watch of this number speak, if it has the word.
+    fn speak(&self, number: u64, say: impl FnOnce()) {
+        let whose = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *whose == number {
+            say();
+        }
+    }
+}
+
+// === impl Feed ===
 
 impl Feed {
     async fn run<C: Child + 'static>(self, client: Client, resource: ApiResource) {
@@ -167,7 +203,7 @@ impl Feed {
     }
 
     fn take<C: Child>(&self, event: Event<C>) {
-        match event {
+        self.turn.speak(self.number, || match event {
             Event::Init => self.index.begin(&self.kind),
             Event::InitApply(child) | Event::Apply(child) => {
                 self.index.deliver(&child.id(&self.kind), child.observe(&self.kind, self.retain));
@@ -177,7 +213,7 @@ impl Feed {
                 let (uid, version) = child.version();
                 self.index.remove(&child.id(&self.kind), uid, version);
             }
-        }
+        });
     }
 }
 

@@ -86,8 +86,10 @@ async fn control(
     }
     for plan in plans {
         let findings = try_one(stage, plan, &programs.seeded, &[], references).await?;
-        if let Some(finding) = findings.first() {
-            bail!("{plan} finds something although no defect takes effect: {finding}");
+        if !findings.is_empty() {
+            let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            let words = stage.last_words();
+            bail!("{plan} finds something although no defect takes effect:\n{}\n{words}", all.join("\n"));
         }
     }
     Ok(())

@@ -22,6 +22,27 @@ fn verdicts() {
     let cases = [
         (409, "AlreadyExists", r#"configmaps "a" already exists"#, named.clone(), AlreadyExists),
         (
+            403,
+            "Forbidden",
+            r#"namespaces is forbidden: User "u" cannot create resource "namespaces" in API group "" at the cluster scope: rbac: RBAC: [clusterrole.rbac.authorization.k8s.io "tenantry-controller" not found]"#,
+            json!({"kind": "namespaces"}),
+            RolesUnread,
+        ),
+        (
+            403,
+            "Forbidden",
+            r#"rolebindings is forbidden: user "u" is attempting to grant RBAC permissions not currently held:; resolution errors: [clusterroles.rbac.authorization.k8s.io "tenantry-manager" not found]"#,
+            json!({"kind": "rolebindings"}),
+            RolesUnread,
+        ),
+        (
+            403,
+            "Forbidden",
+            r#"namespaces is forbidden: User "u" cannot create resource "namespaces" in API group "" at the cluster scope"#,
+            json!({"kind": "namespaces"}),
+            Forbidden,
+        ),
+        (
             409,
             "Conflict",
             "Apply failed with 1 conflict",

@@ -41,6 +41,21 @@ fn version(index: &Index, name: &str) -> Option<u64> {
 }
 
 #[test]
+fn a_set_of_a_weaker_watch_is_not_the_set_of_a_stronger() {
+    let mut index = synced();
+    index.deliver(&id("a"), Observed { health: Health::Unknown, ..object("u", 1, 1) });
+    index.unsettle(&kind());
+    assert!(!index.is_synced(&kind()));
+    assert_eq!(version(&index, "a"), Some(1), "what is known stays");
+    assert_eq!(index.see(&id("b")), Seen::NotSynced);
+    index.begin(&kind());
+    index.deliver(&id("a"), object("u", 1, 1));
+    index.finish(&kind());
+    assert!(index.is_synced(&kind()));
+    assert!(matches!(index.see(&id("a")), Seen::Present(observed, _) if observed.health == Health::Current));
+}
+
+#[test]
 fn nothing_is_absent_before_the_first_set() {
     let mut index = Index::default();
     assert_eq!(index.see(&id("a")), Seen::NotSynced);

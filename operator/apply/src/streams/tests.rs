@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::health::Health;
 use crate::index::Seen;
 use crate::object::{ObjectId, Owner, Stage};
 use crate::testing::Script;
@@ -109,6 +110,45 @@ async fn a_watch_that_cannot_start_three_times_is_built_anew() {
     assert_eq!(bench.counters.watch_restarts(), 1);
     assert_eq!(bench.index.see(&ObjectId::new(kind(), Some("n"), "a")), Seen::Absent, "missed deletion");
     assert!(matches!(bench.index.see(&ObjectId::new(kind(), Some("n"), "b")), Seen::Present(..)));
+}
+
+/// After a restart a tenant that ends may be looked at first, and asks for less than those that go on.
+#[tokio::test(start_paused = true)]
+async fn a_stronger_watch_counts_only_with_its_own_first_set() {
+    let bench = bench();
+    let kind = Kind::parse("apps/v1/Deployment").unwrap();
+    let resource = ApiResource::erase::<k8s_openapi::api::apps::v1::Deployment>(&());
+    bench.script.answer(200, list("5", &[object("a", "4")]));
+    bench.script.silence();
+    bench.streams.ensure(&kind, &resource, Mode::Metadata);
+    until(|| bench.script.asked().len() == 2).await;
+    assert!(bench.streams.synced());
+    let health = || match bench.index.see(&ObjectId::new(kind.clone(), Some("n"), "a")) {
+        Seen::Present(observed, _) => observed.health.clone(),
+        seen => panic!("{seen:?}"),
+    };
+    assert_eq!(health(), Health::Unknown);
+    let mut full = object("a", "4");
+    full["spec"] = json!({"replicas": 0});
+    full["status"] = json!({"observedGeneration": 1});
+    bench.script.answer(200, list("6", &[full]));
+    bench.script.silence();
+    bench.streams.ensure(&kind, &resource, Mode::Health);
+    assert_eq!(bench.streams.pending(), [kind.clone()]);
+    until(|| bench.streams.synced()).await;
+    assert_eq!(health(), Health::Current);
+}
+
+#[test]
+fn a_watch_that_was_replaced_has_no_word_any_more() {
+    let turn = Turn::default();
+    let mut said = Vec::new();
+    let first = turn.next(|| ());
+    turn.speak(first, || said.push("first"));
+    let second = turn.next(|| ());
+    turn.speak(first, || said.push("too late"));
+    turn.speak(second, || said.push("second"));
+    assert_eq!(said, ["first", "second"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,9 +55,22 @@ pub fn others_are_left_alone(record: &Record) -> Vec<Finding> {
     }
     let bystander = Record { tenant: record.bystander.clone(), ..Record::default() };
     for change in record.changes.iter().filter(|change| bystander.concerns(&change.key)) {
-        found.insert(Finding::new("O8", format!("{} of the bystander changed", change.key)));
+        let told = told_of(&change.object);
+        found.insert(Finding::new("O8", format!("{} of the bystander changed{told}", change.key)));
     }
     found.into_iter().collect()
+}
+
+/// What an object says of itself by its conditions: why it was written may be read there.
+fn told_of(object: &Value) -> String {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let mut text = String::new();
+    for condition in conditions.into_iter().flatten() {
+        let [kind, status, reason, message] =
+            ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or_default());
+        text.push_str(&format!("; {kind} {status}, {reason}: {message}"));
+    }
+    text
 }
 
 /// Whether a place is where something is let go: an object is deleted, or the finalizer taken off.
@@ -70,6 +83,10 @@ pub fn is_destructive(place: &crate::site::Place, ends: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
     use super::*;
     use crate::oracle::testing::{Story, exchange};
 
@@ -116,8 +133,12 @@ mod tests {
         let mut change = touched.changes.first().cloned().unwrap();
         touched.bystander = "quiet".to_owned();
         change.key.namespace = "tenant-quiet".to_owned();
+        change.object = Arc::new(json!({"status": {"conditions": [
+            {"type": "Ready", "status": "False", "reason": "Degraded", "message": "a kind is missing"}]}}));
         touched.changes.push(change);
-        assert_eq!(others_are_left_alone(&touched).len(), 1);
+        let found = others_are_left_alone(&touched);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].what.ends_with("changed; Ready False, Degraded: a kind is missing"), "{}", found[0]);
     }
 
     #[test]
