@@ -239,7 +239,8 @@ impl Cluster {
         self.request(Request::StopApiServer).await
     }
 
-    /// Starts an ended API server on the same port and waits until it is ready.
+    /// Starts an ended API server on the same port and waits until it is ready. The cluster's own controllers start anew
+    /// with it.
     ///
     /// # Errors
     /// See [`Cluster::pause_apiserver`]; also when it does not become ready.

@@ -32,7 +32,7 @@ pub(crate) enum Request {
     ResumeApiServer,
     /// End the API server: connections are refused.
     StopApiServer,
-    /// Start an ended API server again, on the same port; answered when it is ready.
+    /// Start an ended API server again, on the same port; answered when it is ready. The controllers start anew with it.
     StartApiServer,
     /// Copy the store, between two of its writes.
     CopyStore,

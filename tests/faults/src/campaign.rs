@@ -13,6 +13,7 @@ use crate::oracle::outcome::Reference;
 use crate::oracle::requests::is_destructive;
 use crate::oracle::{Finding, judge};
 use crate::plan::{Fault, HOUR, Plan, Workload};
+use crate::recorder::PATIENCE;
 use crate::site::{Place, Site, Verb};
 use crate::stage::Stage;
 
@@ -21,6 +22,9 @@ const REFERENCES: usize = 3;
 
 /// Tenants that are ordered together for runs that begin with one.
 const STOCK: usize = 16;
+/// How much longer a run may take in which the API server is away: whatever works beside the controller, such as who plays
+/// the gateway, looks for it ever more seldom, up to every half a minute.
+const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
 /// Findings that are shown of a failed run; the rest is in its file.
 const SHOWN: usize = 6;
 
@@ -201,7 +205,11 @@ async fn one(
 ) -> Result<Judged> {
     let started = Instant::now();
     // One run that the harness cannot carry out is a failure like any other; the rest of a long series goes on.
-    let (record, findings) = match stage.run(plan).await {
+    let longer = if plan.outage().is_some() { AFTER_AN_OUTAGE } else { Duration::ZERO };
+    stage.recorder.wait_at_most(PATIENCE + longer);
+    let record = stage.run(plan).await;
+    stage.recorder.wait_at_most(PATIENCE);
+    let (record, findings) = match record {
         Ok(record) => {
             let findings = judge(plan, &record, references.get(&plan.workload));
             (Some(record), findings)
@@ -217,9 +225,11 @@ async fn one(
             println!("    and {more} more");
         }
     }
-    // What it left undone must not disturb the next, and a watch that was refused waits before it begins again: until then
-    // the next fault at a watch would find none to strike.
-    if !judged.findings.is_empty() || plan.fault.is_of_a_watch() {
+    if !judged.findings.is_empty() {
+        // What it left undone would be done while the next run is judged.
+        stage.clear().await?;
+    } else if plan.fault.is_of_a_watch() {
+        // A watch that was refused waits before it begins again, and until then a fault would find none to strike.
         stage.restart().await?;
     }
     Ok(judged)

@@ -131,6 +131,16 @@ impl Running {
         Ok(())
     }
 
+    /// Starts the controller manager anew. After some seconds without an API server it looks for it only every half a minute,
+    /// and whoever waits for what it does would wait with it.
+    async fn relaunch_controllers(&mut self) -> Result<()> {
+        if self.processes.has(Role::ControllerManager) {
+            self.processes.end(Role::ControllerManager).await?;
+            self.launch(Role::ControllerManager)?;
+        }
+        Ok(())
+    }
+
     /// Copies the store while nothing writes to it; whoever asks it something waits for a moment.
     fn copy_store(&self) -> Result<()> {
         self.processes.freeze(Role::Etcd)?;
@@ -178,7 +188,8 @@ impl Running {
                     bail!("the API server runs already");
                 }
                 self.launch(Role::ApiServer)?;
-                timeout(START_TIMEOUT, self.until_ready()).await.unwrap_or_else(|_| Err(self.not_ready()))
+                timeout(START_TIMEOUT, self.until_ready()).await.unwrap_or_else(|_| Err(self.not_ready()))?;
+                self.relaunch_controllers().await
             }
             Request::CopyStore => self.copy_store(),
             Request::RestoreStore => self.restore_store().await,
