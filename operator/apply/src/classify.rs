@@ -167,13 +167,18 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Judges an error of a request for one object.
+/// Judges an error of a request for one object. `is_fresh` says whether the API server was known to work for us a moment
+/// before, see [`crate::gate::WriteGate::is_fresh`].
 #[must_use]
-pub fn classify(error: &kube::Error) -> Failure {
+pub fn classify(error: &kube::Error, is_fresh: bool) -> Failure {
     let kube::Error::Api(status) = error else {
         return Failure::new(Verdict::Unknown, &format!("no usable answer from the API server: {error}"));
     };
-    let mut failure = Failure::new(verdict(status), &describe(status));
+    let verdict = match verdict(status) {
+        Verdict::Forbidden if !is_fresh => Verdict::RolesUnread,
+        verdict => verdict,
+    };
+    let mut failure = Failure::new(verdict, &describe(status));
     failure.retry_after = status
         .details
         .as_ref()

@@ -11,6 +11,12 @@ pub trait WriteGate: Send + Sync {
     fn may_write(&self) -> bool {
         !self.remaining().is_zero()
     }
+
+    /// Whether the API server confirmed it a moment ago. While it did not, it may just have started and refuse what it will
+    /// allow once it has read its roles.
+    fn is_fresh(&self) -> bool {
+        true
+    }
 }
 
 /// A gate that is always open: for tools that run alone.

@@ -94,7 +94,16 @@ pub enum Standing {
 /// How long this process may write: what the executor asks.
 #[derive(Debug, Default)]
 pub struct LeaseGate {
-    valid_until: Mutex<Option<Instant>>,
+    renewal: Mutex<Option<Renewal>>,
+}
+
+/// How long the last renewal says what.
+#[derive(Clone, Copy, Debug)]
+struct Renewal {
+    /// This process may write.
+    valid_until: Instant,
+    /// The next renewal is not late yet.
+    fresh_until: Instant,
 }
 
 /// Takes part in an election.
@@ -125,14 +134,22 @@ impl Default for Timing {
 
 impl WriteGate for LeaseGate {
     fn remaining(&self) -> Duration {
-        let until = *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.last().map(|renewal| renewal.valid_until);
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.last().is_some_and(|renewal| Instant::now() < renewal.fresh_until)
     }
 }
 
 impl LeaseGate {
-    fn set(&self, valid_until: Option<Instant>) {
-        *self.valid_until.lock().unwrap_or_else(PoisonError::into_inner) = valid_until;
+    fn last(&self) -> Option<Renewal> {
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, renewal: Option<Renewal>) {
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = renewal;
     }
 }
 
@@ -279,7 +296,9 @@ impl Elector {
             .await
             .map_err(|_| WriteError::Late)?
             .map_err(WriteError::Api)?;
-        self.gate.set(Some(sent + self.candidate.timing.duration.saturating_sub(MARGIN)));
+        let Timing { duration, period, .. } = self.candidate.timing;
+        let valid_until = sent + duration.saturating_sub(MARGIN);
+        self.gate.set(Some(Renewal { valid_until, fresh_until: sent + period + period / 2 }));
         Ok(Held { lease, sent })
     }
 

@@ -162,7 +162,7 @@ fn verdicts() {
     ];
     for (code, reason, message, details, expected) in cases {
         assert_eq!(
-            classify(&error(code, reason, message, details)).verdict,
+            classify(&error(code, reason, message, details), true).verdict,
             expected,
             "{code} {reason} {message}"
         );
@@ -172,7 +172,7 @@ fn verdicts() {
 #[test]
 fn no_answer_is_unknown_and_no_attempt() {
     let broken = kube::Error::Service("connection reset".into());
-    let failure = classify(&broken);
+    let failure = classify(&broken, true);
     assert_eq!(failure.verdict, Verdict::Unknown);
     assert!(!failure.verdict.is_definitive());
     assert!(failure.message.contains("connection reset"));
@@ -180,28 +180,28 @@ fn no_answer_is_unknown_and_no_attempt() {
 
 #[test]
 fn refusals_a_person_can_end_name_the_remedy_and_count_as_attempts() {
-    let refused = classify(&error(403, "Forbidden", "User cannot create roles", Value::Null));
+    let refused = classify(&error(403, "Forbidden", "User cannot create roles", Value::Null), true);
     assert_eq!(
         refused.message,
         "User cannot create roles: grant Tenantry the right named here, or change the policy that refuses it"
     );
     assert!(refused.verdict.is_definitive());
     for (code, reason) in [(429, "TooManyRequests"), (503, "ServiceUnavailable"), (409, "Conflict")] {
-        assert!(!classify(&error(code, reason, "later", Value::Null)).verdict.is_definitive(), "{reason}");
+        assert!(!classify(&error(code, reason, "later", Value::Null), true).verdict.is_definitive(), "{reason}");
     }
 }
 
 #[test]
 fn the_server_may_ask_to_wait() {
     let busy = error(429, "TooManyRequests", "later", json!({"retryAfterSeconds": 7}));
-    assert_eq!(classify(&busy).retry_after, Some(Duration::from_secs(7)));
-    assert_eq!(classify(&error(429, "TooManyRequests", "later", Value::Null)).retry_after, None);
+    assert_eq!(classify(&busy, true).retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(classify(&error(429, "TooManyRequests", "later", Value::Null), true).retry_after, None);
 }
 
 proptest! {
     #[test]
     fn messages_fit_and_end_with_their_remedy(text in "(\u{e4}|[a-z ]){0,700}", code in 400_u16..600) {
-        let failure = classify(&error(code, "", &text, Value::Null));
+        let failure = classify(&error(code, "", &text, Value::Null), true);
         prop_assert!(failure.message.len() <= MAX_MESSAGE);
         prop_assert!(failure.message.ends_with(failure.verdict.remedy()));
     }

@@ -186,7 +186,7 @@ impl Executor {
             },
             Ok(Err(error)) => {
                 let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
-                let failure = classify(&error);
+                let failure = classify(&error, self.gate.is_fresh());
                 let ending =
                     if failure.verdict == Verdict::Unknown { Ending::Unknown } else { Ending::Refused };
                 (Err(Refusal { failure, code }), ending)

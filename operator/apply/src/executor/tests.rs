@@ -18,13 +18,17 @@ use crate::wave::wave;
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const OBJECT: &str = "/api/v1/namespaces/tenant-acme/configmaps/settings";
 
-/// A gate whose time can be set.
+/// A gate whose time can be set; it is fresh while there are more than ten seconds.
 #[derive(Default)]
 struct Clock(AtomicU64);
 
 impl WriteGate for Clock {
     fn remaining(&self) -> Duration {
         Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.remaining() > Duration::from_secs(10)
     }
 }
 

@@ -85,6 +85,7 @@ async fn a_new_lease_is_created_and_opens_the_gate() {
     assert!(!elector.gate.may_write());
     elector.acquire().await;
     assert_eq!(elector.gate.remaining(), Duration::from_secs(14));
+    assert!(elector.gate.is_fresh());
     let path = "/apis/coordination.k8s.io/v1/namespaces/tenantry/leases";
     assert_eq!(script.lines(), [format!("GET {path}/controller"), format!("POST {path}")]);
     assert_eq!(script.asked()[1].body["spec"]["holderIdentity"], json!("me-1"));

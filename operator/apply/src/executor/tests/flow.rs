@@ -119,6 +119,20 @@ async fn a_refusal_right_after_our_own_binding_is_the_authorizers_lag() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_of_an_api_server_that_has_just_come_back_is_no_attempt() {
+    for (seconds, verdict) in [(11, Verdict::Forbidden), (10, Verdict::RolesUnread)] {
+        let script = Script::default();
+        let gate = Arc::new(Clock::default());
+        gate.0.store(seconds, Ordering::SeqCst);
+        let executor = executor(&script, gate);
+        script.refuse(403, "Forbidden", "secrets is forbidden");
+        let execution = run(&executor, &settings(), Action::Create, None).await;
+        assert_eq!(result(&execution), Err(verdict));
+        assert_eq!(verdict.is_definitive(), seconds == 11);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_race_is_run_again_five_times() {
     let script = Script::default();
     for _ in 0..9 {
