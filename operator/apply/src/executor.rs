@@ -124,17 +124,22 @@ impl Executor {
         let mut outcomes = Vec::with_capacity(plan.steps.len());
         let mut failed: Vec<Wave> = Vec::new();
         for wave in plan.steps.chunk_by(|one, two| one.wave == two.wave) {
+            let deleted: Vec<Option<&str>> = wave.iter().map(|step| self.deletes(step)).collect();
             let steps = wave
                 .iter()
                 .map(|step| self.attempt(owner, step, desired.get(&step.id).copied(), &ledger, &failed));
             let results = join_all(steps).await;
-            for (step, result) in wave.iter().zip(results) {
+            for ((step, deleted), result) in wave.iter().zip(deleted).zip(results) {
                 let wanted = desired.get(&step.id).copied();
-                match &result {
-                    Ok(settled) => settle(&mut ledger, step, wanted, settled),
-                    Err(failure) => {
+                match (&result, deleted) {
+                    (Ok(settled), _) => settle(&mut ledger, step, wanted, settled),
+                    (Err(failure), deleted) => {
                         tracing::debug!(object = %step.id, verdict = failure.verdict.as_str(), "step failed");
                         failed.push(step.wave);
+                        // It may have happened: the object is not one any more that the tenant surely has.
+                        if let (Verdict::Unknown, Some(uid)) = (failure.verdict, deleted) {
+                            ledger.deleting(&step.id, uid);
+                        }
                     }
                 }
                 let item = wanted.map(|wanted| wanted.item.clone());
@@ -146,6 +151,14 @@ impl Executor {
             }
         }
         Execution { outcomes, inventory: ledger.into_inventory() }
+    }
+
+    /// UID of what a step deletes, if it is seen. Of what is not, because it lost our label, only the answer tells that it is
+    /// gone, so without one nothing is recorded.
+    fn deletes<'a>(&self, step: &'a Step) -> Option<&'a str> {
+        let Action::Delete { uid } = &step.action else { return None };
+        let is_seen = matches!(self.index.see(&step.id), Seen::Present(observed, _) if *observed.uid == **uid);
+        is_seen.then_some(uid.as_str())
     }
 
     /// One step, unless what it depends on failed or the record does not allow it.

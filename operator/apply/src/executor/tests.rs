@@ -471,6 +471,28 @@ async fn a_deletion_carries_the_uid_and_absence_is_success() {
     }
 }
 
+/// Whoever is told of the tenant's objects is not promised one whose deletion may have happened. One that is not seen, because
+/// it lost our label, stays on record as it was: nobody else would tell of it.
+#[tokio::test]
+async fn a_deletion_without_an_answer_is_recorded_of_what_was_seen() {
+    for is_seen in [true, false] {
+        let script = Script::default();
+        script.refuse(503, "ServiceUnavailable", "later");
+        let executor = executor(&script, Arc::new(Open));
+        let settings = settings();
+        executor.index.begin(&settings.id.kind);
+        if is_seen {
+            let metadata = json!({"name": "settings", "namespace": "tenant-acme", "uid": "u1", "resourceVersion": "7"});
+            let observed = crate::observed::Metadata::deserialize(metadata).unwrap();
+            executor.index.deliver(&settings.id, Observed::of(&settings.id.kind, &observed));
+        }
+        executor.index.finish(&settings.id.kind);
+        let execution = run(&executor, &settings, Action::Delete { uid: "u1".into() }, Some(("u1", 0))).await;
+        assert_eq!(result(&execution), Err(Verdict::Unknown));
+        assert_eq!(execution.inventory.objects[0].state == tenantry_crds::inventory::EntryState::Deleting, is_seen);
+    }
+}
+
 #[tokio::test]
 async fn an_accepted_deletion_is_known_before_the_watch_tells_of_it() {
     let settings = settings();

@@ -219,7 +219,9 @@ pub fn ready_is_honest(record: &Record) -> Vec<Finding> {
         if entries.is_empty() {
             found.insert(Finding::new("O5f", "Ready without a record"));
         }
-        for entry in entries.iter().filter(|entry| entry["state"] != "Kept") {
+        // What is left in place, or goes, is nothing that the tenant is promised.
+        let promised = |entry: &&Value| entry["state"] != "Kept" && entry["state"] != "Deleting";
+        for entry in entries.iter().filter(promised) {
             if !entry["uid"].as_str().is_some_and(|uid| uids.contains(uid)) {
                 found.insert(Finding::new(
                     "O5f",

@@ -113,6 +113,8 @@ fn ready_without_its_objects_is_found() {
     assert_eq!(ready_is_honest(&early.clone().record()).len(), 1);
     let pending = ("v1/ConfigMap", "other", "Pending", "");
     assert_eq!(ready_is_honest(&made.clone().subscription("s1", &[CONFIG, pending], true).record()).len(), 1);
+    let going = ("v1/ConfigMap", "other", "Deleting", "u9");
+    assert_eq!(ready_is_honest(&made.clone().subscription("s1", &[CONFIG, going], true).record()), []);
     assert_eq!(ready_is_honest(&made.subscription("s1", &[CONFIG, pending], false).record()), []);
 }
 
