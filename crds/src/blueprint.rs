@@ -2,6 +2,7 @@
 
 use crate::common::{DNS_LABEL, DURATION, Manifest};
 use crate::definition::DefinitionStatus;
+use crate::version::JobRole;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,11 +106,11 @@ pub enum AllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.signOff), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, signOff or goLive"),
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff or goLive"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
     validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
-    validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm)").message("runs says when somebody has to sign again; remove it, or add signOff or confirm").field_path(".runs"),
-    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !has(self.signOff)").message("a sign-off makes no objects; move the baseline to another item").field_path(".baseline"),
+    validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm) || has(self.job)").message("runs says when somebody has to sign again or a job runs again; remove it, or add signOff, confirm or job").field_path(".runs"),
+    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !(has(self.signOff) || has(self.job))").message("a sign-off makes no objects, and a job none but itself; move the baseline to another item").field_path(".baseline"),
 )]
 pub struct Item {
     /// Name of the item, unique in the blueprint.
@@ -148,6 +149,9 @@ pub struct Item {
     /// Action: the objects of the application version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<ApplicationAction>,
+    /// Action: a job of the application version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobAction>,
     /// Action: somebody's signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_off: Option<SignOffAction>,
@@ -158,7 +162,7 @@ pub struct Item {
     /// on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Confirmation>,
-    /// When somebody has to sign again.
+    /// When somebody has to sign again, or the job runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
     /// When the item should be done; it is overdue after that.
@@ -200,6 +204,27 @@ pub enum CheckSubject {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationAction {}
+
+/// Runs a job of the application version, once for each attempt, and takes its result as evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.load) == (self.role == 'Convert')").message("load says how a conversion runs, Trial or CutOver; give it for the role Convert and for no other").field_path(".load"))]
+pub struct JobAction {
+    /// Which job.
+    pub role: JobRole,
+    /// How a conversion runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+}
+
+/// How a conversion runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Load {
+    /// To see whether the data fits: nothing of it is used.
+    Trial,
+    /// For good: from here on the application works with the data.
+    CutOver,
+}
 
 /// Opens the tenant to its customers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -248,12 +273,13 @@ pub enum EvidenceRequirement {
     Required,
 }
 
-/// When somebody has to sign again.
+/// When somebody has to sign again, or a job runs again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Runs {
-    /// Never: a signature holds for the life of the tenant.
+    /// Never: a signature, or a result, holds for the life of the tenant.
     Once,
-    /// When the order changes: organization, plan, application, version, parameters, inputs, network or training.
+    /// When the order changes: organization, plan, application, version, parameters, inputs, network, training or data
+    /// conversion.
     #[default]
     OnChange,
     /// When the tenant moves to another version of the application.

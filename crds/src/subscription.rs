@@ -67,6 +67,9 @@ pub struct TenantSubscriptionSpec {
     /// Who is trained.
     #[serde(default, skip_serializing_if = "Training::is_empty")]
     pub training: Training,
+    /// Data that is brought along from the system before; without it none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_conversion: Option<DataConversion>,
     /// When the customer wants to go live.
     #[serde(default)]
     pub go_live: GoLive,
@@ -217,6 +220,46 @@ pub struct Training {
     #[schemars(length(max = 1000), inner(length(min = 1, max = 63)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub participants: Vec<String>,
+}
+
+/// Data that is brought along from the system before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataConversion {
+    /// Where the data comes from.
+    pub source: ConversionSource,
+    /// What the customer says the trial run has to find.
+    pub trial: DeclaredData,
+    /// What the customer says the final run has to find, once the system before was frozen; until it is stated the final run
+    /// waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_over: Option<DeclaredData>,
+}
+
+/// Where data comes from. Credentials, and files that are handed over, are in the Secret `conversion-source` of the tenant's
+/// namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversionSource {
+    /// The system before, for people.
+    #[schemars(length(min = 1, max = 128))]
+    pub system: String,
+    /// Form of the data, by the words of the application, such as `csv`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub format: String,
+}
+
+/// What the customer says a run has to find.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeclaredData {
+    /// Rows of all tables together.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub rows: i64,
+    /// SHA-256 of the source, as 64 hexadecimal digits; without it only rows are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    pub sha256: Option<String>,
 }
 
 /// One item that waits for a person's word.
@@ -495,12 +538,86 @@ pub struct ChecklistEntry {
     /// Signature that the item asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_off: Option<SignOffRequest>,
+    /// The last run of the item's job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobRun>,
     /// When the item should be done, while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Time>,
     /// Whether it should have been done already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
+}
+
+/// One run of an item's job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRun {
+    /// Name of the Job, and the token of the attempt that it is given.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Number of the attempt, over the whole life of the tenant.
+    #[schemars(range(min = 1))]
+    pub attempt: i32,
+    /// Digest of what the run is about: a run about something else proves nothing.
+    #[schemars(length(min = 1, max = 64))]
+    pub digest: String,
+    /// How far the run is.
+    pub state: JobState,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// What it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
+    /// Whether its pods, which were kept for their result, are let go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub let_go: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum JobState {
+    /// It was recorded, and its Job is made or will be.
+    Running,
+    /// It did what it was asked for.
+    Succeeded,
+    /// It did not.
+    Failed,
+}
+
+/// What a run found, as the Job's container said when it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobResult {
+    /// One sentence for people.
+    #[schemars(length(max = 300))]
+    pub message: String,
+    /// Rows of all tables together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub rows: Option<i64>,
+    /// SHA-256 of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub source_sha256: Option<String>,
+    /// Checksum over what was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub checksum: Option<String>,
+    /// SHA-256 of the full report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub report_sha256: Option<String>,
+    /// The first things that are not as they should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5), inner(length(max = 200)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub differences: Vec<String>,
+    /// How many there are.
+    #[serde(default, skip_serializing_if = "is_zero_long")]
+    #[schemars(range(min = 0))]
+    pub differences_total: i64,
 }
 
 /// Signature that an item asks for, and the one that was given.
@@ -565,5 +682,9 @@ impl Training {
 }
 
 fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+fn is_zero_long(value: &i64) -> bool {
     *value == 0
 }

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("oldSelf.lifecycle == 'Draft' || (self.applicationRef == oldSelf.applicationRef && self.version == oldSelf.version)").message("a published version cannot be changed; make a new version").field_path(".version"),
     validation = Rule::new("oldSelf.lifecycle == 'Draft' || self.manifests == oldSelf.manifests").message("manifests of a published version cannot be changed; make a new version").field_path(".manifests"),
     validation = Rule::new("oldSelf.lifecycle == 'Draft' || (has(self.secrets) ? has(oldSelf.secrets) && self.secrets == oldSelf.secrets : !has(oldSelf.secrets))").message("secrets of a published version cannot be changed; make a new version").field_path(".secrets"),
+    validation = Rule::new("oldSelf.lifecycle == 'Draft' || (has(self.jobs) ? has(oldSelf.jobs) && self.jobs == oldSelf.jobs : !has(oldSelf.jobs))").message("jobs of a published version cannot be changed; make a new version").field_path(".jobs"),
     validation = Rule::new("oldSelf.lifecycle == 'Draft' || (has(self.endpoints) ? has(oldSelf.endpoints) && self.endpoints == oldSelf.endpoints : !has(oldSelf.endpoints))").message("endpoints of a published version cannot be changed; make a new version").field_path(".endpoints"),
 )]
 pub struct HostedApplicationVersionSpec {
@@ -50,6 +51,11 @@ pub struct HostedApplicationVersionSpec {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub manifests: Vec<Manifest>,
+    /// Work on the tenant's data that items of the checklist ask for, as jobs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["role".into()]))]
+    pub jobs: Vec<VersionJob>,
     /// Secrets that are generated once for each tenant. Templates hold only their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -60,6 +66,30 @@ pub struct HostedApplicationVersionSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Work on the tenant's data, as a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionJob {
+    /// What the job is for.
+    pub role: JobRole,
+    /// Template of the Job. Its one container ends with a result as its termination message, and Tenantry names the Job and
+    /// decides how often it runs.
+    #[schemars(length(min = 1, max = 65536))]
+    pub template: String,
+}
+
+/// What a job is for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum JobRole {
+    /// Brings the customer's data from the system before.
+    Convert,
+    /// Tests whether the application does what was ordered.
+    #[default]
+    Verify,
 }
 
 /// A secret that is generated once for each tenant and never changed afterwards.

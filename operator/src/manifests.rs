@@ -20,12 +20,13 @@ const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
 const RBAC_SIGN_OFFS: &str = include_str!("../manifests/rbac-sign-offs.yaml");
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
-const POLICIES: [&str; 9] = [
+const POLICIES: [&str; 10] = [
     include_str!("../manifests/policies/controller-namespaces.yaml"),
     include_str!("../manifests/policies/controller-rolebindings.yaml"),
     include_str!("../manifests/policies/controller-subscriptions.yaml"),
     include_str!("../manifests/policies/definitions-in-use.yaml"),
     include_str!("../manifests/policies/deletion-protection.yaml"),
+    include_str!("../manifests/policies/job-class.yaml"),
     include_str!("../manifests/policies/managed-objects.yaml"),
     include_str!("../manifests/policies/reserved-keys.yaml"),
     include_str!("../manifests/policies/sign-offs.yaml"),
@@ -280,6 +281,8 @@ mod tests {
         let mut managed = kinds("tenantry-standard-tenant-manager");
         let watched = kinds("tenantry-standard-watcher");
         assert!(managed.remove(&(String::new(), "secrets".to_owned())));
+        // Pods are never made, only asked for the results of jobs.
+        assert!(managed.remove(&(String::new(), "pods".to_owned())));
         assert_eq!(managed, watched);
         for rule in rules(&objects, "tenantry-standard-watcher") {
             assert_eq!(list(rule, "/verbs"), ["list", "watch"]);

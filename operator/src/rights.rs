@@ -73,6 +73,14 @@ impl Needs {
         self.watcher.entry(resource.clone()).or_default().extend(words(&WATCHER_VERBS));
     }
 
+    /// Takes in that jobs are run, and results read from the pods that are kept for them.
+    pub(crate) fn add_jobs(&mut self) {
+        let job = Resource { group: "batch".to_owned(), plural: "jobs".to_owned() };
+        self.add_kind(&Kind::new("batch", "v1", "Job"), &job);
+        let pods = Resource { group: String::new(), plural: "pods".to_owned() };
+        self.manager.entry(pods).or_default().extend(["list", "patch"].map(str::to_owned));
+    }
+
     /// Takes in what a Role gives: the API server lets nobody give rights that he does not hold himself (Kubernetes,
     /// privilege escalation prevention).
     pub(crate) fn add_role(&mut self, role: &Value) {

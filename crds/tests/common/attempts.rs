@@ -157,6 +157,7 @@ pub(crate) fn attempts() -> Vec<Attempt> {
     all.extend(namespaces());
     all.extend(crate::isolation::reserved_keys());
     all.extend(crate::isolation::managed_objects());
+    all.extend(crate::isolation::job_class());
     all
 }
 

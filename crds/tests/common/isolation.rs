@@ -130,3 +130,32 @@ pub(crate) fn managed_objects() -> Vec<Attempt> {
     }
     all
 }
+
+/// Attempts at the class that quotas leave out.
+pub(crate) fn job_class() -> Vec<Attempt> {
+    const POLICY: &str = "tenantry-job-class";
+    const REASON: &str = "the priority class tenantry-job is for jobs of the checklist only";
+    let pod = |class: &str| {
+        json!({
+            "metadata": {"labels": {"app": "a"}},
+            "spec": {"priorityClassName": class, "restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]},
+        })
+    };
+    let always = |class: &str| {
+        let mut pod = pod(class);
+        pod["spec"]["restartPolicy"] = json!("Always");
+        pod
+    };
+    let object = |version: &str, kind: &str, spec: Value| json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "tenant-acme"}, "spec": spec});
+    let job = |class: &str| object("batch/v1", "Job", json!({"template": pod(class)}));
+    let cron = json!({"schedule": "0 2 * * *", "jobTemplate": {"spec": {"template": pod("tenantry-job")}}});
+    let web = json!({"selector": {"matchLabels": {"app": "a"}}, "template": always("tenantry-job")});
+    vec![
+        attempt(POLICY, "a job", Who::Staff, post(job("tenantry-job"))).refused(REASON),
+        attempt(POLICY, "a cron job", Who::Staff, post(object("batch/v1", "CronJob", cron))).refused(REASON),
+        attempt(POLICY, "a deployment", Who::Staff, post(object("apps/v1", "Deployment", web)))
+            .refused(REASON),
+        attempt(POLICY, "another class", Who::Staff, post(job("tenantry-assured"))),
+        attempt(POLICY, "a job of the checklist", Who::Controller, post(job("tenantry-job"))),
+    ]
+}

@@ -265,9 +265,9 @@ fn forbidden(status: &Status) -> Verdict {
 /// Whether the authorizer says that it did not find a role that somebody is bound to, when it judged a request or what a role
 /// binding would give away.
 fn lacks_roles(message: &str) -> bool {
-    ["RBAC: ", "resolution errors: "].iter().any(|before| {
-        message.split_once(before).is_some_and(|(_, errors)| errors.contains("not found"))
-    })
+    ["RBAC: ", "resolution errors: "]
+        .iter()
+        .any(|before| message.split_once(before).is_some_and(|(_, errors)| errors.contains("not found")))
 }
 
 fn not_found(status: &Status) -> Verdict {

@@ -157,7 +157,8 @@ impl Executor {
     /// gone, so without one nothing is recorded.
     fn deletes<'a>(&self, step: &'a Step) -> Option<&'a str> {
         let Action::Delete { uid } = &step.action else { return None };
-        let is_seen = matches!(self.index.see(&step.id), Seen::Present(observed, _) if *observed.uid == **uid);
+        let is_seen =
+            matches!(self.index.see(&step.id), Seen::Present(observed, _) if *observed.uid == **uid);
         is_seen.then_some(uid.as_str())
     }
 

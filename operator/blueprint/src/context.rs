@@ -9,7 +9,7 @@ use tenantry_checklist::access::{self, Namespace, TenantId};
 use tenantry_checklist::order::Order;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
-use tenantry_crds::blueprint::{BlueprintSpec, Settings};
+use tenantry_crds::blueprint::{BlueprintSpec, JobAction, Load, Settings};
 use tenantry_crds::plan::Role;
 use tenantry_crds::version::{Endpoint, HostedApplicationVersionSpec};
 
@@ -42,6 +42,8 @@ pub struct Context {
     pub(crate) allow_from: Vec<String>,
     pub(crate) values: Values,
     pub(crate) variables: Variables,
+    /// What templates see, for those that see more.
+    json: Value,
 }
 
 // === impl Tenant ===
@@ -81,7 +83,37 @@ impl Context {
             allow_from,
             values: Values::new(&json),
             variables: Variables::new(&json),
+            json,
         }
+    }
+
+    /// What the template of a job sees: everything, and what its run is. A conversion is a trial or for good, and has to find
+    /// what the customer declared; for other jobs this is empty.
+    pub(crate) fn for_job(&self, action: &JobAction) -> Values {
+        let part = match action.load {
+            Some(Load::Trial) => "trial",
+            Some(Load::CutOver) => "cutOver",
+            None => "",
+        };
+        let declared = self.json.pointer(&format!("/order/dataConversion/{part}"));
+        let of = |field: &str| declared.and_then(|declared| declared.get(field)).cloned();
+        let load = action.load.map(|load| json!(load));
+        let mut json = self.json.clone();
+        if let Some(context) = json.as_object_mut() {
+            let job = json!({
+                "load": load.unwrap_or_else(|| json!("")),
+                "rows": of("rows").unwrap_or_else(|| json!(0)),
+                "sha256": of("sha256").unwrap_or_else(|| json!("")),
+            });
+            context.insert("job".to_owned(), job);
+        }
+        Values::new(&json)
+    }
+
+    /// Whether the order brings data along.
+    pub(crate) fn brings_data(&self) -> bool {
+        let system = self.json.pointer("/order/dataConversion/source/system").and_then(Value::as_str);
+        system.is_some_and(|system| !system.is_empty())
     }
 
     /// The plan of the order.
@@ -109,6 +141,7 @@ pub(crate) fn of_order(order: &Order) -> Value {
             "users": spec.users,
             "network": spec.network,
             "training": spec.training,
+            "dataConversion": spec.data_conversion,
             "goLive": spec.go_live,
         },
         "inputs": sizing::inputs(spec.inputs.as_ref(), 0),

@@ -19,6 +19,7 @@ mod fixtures;
 pub mod graph;
 pub mod hosts;
 pub mod item;
+pub mod job;
 pub mod order;
 pub mod pace;
 pub mod plan;

@@ -7,7 +7,7 @@ use crate::order::Order;
 use crate::time;
 use jiff::Timestamp;
 use serde_json::json;
-use tenantry_crds::blueprint::{EvidenceRequirement, Item, Party, Runs};
+use tenantry_crds::blueprint::{EvidenceRequirement, Item, Party};
 use tenantry_crds::canonical;
 use tenantry_crds::sign_off::TenantSignOffSpec;
 use tenantry_crds::subscription::{Signature, SizingStatus};
@@ -73,21 +73,7 @@ pub fn approval(order: &Order, item: &Item, sizing: &SizingStatus) -> Wanted {
 
 /// Digest of what is signed: the item as its signer reads it, and as much of the order as the item's `runs` says.
 fn digest(order: &Order, item: &Item, party: Party) -> String {
-    let spec = order.effective_spec();
-    let about = match item.runs.unwrap_or_default() {
-        Runs::Once => json!({}),
-        Runs::EveryUpgrade => json!({"application": spec.application_ref}),
-        // People and dates change often and are not what a signature is about.
-        Runs::OnChange => json!({
-            "organization": spec.organization,
-            "plan": spec.plan_ref,
-            "application": spec.application_ref,
-            "parameters": spec.parameters,
-            "inputs": spec.inputs,
-            "network": spec.network,
-            "training": spec.training,
-        }),
-    };
+    let about = order.subject(item.runs.unwrap_or_default());
     let whole = json!({"tenant": order.tenant_id.as_str(), "item": item.name, "as": party, "about": about});
     canonical::digest(&whole, DIGITS)
 }
@@ -128,6 +114,7 @@ impl Signed {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use tenantry_crds::blueprint::Runs;
     use tenantry_crds::sign_off::SignOffEvidence;
 
     fn at(seconds: i64) -> Timestamp {

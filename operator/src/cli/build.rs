@@ -39,11 +39,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     for finding in &findings {
         eprintln!("{finding}");
     }
-    let Some(Built { text, sketches }) = built else { return Ok(Outcome::Bad) };
+    let Some(Built { text, sketches, has_jobs }) = built else { return Ok(Outcome::Bad) };
     if let Some(file) = &arguments.rights {
         let name = arguments.folder.canonicalize()?;
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let roles = Plurals::read(&arguments.kinds)?.needs(&sketches)?.cluster_roles(&label(&name));
+        let mut needs = Plurals::read(&arguments.kinds)?.needs(&sketches)?;
+        if has_jobs {
+            needs.add_jobs();
+        }
+        let roles = needs.cluster_roles(&label(&name));
         let text = crate::manifests::yaml(&roles)?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -60,6 +64,8 @@ struct Built {
     text: String,
     /// Every object that their templates may give, with placeholders for values.
     sketches: Vec<Value>,
+    /// Whether a version among them has jobs.
+    has_jobs: bool,
 }
 
 /// The packed objects, unless something is wrong with them, and everything that was found.
@@ -84,7 +90,9 @@ fn build(folder: &Path) -> anyhow::Result<(Option<Built>, Vec<Finding>)> {
     let documents = documents.context("an object cannot be written as YAML")?;
     let templates = packed.iter().flat_map(|packed| packed.templates());
     let sketches = templates.flat_map(|manifest| sketches(&manifest.template)).collect();
-    Ok((Some(Built { text: format!("{NOTICE}{}", documents.join("---\n")), sketches }), findings))
+    let has_jobs = packed.iter().any(|packed| packed.has_jobs());
+    let text = format!("{NOTICE}{}", documents.join("---\n"));
+    Ok((Some(Built { text, sketches, has_jobs }), findings))
 }
 
 /// Plans and orders have no templates and are applied as they are.

@@ -158,6 +158,7 @@ mod tests {
             input_digest: None,
             objects: 0,
             sign_off: None,
+            job: None,
             due: Some(time::time(Timestamp::from_second(30).unwrap())),
             overdue: true,
         };

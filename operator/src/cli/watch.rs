@@ -172,6 +172,7 @@ mod tests {
             input_digest: None,
             objects: 0,
             sign_off: None,
+            job: None,
             due: None,
             overdue: false,
         }

@@ -115,7 +115,7 @@ async fn job_reports_its_message(client: &Client) {
     create(&jobs, json!({
         "metadata": {"name": "convert"},
         "spec": {"template": {
-            "metadata": {"annotations": {"tenantry.io/termination-message": "{\"rows\": 7, \"note\": \"a \\\"b\\\"\"}"}},
+            "metadata": {"annotations": {"kwok.x-k8s.io/termination-message": "{\"rows\": 7, \"note\": \"a \\\"b\\\"\"}"}},
             "spec": pod_spec(json!({"restartPolicy": "Never"})),
         }},
     })).await;

@@ -25,6 +25,8 @@ const STOCK: usize = 16;
 /// How much longer a run may take in which the API server is away: whatever works beside the controller, such as who plays
 /// the gateway, looks for it ever more seldom, up to every half a minute.
 const AFTER_AN_OUTAGE: Duration = Duration::from_secs(60);
+/// After so long without a word a watch is given up (operator/apply/src/connection.rs).
+const SILENCE: Duration = Duration::from_secs(300);
 /// Findings that are shown of a failed run; the rest is in its file.
 const SHOWN: usize = 6;
 
@@ -139,6 +141,14 @@ pub fn everything(references: &References) -> Vec<Plan> {
             at: Some(at.clone()),
             fault: Fault::StoreRestored,
         }));
+        // It takes as long as a watch may be silent, so one for each workload: that of the objects whose health is waited for.
+        let is_waited_for = |watch: &&Place| watch.site.resource == "deployments.apps";
+        let watch = reference.watches.iter().find(is_waited_for).or(reference.watches.first());
+        plans.extend(watch.map(|at| Plan {
+            workload: *workload,
+            at: Some(at.clone()),
+            fault: Fault::WatchSilent,
+        }));
         let jumps = [HOUR, -HOUR].map(|seconds| Fault::ClockJump { seconds });
         plans.extend(jumps.map(|fault| Plan { workload: *workload, at: None, fault }));
     }
@@ -205,7 +215,11 @@ async fn one(
 ) -> Result<Judged> {
     let started = Instant::now();
     // One run that the harness cannot carry out is a failure like any other; the rest of a long series goes on.
-    let longer = if plan.outage().is_some() { AFTER_AN_OUTAGE } else { Duration::ZERO };
+    let longer = match plan.fault {
+        Fault::WatchSilent => SILENCE,
+        _ if plan.outage().is_some() => AFTER_AN_OUTAGE,
+        _ => Duration::ZERO,
+    };
     stage.recorder.wait_at_most(PATIENCE + longer);
     let record = stage.run(plan).await;
     stage.recorder.wait_at_most(PATIENCE);
@@ -283,7 +297,7 @@ mod tests {
         let writes = Fault::of_writes().len();
         assert_eq!(of(Verb::Create), writes, "a restored store, but no rival for what does not exist");
         let reads = [of(Verb::Get), of(Verb::List), of(Verb::Watch)];
-        assert_eq!(reads, [Fault::of_reads().len(), Fault::of_lists().len(), Fault::of_watches().len()]);
+        assert_eq!(reads, [Fault::of_reads().len(), Fault::of_lists().len(), Fault::of_watches().len() + 1]);
     }
 
     #[test]

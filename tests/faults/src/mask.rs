@@ -24,6 +24,8 @@ const DROPPED: [&str; 14] = [
     "since",
     "startedAt",
 ];
+/// Annotation that a rival writes, see F6.
+pub(crate) const RIVAL: &str = "faults.example/rival";
 /// Annotations that others write when they get to it.
 const FOREIGN_ANNOTATIONS: [&str; 2] = ["deployment.kubernetes.io/", "pv.kubernetes.io/"];
 
@@ -66,7 +68,14 @@ pub fn masked(key: &Key, object: &Value, record: &Record, ids: &[String]) -> Val
     }
     if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.retain(|name, _| !FOREIGN_ANNOTATIONS.iter().any(|foreign| name.starts_with(foreign)));
-        annotations.remove("faults.example/rival");
+        let had_rival = annotations.remove(RIVAL).is_some();
+        // To a Deployment an annotation is a change of what is wanted (Kubernetes, deployment strategy).
+        if had_rival
+            && key.resource == "deployments.apps"
+            && let Some(generation) = object.pointer_mut("/metadata/generation")
+        {
+            *generation = Value::from(generation.as_i64().unwrap_or_default() - 1);
+        }
     }
     if object.pointer("/metadata/annotations").and_then(Value::as_object).is_some_and(Map::is_empty)
         && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
@@ -195,6 +204,15 @@ mod tests {
         assert_eq!(found.as_deref(), Some(r#".data.a: "x" and not "y""#));
         assert_eq!(difference(&json!({"a": [1, 2]}), &json!({"a": [1, 2]})), None);
         assert_eq!(difference(&json!({"a": 1}), &json!({})).as_deref(), Some(".a: 1 and not null"));
+    }
+
+    #[test]
+    fn what_a_rival_did_is_no_difference() {
+        let key = Key::new("deployments.apps", "tenant-acme", "web");
+        let web = |generation: i64, annotations: Value| json!({"metadata": {"generation": generation, "annotations": annotations}});
+        let of = |object: &Value| masked(&key, object, &Record::default(), &[]);
+        assert_eq!(of(&web(3, json!({RIVAL: "1"}))), of(&web(2, json!({}))));
+        assert_ne!(of(&web(3, json!({}))), of(&web(2, json!({}))));
     }
 
     #[test]

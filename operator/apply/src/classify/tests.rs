@@ -187,7 +187,10 @@ fn refusals_a_person_can_end_name_the_remedy_and_count_as_attempts() {
     );
     assert!(refused.verdict.is_definitive());
     for (code, reason) in [(429, "TooManyRequests"), (503, "ServiceUnavailable"), (409, "Conflict")] {
-        assert!(!classify(&error(code, reason, "later", Value::Null), true).verdict.is_definitive(), "{reason}");
+        assert!(
+            !classify(&error(code, reason, "later", Value::Null), true).verdict.is_definitive(),
+            "{reason}"
+        );
     }
 }
 

@@ -212,7 +212,9 @@ impl Tries {
         id: &ObjectId,
     ) -> Option<Duration> {
         match failure.verdict {
-            Verdict::Forbidden | Verdict::RolesUnread if is_lag_possible && self.started.elapsed() < MAX_LAG => {
+            Verdict::Forbidden | Verdict::RolesUnread
+                if is_lag_possible && self.started.elapsed() < MAX_LAG =>
+            {
                 self.lagging += 1;
                 Some(FIRST_LAG_PAUSE * 2_u32.saturating_pow(self.lagging - 1))
             }

@@ -482,14 +482,18 @@ async fn a_deletion_without_an_answer_is_recorded_of_what_was_seen() {
         let settings = settings();
         executor.index.begin(&settings.id.kind);
         if is_seen {
-            let metadata = json!({"name": "settings", "namespace": "tenant-acme", "uid": "u1", "resourceVersion": "7"});
+            let metadata =
+                json!({"name": "settings", "namespace": "tenant-acme", "uid": "u1", "resourceVersion": "7"});
             let observed = crate::observed::Metadata::deserialize(metadata).unwrap();
             executor.index.deliver(&settings.id, Observed::of(&settings.id.kind, &observed));
         }
         executor.index.finish(&settings.id.kind);
         let execution = run(&executor, &settings, Action::Delete { uid: "u1".into() }, Some(("u1", 0))).await;
         assert_eq!(result(&execution), Err(Verdict::Unknown));
-        assert_eq!(execution.inventory.objects[0].state == tenantry_crds::inventory::EntryState::Deleting, is_seen);
+        assert_eq!(
+            execution.inventory.objects[0].state == tenantry_crds::inventory::EntryState::Deleting,
+            is_seen
+        );
     }
 }
 

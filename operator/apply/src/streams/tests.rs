@@ -134,7 +134,7 @@ async fn a_stronger_watch_counts_only_with_its_own_first_set() {
     bench.script.answer(200, list("6", &[full]));
     bench.script.silence();
     bench.streams.ensure(&kind, &resource, Mode::Health);
-    assert_eq!(bench.streams.pending(), [kind.clone()]);
+    assert_eq!(bench.streams.pending(), std::slice::from_ref(&kind));
     until(|| bench.streams.synced()).await;
     assert_eq!(health(), Health::Current);
 }

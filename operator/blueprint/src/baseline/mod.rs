@@ -9,6 +9,7 @@ mod quota;
 
 pub use fit::{Misfit, fits};
 pub use limits::Limits;
+pub(crate) use quota::JOB_DISK;
 pub use quota::Quota;
 
 use crate::context::Tenant;
@@ -52,6 +53,8 @@ pub struct BaselineInput<'a> {
     pub users: &'a [User],
     /// The provider's constants.
     pub settings: &'a Settings,
+    /// Whether the application version has jobs.
+    pub has_jobs: bool,
 }
 
 impl<'a> BaselineInput<'a> {
@@ -60,7 +63,8 @@ impl<'a> BaselineInput<'a> {
     pub fn of(tenant: &'a Tenant, order: &'a Order) -> Self {
         let definitions = &order.definitions;
         let settings = &definitions.blueprint.spec.settings;
-        Self { tenant, plan: &definitions.plan.spec, users: &order.users, settings }
+        let has_jobs = !definitions.version.spec.jobs.is_empty();
+        Self { tenant, plan: &definitions.plan.spec, users: &order.users, settings, has_jobs }
     }
 }
 
@@ -80,13 +84,13 @@ pub struct PlanError {
 /// # Errors
 /// When a number of the plan is not a quantity; the schema of the plan prevents that.
 pub fn objects(input: BaselineInput<'_>) -> Result<BTreeMap<Baseline, Vec<RenderedObject>>, PlanError> {
-    let BaselineInput { tenant, plan, users, settings } = input;
+    let BaselineInput { tenant, plan, users, settings, has_jobs } = input;
     let namespace = tenant.namespace.as_str();
     Ok(BTreeMap::from([
         (Baseline::Namespace, vec![namespace_object(tenant, plan.security.profile)]),
         (Baseline::DefaultDeny, vec![default_deny(namespace)]),
         (Baseline::LimitRange, vec![Limits::new(plan)?.object(namespace)]),
-        (Baseline::ResourceQuota, vec![Quota::new(plan)?.object(namespace)]),
+        (Baseline::ResourceQuota, Quota::new(plan)?.objects(namespace, has_jobs)),
         (Baseline::AccessBindings, access_bindings(tenant, users, settings)),
     ]))
 }

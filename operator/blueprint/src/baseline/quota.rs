@@ -1,11 +1,16 @@
 //! The tenant's share as a ResourceQuota; pure.
 
 use super::{PlanError, namespaced};
-use crate::render::RenderedObject;
-use serde_json::{Value, json};
+use crate::render::{JOB_PRIORITY, RenderedObject};
+use serde_json::json;
 use std::collections::BTreeMap;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::quantity::Quantity;
+
+/// The resource that counts what pods write beside their volumes.
+const DISK_OF_PODS: &str = "requests.ephemeral-storage";
+/// Most of it that a job of the checklist may ask for.
+pub(crate) const JOB_DISK: Quantity = Quantity::from_count(1 << 30);
 
 /// What all objects of the tenant together may ask for, by the names a ResourceQuota uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +34,7 @@ impl Quota {
             ("requests.memory".to_owned(), memory),
             ("limits.cpu".to_owned(), cpu.scaled(ratio)),
             ("limits.memory".to_owned(), memory.scaled(ratio)),
-            ("requests.ephemeral-storage".to_owned(), amount("servers.disk", &plan.servers.disk)?),
+            (DISK_OF_PODS.to_owned(), amount("servers.disk", &plan.servers.disk)?),
             ("pods".to_owned(), count(plan.servers.pods)),
             ("services.loadbalancers".to_owned(), count(plan.network.load_balancers)),
             ("services.nodeports".to_owned(), count(plan.network.node_ports)),
@@ -59,12 +64,35 @@ impl Quota {
         self.0.iter().map(|(name, bound)| (name.as_str(), *bound))
     }
 
-    pub(super) fn object(&self, namespace: &str) -> RenderedObject {
-        let hard: BTreeMap<&str, String> =
-            self.iter().map(|(name, bound)| (name, bound.to_string())).collect();
-        let body: Value = json!({"spec": {"hard": hard}});
-        namespaced("v1", "ResourceQuota", namespace, "quota", body)
+    /// The quota as objects. A version with jobs has two: what pods ask for is counted apart from the rest, so that it can leave
+    /// the pods of jobs out. They have other names, because the scope of a quota can never be changed. Disk of pods cannot be
+    /// counted by their class (Kubernetes, `IsResourceQuotaScopeValidForResource`), so there is room for one job besides.
+    pub(super) fn objects(&self, namespace: &str, has_jobs: bool) -> Vec<RenderedObject> {
+        let hard = |of_pods: Option<bool>| -> BTreeMap<&str, String> {
+            let counted =
+                self.iter().filter(|(name, _)| of_pods.is_none_or(|wanted| counts_pods(name) == wanted));
+            let room = |name: &str| if has_jobs && name == DISK_OF_PODS { JOB_DISK } else { Quantity::ZERO };
+            counted.map(|(name, bound)| (name, bound.plus(room(name)).to_string())).collect()
+        };
+        let quota = |name, body| namespaced("v1", "ResourceQuota", namespace, name, body);
+        if !has_jobs {
+            return vec![quota("quota", json!({"spec": {"hard": hard(None)}}))];
+        }
+        let others = json!({"matchExpressions": [
+            {"scopeName": "PriorityClass", "operator": "NotIn", "values": [JOB_PRIORITY]},
+        ]});
+        vec![
+            quota("quota-pods", json!({"spec": {"hard": hard(Some(true)), "scopeSelector": others}})),
+            quota("quota-objects", json!({"spec": {"hard": hard(Some(false))}})),
+        ]
     }
+}
+
+/// Whether a resource is counted by pods.
+fn counts_pods(resource: &str) -> bool {
+    let of_pods = ["cpu", "memory"];
+    let asked = resource.strip_prefix("requests.").or_else(|| resource.strip_prefix("limits."));
+    resource == "pods" || asked.is_some_and(|asked| of_pods.contains(&asked))
 }
 
 /// The resource that counts the storage of one class.

@@ -20,9 +20,13 @@ fn tenant() -> Tenant {
 }
 
 fn build(users: &[User]) -> BTreeMap<Baseline, Vec<RenderedObject>> {
+    build_for(users, false)
+}
+
+fn build_for(users: &[User], has_jobs: bool) -> BTreeMap<Baseline, Vec<RenderedObject>> {
     let settings = Settings { group_prefix: "oidc:".into(), ..Settings::default() };
     let (tenant, plan) = (tenant(), plan());
-    objects(BaselineInput { tenant: &tenant, plan: &plan, users, settings: &settings }).unwrap()
+    objects(BaselineInput { tenant: &tenant, plan: &plan, users, settings: &settings, has_jobs }).unwrap()
 }
 
 fn body(part: Baseline) -> Value {
@@ -53,6 +57,27 @@ fn the_quota_is_the_plan() {
             "fast.storageclass.storage.k8s.io/requests.storage": "20Gi",
             "fast.storageclass.storage.k8s.io/persistentvolumeclaims": "2"})
     );
+}
+
+/// A quota never blocks the jobs of the checklist: what pods ask for is counted apart, and leaves theirs out.
+#[test]
+fn a_version_with_jobs_has_two_quotas_that_together_are_the_one() {
+    let whole = body(Baseline::ResourceQuota)["spec"]["hard"].as_object().unwrap().clone();
+    let two = &build_for(&[], true)[&Baseline::ResourceQuota];
+    let names: Vec<&str> = two.iter().map(|object| object.name.as_str()).collect();
+    assert_eq!(names, ["tenantry-quota-pods", "tenantry-quota-objects"]);
+    let hard = |at: usize| two[at].body["spec"]["hard"].as_object().unwrap().clone();
+    let of_pods: Vec<String> = hard(0).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(of_pods, ["limits.cpu", "limits.memory", "pods", "requests.cpu", "requests.memory"]);
+    let mut together: serde_json::Map<_, _> = hard(0).into_iter().chain(hard(1)).collect();
+    assert_eq!(together["requests.ephemeral-storage"], "11Gi", "with room for a job");
+    together["requests.ephemeral-storage"] = json!("10Gi");
+    assert_eq!(together, whole);
+    assert_eq!(
+        two[0].body["spec"]["scopeSelector"]["matchExpressions"],
+        json!([{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["tenantry-job"]}])
+    );
+    assert_eq!(two[1].body["spec"].get("scopeSelector"), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::graph;
 use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::problem::Position;
-use crate::render::{blueprint_origin, version_origin};
+use crate::render::{blueprint_origin, job_origin, version_origin};
 use crate::schema::{ContextSchema, Shape};
 use crate::sizing::formulas;
 use crate::source::SourceMap;
@@ -74,6 +74,11 @@ pub fn check_version(
     let schema = ContextSchema::new(Some(&application.parameters_schema));
     let mut checker = Checker { map: source.map, findings: Vec::new() };
     checker.manifests(&source.spec.manifests, "/spec/manifests", version_origin, &schema);
+    let with_jobs = ContextSchema::of_jobs(&application.parameters_schema);
+    for (index, job) in source.spec.jobs.iter().enumerate() {
+        let manifest = Manifest { template: job.template.clone(), ..Manifest::default() };
+        checker.template(&manifest, &format!("/spec/jobs/{index}"), &job_origin(job.role), &with_jobs);
+    }
     if let Some(blueprint) = blueprint {
         for (index, manifest) in source.spec.manifests.iter().enumerate() {
             checker.item_of(manifest, &format!("/spec/manifests/{index}/item"), blueprint);
@@ -206,10 +211,11 @@ impl Checker<'_> {
     fn item_of(&mut self, manifest: &Manifest, pointer: &str, blueprint: &BlueprintSpec) {
         let Some(name) = &manifest.item else { return };
         match blueprint.items.iter().find(|item| item.name == *name) {
-            Some(item) if item.check.is_some() => {
+            Some(item) if item.check.is_some() || item.job.is_some() => {
+                let does = if item.check.is_some() { "checks" } else { "runs a job" };
                 self.error(
                     pointer,
-                    format!("the item `{name}` only checks and holds no objects"),
+                    format!("the item `{name}` only {does} and holds no objects"),
                     "name another item",
                 );
             }

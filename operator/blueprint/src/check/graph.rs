@@ -69,6 +69,7 @@ impl<'a> Graph<'a> {
             let actions = usize::from(item.check.is_some())
                 + usize::from(item.manifests.is_some())
                 + usize::from(item.application.is_some())
+                + usize::from(item.job.is_some())
                 + usize::from(item.sign_off.is_some())
                 + usize::from(item.go_live.is_some());
             if actions != 1 {
@@ -76,7 +77,7 @@ impl<'a> Graph<'a> {
                 self.error(
                     &format!("/spec/items/{index}"),
                     message,
-                    "give it exactly one of check, manifests, application, signOff and goLive",
+                    "give it exactly one of check, manifests, application, job, signOff and goLive",
                 );
             }
         }
@@ -238,6 +239,7 @@ impl<'a> Graph<'a> {
             } else if item.baseline.contains(&Baseline::AccessBindings) {
                 (&BEFORE_PEOPLE, "gives people access")
             } else if item.application.is_some()
+                || item.job.is_some()
                 || own_manifests(item).any(|manifest| starts_pods(&manifest.template))
             {
                 (&BEFORE_PODS, "may start pods")

@@ -58,7 +58,13 @@ impl Packed {
         self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Every template of the object.
+    /// Whether the object is a version with jobs.
+    #[must_use]
+    pub fn has_jobs(&self) -> bool {
+        matches!(&self.definition, Definition::Version(spec) if !spec.jobs.is_empty())
+    }
+
+    /// Every template of the object, apart from those of jobs.
     pub fn templates(&self) -> impl Iterator<Item = &Manifest> {
         let (items, own): (&[Item], &[Manifest]) = match &self.definition {
             Definition::Blueprint(spec) => (&spec.items, &[]),
@@ -141,7 +147,9 @@ fn manifests(object: &Value) -> Vec<String> {
             .flat_map(|item| [format!("{item}/manifests"), format!("{item}/goLive/manifests")])
             .flat_map(below)
             .collect(),
-        Some("HostedApplicationVersion") => below("/spec/manifests".to_owned()).collect(),
+        Some("HostedApplicationVersion") => {
+            ["/spec/manifests", "/spec/jobs"].map(str::to_owned).into_iter().flat_map(below).collect()
+        }
         _ => Vec::new(),
     }
 }

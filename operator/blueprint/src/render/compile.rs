@@ -11,10 +11,10 @@ use tenantry_checklist::order::Order;
 use tenantry_checklist::sizing::{self, Offer, SizingInput};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
-use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, Item};
+use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, Item, JobAction};
 use tenantry_crds::common::Manifest;
 use tenantry_crds::subscription::{SizedResource, SizingStatus};
-use tenantry_crds::version::HostedApplicationVersionSpec;
+use tenantry_crds::version::{HostedApplicationVersionSpec, JobRole, VersionJob};
 
 /// One accepted revision of blueprint, application and version, ready to render. It never changes, so one copy behind
 /// an `Arc` serves all tenants that run it.
@@ -39,6 +39,18 @@ pub(crate) struct CompiledItem {
     pub(crate) confirm_when: Option<Expression>,
     pub(crate) baseline: Vec<Baseline>,
     pub(crate) manifests: Vec<CompiledManifest>,
+    /// The job it runs.
+    pub(crate) job: Option<CompiledJob>,
+}
+
+/// The job of an item.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledJob {
+    pub(crate) action: JobAction,
+    /// How long it may take.
+    pub(crate) timeout: String,
+    /// Its template; nothing where the version has no job of that role.
+    pub(crate) origin: Option<String>,
 }
 
 /// One template with what is known about it.
@@ -91,6 +103,11 @@ pub(crate) fn version_origin(manifest: &str) -> String {
     format!("version/{manifest}")
 }
 
+/// Where the template of a version's job comes from, for messages and as its key.
+pub(crate) fn job_origin(role: JobRole) -> String {
+    format!("version/jobs/{role:?}")
+}
+
 /// The manifests an item of a blueprint holds itself, whatever its action.
 pub(crate) fn own_manifests(item: &Item) -> impl Iterator<Item = &Manifest> {
     let opening = item.go_live.as_ref().map(|action| &action.manifests);
@@ -118,8 +135,9 @@ impl Compiled {
         let Specs { blueprint, application, version } = specs;
         let mut builder = Builder::default();
         for item in &blueprint.items {
-            builder.item(item);
+            builder.item(item, &version.jobs);
         }
+        builder.texts.extend(version.jobs.iter().map(|job| (job_origin(job.role), job.template.as_str())));
         for manifest in &version.manifests {
             builder.version_manifest(manifest, blueprint);
         }
@@ -203,6 +221,10 @@ impl Compiled {
     pub(crate) fn pointer(&self, origin: &str) -> Option<String> {
         let named =
             |manifests: &[Manifest], name: &str| manifests.iter().position(|manifest| manifest.name == name);
+        if let Some(role) = origin.strip_prefix("version/jobs/") {
+            let index = self.version.jobs.iter().position(|job| format!("{:?}", job.role) == role)?;
+            return Some(format!("/spec/jobs/{index}/template"));
+        }
         if let Some(name) = origin.strip_prefix("version/") {
             let index = named(&self.version.manifests, name)?;
             return Some(format!("/spec/manifests/{index}/template"));
@@ -246,7 +268,7 @@ struct Builder<'a> {
 // === impl Builder ===
 
 impl<'a> Builder<'a> {
-    fn item(&mut self, item: &'a Item) {
+    fn item(&mut self, item: &'a Item, jobs: &[VersionJob]) {
         let when = item
             .when
             .as_deref()
@@ -267,6 +289,11 @@ impl<'a> Builder<'a> {
             confirm_when,
             baseline: item.baseline.clone(),
             manifests,
+            job: item.job.as_ref().map(|action| CompiledJob {
+                action: action.clone(),
+                timeout: item.timeout.clone(),
+                origin: jobs.iter().find(|job| job.role == action.role).map(|job| job_origin(job.role)),
+            }),
         });
     }
 

@@ -1,9 +1,11 @@
 //! Definitions become compiled revisions, and a compiled revision and an order become objects; pure.
 
 mod compile;
+mod job;
 
 pub use compile::{CompileError, Compiled};
-pub(crate) use compile::{blueprint_origin, own_manifests, version_origin};
+pub(crate) use compile::{blueprint_origin, job_origin, own_manifests, version_origin};
+pub use job::{ATTEMPT_VARIABLE, JOB_PRIORITY, RESULT_FINALIZER, RUN_LABEL, RenderedJob};
 
 use crate::context::Context;
 use crate::decorate;
@@ -34,6 +36,8 @@ pub struct RenderedItem {
     pub baseline: Vec<Baseline>,
     /// Objects of the item's templates, in the order of the templates.
     pub objects: Vec<RenderedObject>,
+    /// The job that it runs.
+    pub job: Option<RenderedJob>,
 }
 
 /// One object of a tenant.
@@ -137,12 +141,21 @@ impl Compiled {
                 self.render_manifest(manifest, context, seen, &mut objects)?;
             }
         }
+        let mut skipped = (!applies).then(|| "does not apply to this order".to_owned());
+        let mut job = None;
+        if let Some(compiled) = item.job.as_ref().filter(|_| applies) {
+            match self.render_job(compiled, context)? {
+                Ok(rendered) => job = Some(rendered),
+                Err(why) => skipped = Some(why.to_owned()),
+            }
+        }
         Ok(RenderedItem {
             name: item.name.clone(),
-            skipped: (!applies).then(|| "does not apply to this order".to_owned()),
+            skipped,
             confirmed,
             baseline: item.baseline.clone(),
             objects,
+            job,
         })
     }
 
@@ -160,7 +173,7 @@ impl Compiled {
             let identity = self
                 .permitted(&body, manifest.author)
                 .and_then(|()| object::admit(&mut body, owner))
-                .map_err(|fault| self.object_error(manifest, &fault))?;
+                .map_err(|fault| self.object_error(&manifest.origin, &fault))?;
             decorate::decorate(
                 &mut body,
                 &identity.kind,
@@ -207,12 +220,12 @@ impl Compiled {
         }
     }
 
-    fn object_error(&self, manifest: &CompiledManifest, fault: &Fault) -> RenderError {
+    fn object_error(&self, origin: &str, fault: &Fault) -> RenderError {
         let position = match fault.field {
             "" => Position::START,
-            field => self.templates().find(&manifest.origin, &format!("{field}:")),
+            field => self.templates().find(origin, &format!("{field}:")),
         };
-        RenderError::Object(Problem::new(&manifest.origin, position, &fault.message, fault.hint))
+        RenderError::Object(Problem::new(origin, position, &fault.message, fault.hint))
     }
 }
 

@@ -15,7 +15,8 @@ use tenantry_crds::subscription::BusinessInputs;
 use tenantry_crds::{ServicePlanSpec, TenantSubscriptionSpec};
 
 /// Parts of the subscription that templates see, under `order`.
-const ORDER_PARTS: [&str; 6] = ["organization", "contacts", "users", "network", "training", "goLive"];
+const ORDER_PARTS: [&str; 7] =
+    ["organization", "contacts", "users", "network", "training", "dataConversion", "goLive"];
 
 /// What a value of the context is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,15 @@ impl ContextSchema {
             ("application".to_owned(), application()),
             ("settings".to_owned(), shape_of::<Settings>()),
         ]))
+    }
+
+    /// The same for the jobs of a version, which also read what their run is.
+    #[must_use]
+    pub fn of_jobs(parameters_schema: &Value) -> Self {
+        let Self(mut roots) = Self::new(Some(parameters_schema));
+        let job = fields([("load", RESTRICTED), ("rows", Shape::Integer), ("sha256", RESTRICTED)]);
+        roots.insert("job".to_owned(), job);
+        Self(roots)
     }
 
     /// The part of it that the formulas of an application read.

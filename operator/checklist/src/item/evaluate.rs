@@ -10,7 +10,7 @@ use crate::time;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::blueprint::{Category, OnFailure};
-use tenantry_crds::subscription::{ChecklistEntry, ItemState};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun};
 
 /// Longest message of an entry (the CRD's bound, in bytes, which is never more than in characters).
 const MESSAGE_LIMIT: usize = 512;
@@ -114,7 +114,7 @@ pub(super) struct Pass<'a> {
     pub(super) open: Vec<&'a String>,
     /// Whether everything it waits for exists, be it healthy or not.
     present: bool,
-    before: Option<&'a ChecklistEntry>,
+    pub(super) before: Option<&'a ChecklistEntry>,
     /// Whether a person asked to try it again.
     asked: bool,
 }
@@ -138,6 +138,8 @@ pub(super) struct Finding {
     pub(super) released: bool,
     /// When time alone changes it, besides the next retry.
     pub(super) changes: Option<Timestamp>,
+    /// The last run of its job.
+    pub(super) job: Option<JobRun>,
 }
 
 // === impl Progress ===
@@ -181,8 +183,10 @@ impl<'a> Pass<'a> {
         if let Some(why) = &self.item.skipped {
             return Finding::new(ItemState::Skipped, "NotNeeded", why.clone(), History::default());
         }
-        if self.item.kind == Kind::SignOff {
-            return self.sign_off(history);
+        match self.item.kind {
+            Kind::SignOff => return self.sign_off(history),
+            Kind::Job => return self.job(history),
+            Kind::Check | Kind::Objects | Kind::Application | Kind::GoLive { .. } => {}
         }
         let evidence = &self.item.evidence;
         // Objects that are all there prove that the item started, whatever an entry says.
@@ -225,7 +229,7 @@ impl<'a> Pass<'a> {
 
     /// Whether the item may act. Once it started, what it waits for needs to exist but not to be healthy: an application
     /// that restarts must not keep a lost role binding from being repaired.
-    fn allowed(&self, started: bool) -> bool {
+    pub(super) fn allowed(&self, started: bool) -> bool {
         let in_turn = self.open.is_empty() || (started && self.present);
         in_turn && self.gate().is_none() && !self.item.frozen && self.item.hold.is_none()
     }
@@ -237,7 +241,7 @@ impl<'a> Pass<'a> {
             Kind::GoLive { not_before } => {
                 not_before.filter(|at| *at > self.now && self.item.evidence.live == 0)
             }
-            Kind::Check | Kind::Objects | Kind::Application | Kind::SignOff => None,
+            Kind::Check | Kind::Objects | Kind::Application | Kind::Job | Kind::SignOff => None,
         }
     }
 
@@ -249,7 +253,7 @@ impl<'a> Pass<'a> {
                 ("NotInstalled", format!("without {kinds}, which this cluster does not have installed"))
             }
             (Kind::Check, true) => ("OrderValid", self.item.note.clone().unwrap_or_default()),
-            (Kind::Objects | Kind::Application | Kind::SignOff | Kind::GoLive { .. }, true) => {
+            (Kind::Objects | Kind::Application | Kind::Job | Kind::SignOff | Kind::GoLive { .. }, true) => {
                 ("ObjectsObserved", String::new())
             }
         };
@@ -287,7 +291,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The finding for an item that started and whose evidence is not complete.
-    fn open_item(&self, allowed: bool, history: History) -> Finding {
+    pub(super) fn open_item(&self, allowed: bool, history: History) -> Finding {
         let failure = self.item.evidence.failure.as_ref().filter(|failure| !stale(failure, history));
         let history = self.count(failure, history);
         let exhausted = self.item.retry.exhausted(history.attempts)
@@ -416,8 +420,10 @@ impl<'a> Pass<'a> {
 
     fn entry(&self, finding: Finding) -> ChecklistEntry {
         let due = self.due(finding.state);
-        let Finding { state, reason, message, started, attempts, next_retry, released: _, changes: _ } =
+        let Finding { state, reason, message, started, attempts, next_retry, released: _, changes: _, job } =
             finding;
+        // A run stays on record also where the item does not apply any more: its number is never given again.
+        let job = job.or_else(|| self.before.and_then(|before| before.job.clone()));
         let since =
             self.before.filter(|before| before.state == state).map_or(self.now, |b| time::instant(&b.since));
         let applies = state != ItemState::Skipped;
@@ -435,6 +441,7 @@ impl<'a> Pass<'a> {
             input_digest: applies.then(|| self.item.input_digest.clone()),
             objects: if applies { i32::try_from(self.item.evidence.live).unwrap_or(i32::MAX) } else { 0 },
             sign_off: self.item.signature.as_ref().filter(|_| applies).map(SignatureInput::request),
+            job: job.filter(|_| self.item.kind == Kind::Job),
             due: due.map(time::time),
             overdue: due.is_some_and(|due| due <= self.now),
         }
@@ -454,6 +461,7 @@ impl Finding {
             next_retry: history.next_retry,
             released: false,
             changes: None,
+            job: None,
         }
     }
 }

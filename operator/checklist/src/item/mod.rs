@@ -5,6 +5,7 @@
 //! failed is done as soon as evidence says so.
 
 mod evaluate;
+mod jobs;
 mod people;
 mod retry;
 
@@ -18,7 +19,7 @@ use crate::time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use tenantry_crds::blueprint::{Category, Item, OnFailure, Party};
-use tenantry_crds::subscription::{ChecklistEntry, ItemState, SignOffRequest};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobResult, JobState, SignOffRequest};
 
 /// Reason of an item that waits for its time.
 pub const NOT_BEFORE: &str = "NotBefore";
@@ -38,6 +39,10 @@ pub const ON_HOLD: &str = "OnHold";
 pub const PAUSED: &str = "Paused";
 /// Reason of an item that was refused too often.
 pub const ATTEMPTS_EXHAUSTED: &str = "AttemptsExhausted";
+/// Reason of an item whose job runs, or will in a moment.
+pub const JOB_RUNNING: &str = "JobRunning";
+/// Reason of an item whose job did not do what it was asked for.
+pub const JOB_FAILED: &str = "JobFailed";
 /// Reason of an item that took too long.
 pub const TIMED_OUT: &str = "TimedOut";
 
@@ -70,12 +75,40 @@ pub struct ItemInput {
     pub hold: Option<Hold>,
     /// Signature that it asks for, and how it stands.
     pub signature: Option<SignatureInput>,
+    /// What is observed of its job, where it has one.
+    pub job: Option<JobInput>,
     /// What it found out, for people, such as how a plan was sized.
     pub note: Option<String>,
     /// When it should be done.
     pub due: Option<Timestamp>,
     /// What becomes of the items behind it if it fails.
     pub on_failure: OnFailure,
+}
+
+/// What is observed of the last run of an item's job, which the entry before names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobInput {
+    /// Name of the run that this is about.
+    pub name: String,
+    /// Whether its Job was made.
+    pub made: bool,
+    /// How it ended, once it did.
+    pub ended: Option<JobEnd>,
+    /// Whether its pods, which are kept for their result, were let go.
+    pub let_go: bool,
+    /// What has to happen outside before a run begins.
+    pub waits: Option<Waiting>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    /// Whether it did what it was asked for.
+    pub state: JobState,
+    /// What it found.
+    pub result: JobResult,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A person's word that an item waits.
@@ -105,6 +138,8 @@ pub enum Kind {
     Objects,
     /// Has objects of the application version.
     Application,
+    /// Runs a job and takes its result as evidence.
+    Job,
     /// Waits for a person's signature.
     SignOff,
     /// Opens the tenant to its customers. It also waits for every item outside its category, so that nothing is opened
@@ -237,6 +272,7 @@ impl ItemInput {
             frozen: false,
             hold: None,
             signature: None,
+            job: None,
             note: None,
             due: dates.due(item.due.as_ref())?,
             on_failure: item.on_failure,
@@ -284,6 +320,8 @@ impl Kind {
             Self::GoLive { not_before }
         } else if item.sign_off.is_some() {
             Self::SignOff
+        } else if item.job.is_some() {
+            Self::Job
         } else if item.application.is_some() {
             Self::Application
         } else if item.check.is_some() && item.baseline.is_empty() {

@@ -2,6 +2,7 @@ use super::*;
 use crate::time;
 use proptest::prelude::*;
 
+mod jobs;
 mod people;
 mod properties;
 
@@ -26,6 +27,7 @@ fn item(name: &str, depends_on: &[&str]) -> ItemInput {
         frozen: false,
         hold: None,
         signature: None,
+        job: None,
         note: None,
         due: None,
         on_failure: OnFailure::Stop,

@@ -13,11 +13,12 @@ use crate::{Problem, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_crds::TenantSubscriptionSpec;
+use tenantry_crds::blueprint::Runs;
 use tenantry_crds::canonical;
 use tenantry_crds::common::Reference;
 use tenantry_crds::subscription::{
-    ApplicationReference, BusinessInputs, Contact, DeletionPolicy, EndpointStatus, GoLive, Hold,
-    NetworkWishes, Organization, Training, User,
+    ApplicationReference, BusinessInputs, Contact, DataConversion, DeletionPolicy, EndpointStatus, GoLive,
+    Hold, NetworkWishes, Organization, Training, User,
 };
 
 /// Hexadecimal digits of an order's digest.
@@ -77,6 +78,8 @@ pub struct Order {
     pub inputs: Option<BusinessInputs>,
     /// Who is trained.
     pub training: Training,
+    /// Data that is brought along from the system before.
+    pub data_conversion: Option<DataConversion>,
     /// Beginning of the day for which going live is planned.
     pub target: Option<Timestamp>,
     /// Time before which the route stays closed.
@@ -118,6 +121,7 @@ pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
         parameters,
         inputs: spec.inputs.clone(),
         training: spec.training.clone(),
+        data_conversion: spec.data_conversion.clone(),
         target,
         not_before: spec.go_live.not_before.as_ref().map(time::instant),
         holds: spec.holds.clone(),
@@ -168,6 +172,7 @@ impl Order {
                 allow_from: self.allow_from.iter().map(ToString::to_string).collect(),
             },
             training: self.training.clone(),
+            data_conversion: self.data_conversion.clone(),
             go_live: GoLive {
                 target_date: self.target.map(|target| target.to_string().chars().take(DAY).collect()),
                 not_before: self.not_before.map(time::time),
@@ -192,6 +197,33 @@ impl Order {
     #[must_use]
     pub fn dates(&self, ordered: Timestamp) -> Dates {
         Dates { ordered, target: self.target.or(self.not_before), not_before: self.not_before }
+    }
+
+    /// As much of the order as a signature or the result of a job is about. People and dates change often and are no part of
+    /// it.
+    #[must_use]
+    pub fn subject(&self, runs: Runs) -> Value {
+        let spec = self.effective_spec();
+        match runs {
+            Runs::Once => json!({}),
+            Runs::EveryUpgrade => json!({"application": spec.application_ref}),
+            Runs::OnChange => {
+                let mut whole = json!({
+                    "organization": spec.organization,
+                    "plan": spec.plan_ref,
+                    "application": spec.application_ref,
+                    "parameters": spec.parameters,
+                    "inputs": spec.inputs,
+                    "network": spec.network,
+                    "training": spec.training,
+                });
+                // Left out where there is none, so that what was signed before there was such a field stays signed.
+                if let (Some(whole), Some(data)) = (whole.as_object_mut(), spec.data_conversion) {
+                    whole.insert("dataConversion".to_owned(), json!(data));
+                }
+                whole
+            }
+        }
     }
 
     /// Whether everything is the same, also what no object is rendered from.

@@ -33,6 +33,7 @@ fn entry(name: &str, category: Category, state: ItemState) -> ChecklistEntry {
         input_digest: None,
         objects: 0,
         sign_off: None,
+        job: None,
         due: None,
         overdue: false,
     }

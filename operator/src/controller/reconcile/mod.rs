@@ -6,6 +6,7 @@
 
 pub(crate) mod dereference;
 pub(crate) mod evidence;
+mod jobs;
 mod offboard;
 pub(crate) mod prepare;
 mod secrets;

@@ -5,7 +5,7 @@
 
 use super::dereference::Snapshot;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, backoff, earlier};
+use super::{Next, Outcome, backoff, earlier, jobs};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
@@ -18,7 +18,7 @@ use tenantry_apply::streams::Mode;
 use tenantry_apply::wave::lets_in;
 use tenantry_blueprint::baseline::manager_binding_name;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
-use tenantry_crds::inventory::{Inventory, InventoryEntry};
+use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 use tenantry_crds::subscription::DeletionPolicy;
 
 /// After so long a person should look at what holds the end of a tenant up.
@@ -64,6 +64,22 @@ pub(super) async fn run(
         policy = policy_of(&live);
     }
     let keep = |entry: &InventoryEntry| keep(policy, entry);
+    let mut recorded = recorded;
+    if jobs::keeps_pods(&snapshot.status) && has_access(&recorded) {
+        // While a Job is there it may start a pod that is kept, and without the tenant's own access nobody could let it go.
+        if policy == DeletionPolicy::Delete {
+            recorded = remove(context, &owner, &|entry| !jobs::is_job(entry), recorded, session).await.0;
+        }
+        let let_go = jobs::let_go_all(context, &owner).await;
+        let is_over = !recorded.objects.iter().any(jobs::is_job) || policy != DeletionPolicy::Delete;
+        if let Err(error) = &let_go {
+            tracing::warn!(subscription = %snapshot.root.name, %error, "pods of jobs cannot be let go; trying again");
+        }
+        if let_go.is_err() || !is_over {
+            session.outages = session.outages.saturating_add(1);
+            return Ok((Outcome::Waiting, Some(snapshot.instant + backoff(session.outages))));
+        }
+    }
     let (inventory, plan, done) = remove(context, &owner, &keep, recorded, session).await;
     let is_removed = is_removed(&inventory);
     if is_removed && !inventory.objects.iter().any(is_own_access) {
@@ -150,6 +166,15 @@ fn stays(entry: &InventoryEntry) -> bool {
 fn is_own_access(entry: &InventoryEntry) -> bool {
     let is_binding = |kind: Kind| kind.is("rbac.authorization.k8s.io", "RoleBinding");
     entry.name == manager_binding_name() && Kind::parse(&entry.kind).is_some_and(is_binding)
+}
+
+/// Whether the controller has its rights in the tenant's namespace still, so that it may ask for something there.
+fn has_access(inventory: &Inventory) -> bool {
+    let is_live = |entry: &&InventoryEntry| entry.state == EntryState::Live;
+    let is_namespace =
+        |entry: &InventoryEntry| Kind::parse(&entry.kind).is_some_and(|kind| kind.is_namespace());
+    let mut live = inventory.objects.iter().filter(is_live);
+    live.clone().any(is_own_access) && live.any(is_namespace)
 }
 
 /// What is not gone yet and why, in a fixed order.

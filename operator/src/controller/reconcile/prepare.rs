@@ -12,14 +12,16 @@ use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_blueprint::baseline::{self, BaselineInput, Limits, Quota, ServiceAccount};
 use tenantry_blueprint::context::{Context as Values, Tenant};
 use tenantry_blueprint::expression::Expression;
-use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedObject};
+use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedJob, RenderedObject};
 use tenantry_checklist::Problem;
+use tenantry_checklist::item::Waiting;
+use tenantry_checklist::job;
 use tenantry_checklist::order::Order;
 use tenantry_checklist::sign_off::{self, Wanted};
 use tenantry_checklist::sizing::{self, Offer};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, CheckSubject, Item};
-use tenantry_crds::subscription::{SizingStatus, SizingVerdict};
+use tenantry_crds::subscription::{DeclaredData, SizingStatus, SizingVerdict};
 use tenantry_crds::version::GeneratedSecret;
 
 /// Group of the role-based access control API.
@@ -58,8 +60,23 @@ pub(crate) struct PreparedItem {
     pub(crate) wanted: Option<Wanted>,
     /// Whether the signature is all that the item waits for: nothing behind it begins before.
     pub(crate) is_sign_off: bool,
+    /// The job that it runs.
+    pub(crate) job: Option<PreparedJob>,
     /// What it found out, for people.
     pub(crate) note: Option<String>,
+}
+
+/// The job of an item under an order.
+#[derive(Clone, Debug)]
+pub(crate) struct PreparedJob {
+    /// The Job, apart from what belongs to one run.
+    pub(crate) rendered: RenderedJob,
+    /// What a run of it is about.
+    pub(crate) digest: String,
+    /// What the customer declared that it has to find.
+    pub(crate) declared: Option<DeclaredData>,
+    /// What has to happen outside before it runs.
+    pub(crate) waits: Option<Waiting>,
 }
 
 /// What orders are prepared with.
@@ -93,7 +110,12 @@ impl Workshop<'_> {
         let mut assembly = Assembly::new(self, &order, &compiled);
         let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
         let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
-        problems.extend(self.missing_rights(&desired, order.definitions.application.revision.name()));
+        let has_jobs = items.iter().any(|item| item.job.is_some());
+        problems.extend(self.missing_rights(
+            &desired,
+            has_jobs,
+            order.definitions.application.revision.name(),
+        ));
         if problems.is_empty() {
             Ok(Prepared { order, owner, items, sizing, desired, ready_when, surroundings: self.surroundings })
         } else {
@@ -118,8 +140,11 @@ impl Workshop<'_> {
     }
 
     /// Rights that the controller lacks, as one problem that holds the remedy.
-    fn missing_rights(&self, desired: &[Desired], application: &str) -> Option<Problem> {
+    fn missing_rights(&self, desired: &[Desired], has_jobs: bool, application: &str) -> Option<Problem> {
         let mut needs = Needs::default();
+        if has_jobs {
+            needs.add_jobs();
+        }
         for object in desired {
             let kind = &object.id.kind;
             let Some(served) = self.discovery.resolve(kind) else { continue };
@@ -199,6 +224,7 @@ impl<'a> Assembly<'a> {
             for object in rendered.objects {
                 self.add(&item.name, stage_in(item, &object), object);
             }
+            let job = rendered.job.map(|rendered| prepared_job(order, item, rendered));
             let sizing = sizing.filter(|_| checks_size(item));
             let too_small = sizing.filter(|sizing| sizing.verdict == SizingVerdict::DoesNotFit);
             let is_sign_off = item.sign_off.is_some() || too_small.is_some();
@@ -208,6 +234,7 @@ impl<'a> Assembly<'a> {
                 skipped: rendered.skipped,
                 wanted: too_small.map(|sizing| sign_off::approval(order, item, sizing)).or(asked),
                 is_sign_off,
+                job,
                 note: sizing.map(sizing::told).or_else(|| checks_size(item).then(|| NOT_SIZED.to_owned())),
             });
         }
@@ -248,6 +275,18 @@ impl<'a> Assembly<'a> {
             Err(error) => self.problems.push(cannot_render_one(&format!("secret {}: {error}", secret.name))),
         }
     }
+}
+
+fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob) -> PreparedJob {
+    let action = item.job.clone().unwrap_or_default();
+    let declared = job::declared(order, &action).cloned();
+    let waits = (action.load.is_some() && declared.is_none()).then(|| Waiting {
+        reason: "NotDeclared".to_owned(),
+        message:
+            "the final run waits until the order states what it has to find, in spec.dataConversion.cutOver"
+                .to_owned(),
+    });
+    PreparedJob { rendered, digest: job::digest(order, item), declared, waits }
 }
 
 /// Whether an item compares what the customer's business needs with the plan.

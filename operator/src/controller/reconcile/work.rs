@@ -4,7 +4,9 @@ use super::dereference::Snapshot;
 use super::evidence::{Observations, evidence};
 use super::prepare::{Prepared, PreparedItem};
 use super::write::{self, WriteError};
-use super::{Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, offboard, secrets};
+use super::{
+    Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
+};
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +49,20 @@ struct Look {
     plan: Plan,
 }
 
+/// What the state of the checklist is derived from, besides the order.
+struct Facts<'a> {
+    /// What became of the runs of jobs.
+    runs: &'a jobs::Observed,
+    /// What is recorded.
+    ledger: &'a Ledger,
+    /// What is seen.
+    view: &'a View,
+    /// What a plan would wait for if nothing were released.
+    waits: &'a [Waiting],
+    /// What came of what was done last.
+    outcomes: &'a [executor::Outcome],
+}
+
 /// What a run works towards.
 pub(super) struct Job {
     /// Everything that shall exist.
@@ -82,22 +98,25 @@ pub(super) async fn run(
     let prepared = &job.prepared;
     let recorded = snapshot.status.inventory.clone().unwrap_or_default();
     watch_kinds(context, &prepared.desired);
+    jobs::watch(context, prepared);
     // What is not desired any more has to be seen to be removed, also by a process that never made any.
     offboard::watch_kinds(context, &recorded);
-    await_watches(context, session, &prepared.desired).await;
+    await_watches(context, session, prepared).await;
     let mut progress =
         Progress { inventory: session.inventory.clone().unwrap_or(recorded), outcomes: Vec::new() };
     let mut current =
         Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
+    let ledger = Ledger::new(progress.inventory.clone());
+    let runs = jobs::observe(context, &current, prepared, &ledger).await;
     let mut desired = prepared.desired.clone();
     for _ in 0..MAX_ROUNDS {
-        let look = look(context, &current, prepared, &mut desired, &progress);
+        let look = look(context, &current, prepared, &runs, &mut desired, &progress);
         if let Some(record) = &look.plan.record {
             record_ahead(context, &mut current, session, job, &look.evaluation, record.clone()).await?;
             progress.inventory = record.clone();
         }
         if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
-            return finish(context, &current, session, job, progress, look).await;
+            return finish(context, &current, session, job, progress, look, &runs).await;
         }
         let done = context.executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
         await_namespace(context, &done).await;
@@ -126,9 +145,12 @@ fn watch_kinds(context: &Context, desired: &[Desired]) {
 /// Waits until the watches have delivered their first sets. What they have not delivered is not missing: without this a
 /// leader that has just started would say of every tenant that it is degraded. A watch that does not deliver for long
 /// is waited for no more, and then the checklist says what is not observed.
-async fn await_watches(context: &Context, session: &mut Session, desired: &[Desired]) {
+async fn await_watches(context: &Context, session: &mut Session, prepared: &Prepared) {
     let is_watched = |kind: &&Kind| !kind.is_secret() && context.discovery.resolve(kind).is_some();
-    let kinds: BTreeSet<&Kind> = desired.iter().map(|object| &object.id.kind).filter(is_watched).collect();
+    let job = jobs::kind();
+    let of_jobs = prepared.items.iter().any(|item| item.job.is_some()).then_some(&job);
+    let of_objects = prepared.desired.iter().map(|object| &object.id.kind);
+    let kinds: BTreeSet<&Kind> = of_objects.chain(of_jobs).filter(is_watched).collect();
     if context.index.is_synced(kinds.iter().copied()) {
         session.blind_since = None;
         return;
@@ -142,17 +164,23 @@ fn look(
     context: &Context,
     snapshot: &Snapshot,
     prepared: &Prepared,
-    desired: &mut [Desired],
+    runs: &jobs::Observed,
+    desired: &mut Vec<Desired>,
     progress: &Progress,
 ) -> Look {
     let ledger = Ledger::new(progress.inventory.clone());
-    let ids = prepared.desired.iter().map(|desired| desired.id.clone());
-    let view = context.index.snapshot(ids.chain(recorded_ids(&progress.inventory, &prepared.owner, context)));
+    desired.truncate(prepared.desired.len());
+    let view = seen(context, prepared, desired, progress);
     // What the planner would wait for is evidence, and what evidence releases the planner may do: so the plan is made
     // twice, first with everything held back.
     desired.iter_mut().for_each(|object| object.released = false);
     let held = plan(context, prepared, desired, &progress.inventory, &view, true);
-    let evaluation = evaluated(context, snapshot, prepared, &ledger, &view, &held.waits, &progress.outcomes);
+    let facts =
+        Facts { runs, ledger: &ledger, view: &view, waits: &held.waits, outcomes: &progress.outcomes };
+    let evaluation = evaluated(context, snapshot, prepared, &facts);
+    // Which runs there are is for the checklist to say.
+    desired.extend(jobs::desired(prepared, &evaluation));
+    let view = seen(context, prepared, desired, progress);
     for object in desired.iter_mut() {
         // The foundation stands before everything else, whichever items cite its parts: an item that waits for another
         // must not keep the policy back without which that other may not create anything.
@@ -168,6 +196,12 @@ fn look(
     let complete = evaluation.held.is_empty();
     let plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
     Look { view, evaluation, plan }
+}
+
+/// What is seen of everything that is desired or recorded, at one moment.
+fn seen(context: &Context, prepared: &Prepared, desired: &[Desired], progress: &Progress) -> View {
+    let ids = desired.iter().map(|desired| desired.id.clone());
+    context.index.snapshot(ids.chain(recorded_ids(&progress.inventory, &prepared.owner, context)))
 }
 
 fn plan(
@@ -189,15 +223,8 @@ fn plan(
     })
 }
 
-fn evaluated(
-    context: &Context,
-    snapshot: &Snapshot,
-    prepared: &Prepared,
-    ledger: &Ledger,
-    view: &View,
-    waits: &[Waiting],
-    outcomes: &[executor::Outcome],
-) -> Evaluation {
+fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts: &Facts<'_>) -> Evaluation {
+    let Facts { runs, ledger, view, waits, outcomes } = *facts;
     let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
     let binds_late = |claim: &Desired| {
         let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
@@ -212,12 +239,19 @@ fn evaluated(
     let inputs: Vec<ItemInput> = prepared
         .items
         .iter()
-        .filter_map(|PreparedItem { item, skipped, wanted, is_sign_off, note }| {
-            let proof = evidence.remove(&item.name).unwrap_or_default();
-            let digest = match wanted.as_ref().filter(|_| *is_sign_off) {
-                Some(wanted) => wanted.digest.clone(),
-                None => input_digest(prepared, &item.name),
+        .filter_map(|prepared_item| {
+            let PreparedItem { item, skipped, wanted, is_sign_off, job, note } = prepared_item;
+            let mut proof = evidence.remove(&item.name).unwrap_or_default();
+            let digest = match (wanted.as_ref().filter(|_| *is_sign_off), job) {
+                (Some(wanted), _) => wanted.digest.clone(),
+                (None, Some(job)) => job.digest.clone(),
+                (None, None) => input_digest(prepared, &item.name),
             };
+            let run = jobs::input(snapshot, prepared_item, runs, &prepared.owner, ledger);
+            if let Some(run) = &run {
+                proof.desired += 1;
+                proof.live += usize::from(run.made);
+            }
             let input = ItemInput::new(item, &dates, digest, proof);
             let signature = wanted.clone().map(|wanted| SignatureInput {
                 standing: sign_off::standing(&item.name, &wanted, &signatures),
@@ -230,6 +264,7 @@ fn evaluated(
                 skipped: skipped.clone(),
                 signature,
                 hold,
+                job: run,
                 note: note.clone(),
                 ..input
             })
@@ -324,6 +359,7 @@ async fn finish(
     job: &Job,
     progress: Progress,
     look: Look,
+    runs: &jobs::Observed,
 ) -> Result<(Outcome, Next), WriteError> {
     let prepared = &job.prepared;
     let ledger = Ledger::new(progress.inventory.clone());
@@ -362,7 +398,12 @@ async fn finish(
         let wait = outage.retry_after.unwrap_or_default().max(again_after(outage.verdict, session.outages));
         next = earlier(next, Some(snapshot.instant + wait));
     }
+    if runs.is_incomplete {
+        failed = true;
+        next = earlier(next, Some(snapshot.instant + backoff(session.outages + 1)));
+    }
     session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
+    let has_to_let_go = jobs::has_to_let_go(&status.checklist);
     let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
     let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);
     match due {
@@ -371,6 +412,10 @@ async fn finish(
         None => {
             write::status(context, snapshot, session, status).await?;
             session.inventory = Some(progress.inventory);
+            // What was just recorded needs to be kept no longer.
+            if has_to_let_go {
+                next = earlier(next, Some(snapshot.instant));
+            }
         }
     }
     let settled = !busy && !failed;

@@ -66,8 +66,8 @@ fn told_of(object: &Value) -> String {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let mut text = String::new();
     for condition in conditions.into_iter().flatten() {
-        let [kind, status, reason, message] =
-            ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or_default());
+        let [kind, status, reason, message] = ["type", "status", "reason", "message"]
+            .map(|field| condition[field].as_str().unwrap_or_default());
         text.push_str(&format!("; {kind} {status}, {reason}: {message}"));
     }
     text

@@ -204,7 +204,7 @@ impl Exchanger {
     async fn rival(&self, whole: &Whole) -> Result<()> {
         let path = whole.uri.path().trim_end_matches("/status").to_owned();
         let stamp = format!("{:?}", std::time::SystemTime::now());
-        let patch = json!({"metadata": {"annotations": {"faults.example/rival": stamp}}});
+        let patch = json!({"metadata": {"annotations": {crate::mask::RIVAL: stamp}}});
         let request = Request::patch(&path)
             .header(header::CONTENT_TYPE, "application/merge-patch+json")
             .body(serde_json::to_vec(&patch)?)?;

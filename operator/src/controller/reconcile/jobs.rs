@@ -1,0 +1,262 @@
+//! Jobs of the checklist as the cluster has them: what became of a run, its result from the pod that is kept for it, and
+//! letting that pod go once the result is on record. Needs clients.
+//!
+//! A Job tells by its conditions that it ended, and its pod what came of it. The pod is kept by a finalizer until the status
+//! holds the result, so neither a crash nor a collector of old pods loses it.
+
+use super::dereference::Snapshot;
+use super::prepare::{Prepared, PreparedItem, PreparedJob};
+use crate::controller::context::Context;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use tenantry_apply::index::Seen;
+use tenantry_apply::object::{Desired, HealthRule, Kind, ObjectId, Owner, Policy, Stage};
+use tenantry_apply::record::Ledger;
+use tenantry_apply::streams::Mode;
+use tenantry_blueprint::render::{RESULT_FINALIZER, RUN_LABEL};
+use tenantry_checklist::item::{Evaluation, JobEnd, JobInput};
+use tenantry_checklist::job::{self, Ended};
+use tenantry_crds::TenantSubscriptionStatus;
+use tenantry_crds::inventory::InventoryEntry;
+use tenantry_crds::subscription::{ChecklistEntry, JobRun, JobState};
+
+/// Reason of a run whose Job is gone, for the account of the item.
+const GONE: &str = "its Job was removed before the result was read";
+
+/// What was observed of the runs that the status names.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    ends: HashMap<String, JobEnd>,
+    let_go: HashSet<String>,
+    /// Whether something could not be asked, so that it has to be asked again.
+    pub(super) is_incomplete: bool,
+}
+
+/// The kind of all runs.
+pub(super) fn kind() -> Kind {
+    Kind::new("batch", "v1", "Job")
+}
+
+/// Whether an entry of the record is a run.
+pub(super) fn is_job(entry: &InventoryEntry) -> bool {
+    Kind::parse(&entry.kind).is_some_and(|kind| kind.is("batch", "Job"))
+}
+
+/// Asks for the watch of Jobs, with their status, where the order has any.
+pub(super) fn watch(context: &Context, prepared: &Prepared) {
+    if prepared.items.iter().all(|item| item.job.is_none()) {
+        return;
+    }
+    if let Some(served) = context.discovery.resolve(&kind()) {
+        context.streams.ensure(&kind(), &served.resource, Mode::Status);
+    }
+}
+
+/// Reads the results of runs that ended, and lets go of the pods whose result is on record.
+pub(super) async fn observe(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    ledger: &Ledger,
+) -> Observed {
+    let mut observed = Observed::default();
+    for PreparedItem { item, job, .. } in &prepared.items {
+        let Some(job) = job else { continue };
+        let entry = snapshot.status.checklist.iter().find(|entry| entry.name == item.name);
+        let Some(run) = entry.and_then(|entry| entry.job.as_ref()).filter(|run| !run.let_go) else {
+            continue;
+        };
+        let done = match run.state {
+            JobState::Running => observed.read(context, snapshot, prepared, job, run, ledger).await,
+            JobState::Succeeded | JobState::Failed => {
+                let done = let_go(context, &prepared.owner, &format!("{RUN_LABEL}={}", run.name)).await;
+                done.map(|()| observed.let_go.extend([run.name.clone()]))
+            }
+        };
+        if let Err(error) = done {
+            let (subscription, run) = (&snapshot.root.name, &run.name);
+            tracing::warn!(%subscription, run, %error, "the pods of a run cannot be asked; asking again");
+            observed.is_incomplete = true;
+        }
+    }
+    observed
+}
+
+/// Lets go of every pod of the tenant that is kept for its result.
+pub(super) async fn let_go_all(context: &Context, owner: &Owner) -> Result<(), kube::Error> {
+    let_go(context, owner, RUN_LABEL).await
+}
+
+/// Whether pods of the tenant may be kept for a result.
+pub(super) fn keeps_pods(status: &TenantSubscriptionStatus) -> bool {
+    status.checklist.iter().filter_map(|entry| entry.job.as_ref()).any(|run| !run.let_go)
+}
+
+/// Whether a run ended, and its result is on record, and its pods still have to be let go.
+pub(super) fn has_to_let_go(entries: &[ChecklistEntry]) -> bool {
+    entries
+        .iter()
+        .filter_map(|entry| entry.job.as_ref())
+        .any(|run| run.state != JobState::Running && !run.let_go)
+}
+
+/// What is observed of an item's job, for its state.
+pub(super) fn input(
+    snapshot: &Snapshot,
+    item: &PreparedItem,
+    observed: &Observed,
+    owner: &Owner,
+    ledger: &Ledger,
+) -> Option<JobInput> {
+    let job = item.job.as_ref()?;
+    let waits = job.waits.clone();
+    let entry = snapshot.status.checklist.iter().find(|entry| entry.name == item.item.name);
+    let Some(run) = entry.and_then(|entry| entry.job.as_ref()) else {
+        return Some(JobInput { waits, ..JobInput::default() });
+    };
+    Some(JobInput {
+        name: run.name.clone(),
+        made: made(owner, ledger, run).is_some(),
+        ended: observed.ends.get(&run.name).cloned(),
+        let_go: observed.let_go.contains(&run.name),
+        waits,
+    })
+}
+
+/// The Jobs of the runs that an evaluation names. One that was made is left as it is, and never made again.
+pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation) -> Vec<Desired> {
+    let run_of = |item: &str| evaluation.entries.iter().find(|entry| entry.name == item)?.job.as_ref();
+    let mut all = Vec::new();
+    for PreparedItem { item, job, .. } in &prepared.items {
+        let (Some(job), Some(run)) = (job, run_of(&item.name)) else { continue };
+        let body = job.rendered.of_run(&run.name);
+        // Its parts were judged when the order was prepared.
+        if let Ok(mut desired) = Desired::new(&prepared.owner, &item.name, Stage::Ordinary, true, body) {
+            desired.policy = Policy::Once;
+            desired.health = HealthRule::Builtin;
+            all.push(desired);
+        }
+    }
+    all
+}
+
+fn id(owner: &Owner, run: &JobRun) -> ObjectId {
+    ObjectId::new(kind(), Some(&owner.namespace), &run.name)
+}
+
+/// UID of the Job of a run, once it was made.
+fn made(owner: &Owner, ledger: &Ledger, run: &JobRun) -> Option<String> {
+    ledger.entry(&id(owner, run)).and_then(|entry| entry.uid.clone())
+}
+
+// === impl Observed ===
+
+impl Observed {
+    async fn read(
+        &mut self,
+        context: &Context,
+        snapshot: &Snapshot,
+        prepared: &Prepared,
+        job: &PreparedJob,
+        run: &JobRun,
+        ledger: &Ledger,
+    ) -> Result<(), kube::Error> {
+        let Some(uid) = made(&prepared.owner, ledger, run) else { return Ok(()) };
+        let ended = match context.index.see(&id(&prepared.owner, run)) {
+            Seen::Absent => Some(Ended { reason: GONE.to_owned(), ..Ended::default() }),
+            Seen::Present(observed, _) if *observed.uid == *uid => {
+                observed.retained.as_deref().and_then(ended)
+            }
+            // Another Job of that name is nobody's run.
+            Seen::Present(..) => Some(Ended { reason: GONE.to_owned(), ..Ended::default() }),
+            Seen::NotSynced | Seen::Unwatched => None,
+        };
+        let Some(mut ended) = ended else { return Ok(()) };
+        ended.message = message(context, &prepared.owner, run).await?;
+        // A run about something else is judged by its own word: what was declared then is not known any more.
+        let declared = job.declared.as_ref().filter(|_| run.digest == job.digest);
+        let (state, result) = job::judge(&ended, declared);
+        self.ends.insert(run.name.clone(), JobEnd { state, result, at: snapshot.now });
+        Ok(())
+    }
+}
+
+/// How a Job ended, by its status; nothing while it has not.
+fn ended(retained: &Value) -> Option<Ended> {
+    let conditions = retained.pointer("/status/conditions").and_then(Value::as_array)?;
+    let is_true = |kind: &str| {
+        conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")
+    };
+    let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    match (is_true("Complete"), is_true("Failed")) {
+        (Some(_), _) => Some(Ended { completed: true, ..Ended::default() }),
+        (None, Some(failed)) => {
+            let reason = format!("{} ({})", text(failed, "reason"), text(failed, "message"));
+            Some(Ended { reason, ..Ended::default() })
+        }
+        (None, None) => None,
+    }
+}
+
+/// What the container of a run said when it ended. Of several pods, as after a loss of the node, the one that succeeded counts,
+/// else the last.
+async fn message(context: &Context, owner: &Owner, run: &JobRun) -> Result<Option<String>, kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &owner.namespace);
+    let list = pods.list(&ListParams::default().labels(&format!("{RUN_LABEL}={}", run.name))).await?;
+    let mut ended: Vec<(i32, Option<String>)> = Vec::new();
+    for pod in list.items {
+        let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+        let terminated = statuses.into_iter().find_map(|status| status.state?.terminated);
+        ended.extend(terminated.map(|end| (end.exit_code, end.message)));
+    }
+    ended.sort_by_key(|(code, _)| *code == 0);
+    Ok(ended.pop().and_then(|(_, message)| message))
+}
+
+/// Takes our finalizer off the pods that a selector names, and leaves those of others.
+async fn let_go(context: &Context, owner: &Owner, selector: &str) -> Result<(), kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), &owner.namespace);
+    for pod in pods.list_metadata(&ListParams::default().labels(selector)).await?.items {
+        let kept: Vec<String> = pod.metadata.finalizers.unwrap_or_default();
+        let (Some(name), true) = (pod.metadata.name, kept.iter().any(|one| one == RESULT_FINALIZER)) else {
+            continue;
+        };
+        let others: Vec<&String> = kept.iter().filter(|one| *one != RESULT_FINALIZER).collect();
+        // By uid and version, so that no other pod and no other finalizer is meant.
+        let metadata = json!({
+            "uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version, "finalizers": others,
+        });
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        match pods.patch_metadata(&name, &PatchParams::default(), &patch).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_has_ended_when_a_condition_says_so() {
+        let status = |conditions: Value| json!({"status": {"active": 1, "conditions": conditions}});
+        assert_eq!(ended(&json!({"status": {"active": 1}})), None);
+        assert_eq!(ended(&status(json!([{"type": "Complete", "status": "False"}]))), None);
+        assert_eq!(
+            ended(&status(json!([{"type": "SuccessCriteriaMet", "status": "True"}]))),
+            None,
+            "its pods are not all ended yet"
+        );
+        let complete = ended(&status(json!([{"type": "Complete", "status": "True"}])));
+        assert!(complete.is_some_and(|ended| ended.completed));
+        let failed = status(
+            json!([{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]),
+        );
+        assert_eq!(ended(&failed).map(|ended| ended.reason), Some("DeadlineExceeded (too long)".to_owned()));
+    }
+}

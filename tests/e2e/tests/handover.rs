@@ -1,0 +1,176 @@
+//! The hand-over of an ERP on a real node: a conversion of data that fails its count once, an acceptance test that fails once, a
+//! training, and the opening; all of it by jobs and people as in production. Needs root on Linux; elsewhere it is skipped by
+//! name.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tenantry_control_plane::tools::Toolset;
+use tenantry_control_plane::{Profile, skipped};
+use tenantry_crds::TenantSubscription;
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun, JobState};
+use tenantry_e2e::orders::{erp, with};
+use tenantry_e2e::people::{Signer, asked, tenantry};
+use tenantry_e2e::{Setup, World, node, wait};
+
+const NAMESPACE: &str = "tenant-acme";
+/// What the system before had.
+const CUSTOMERS: &str = "number,name\n1,Anvil & Sons\n2,\"Bolt, Nut & Co\"\n3,Çelik A.Ş.\n";
+
+fn entry(subscription: &TenantSubscription, name: &str) -> Option<ChecklistEntry> {
+    subscription.status.as_ref()?.checklist.iter().find(|entry| entry.name == name).cloned()
+}
+
+fn stands(
+    name: &'static str,
+    state: ItemState,
+    reason: &'static str,
+) -> impl Fn(&TenantSubscription) -> bool {
+    move |subscription| entry(subscription, name).is_some_and(|e| e.state == state && e.reason == reason)
+}
+
+/// The item as it stands, and its run.
+async fn item(
+    world: &World,
+    name: &'static str,
+    state: ItemState,
+    reason: &'static str,
+) -> (ChecklistEntry, Option<JobRun>) {
+    let subscription = world.until("acme", stands(name, state, reason)).await.unwrap();
+    let entry = entry(&subscription, name).unwrap();
+    (entry.clone(), entry.job)
+}
+
+/// An order that brings data along, trains somebody, and whose acceptance test waits for a word.
+fn order() -> Value {
+    let ada = json!({"name": "ada", "email": "ada@acme.example", "roles": ["administrator"]});
+    let data = json!({"source": {"system": "Orderly 3", "format": "csv"}, "trial": {"rows": 4}});
+    let hold = json!([{"item": "testing", "reason": "the test itself is tested"}]);
+    let order = with(erp("acme"), "spec.users", json!([ada]));
+    let order = with(order, "spec.training", json!({"participants": ["ada"]}));
+    with(with(order, "spec.dataConversion", data), "spec.holds", hold)
+}
+
+/// The customer hands over the data, into the tenant's own namespace.
+async fn hand_over(client: &Client) {
+    let secret =
+        json!({"metadata": {"name": "conversion-source"}, "stringData": {"customers.csv": CUSTOMERS}});
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    let api: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    api.create(&PostParams::default(), &secret).await.unwrap();
+}
+
+/// Breaks every web server, or mends it, by the application's own means.
+async fn set_fault(world: &World, fault: &str) {
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
+    for pod in pods.list(&ListParams::default().labels("app=web")).await.unwrap() {
+        let output = tokio::process::Command::new(Toolset::from_cache().unwrap().kubectl.unwrap())
+            .env("KUBECONFIG", world.cluster.kubeconfig())
+            .args(["--namespace", NAMESPACE, "exec", &pod.name_any(), "--", "/demo-app", "fault", fault])
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The Jobs that there are, by the item they are for.
+async fn jobs(client: &Client) -> BTreeMap<String, Vec<String>> {
+    let api: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for job in api.list(&ListParams::default().labels("tenantry.io/run")).await.unwrap() {
+        let name = job.name_any();
+        let item = name.rsplitn(3, '-').nth(2).unwrap().to_owned();
+        all.entry(item).or_default().push(name);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_test_training_and_opening() {
+    if let Some(missing) = tenantry_control_plane::node::missing() {
+        return skipped("data_test_training_and_opening", &missing);
+    }
+    let mut world = World::start(Setup { profile: Profile::P3, ..Setup::default() }).await.unwrap();
+    world.apply_definitions().await.unwrap();
+    world.run_controller(&[]).unwrap();
+    world.apply_all(&[order()]).await.unwrap();
+
+    conversion(&world).await;
+    acceptance(&mut world).await;
+
+    let trained = |subscription: &TenantSubscription| asked(subscription) == ["training"];
+    let waiting = world.until("acme", trained).await.unwrap();
+    Signer::new(world.cluster.kubeconfig()).look(&waiting).await.unwrap();
+    world.until("acme", wait::is_live).await.unwrap();
+    assert_eq!(node::page(&world.client, "acme").await.unwrap().status, 200);
+
+    let kubeconfig = world.cluster.kubeconfig();
+    tenantry(&kubeconfig, &["describe", "acme"]).await.unwrap();
+    let subscriptions: Api<TenantSubscription> = Api::all(world.client.clone());
+    subscriptions.delete("acme", &Default::default()).await.unwrap();
+    wait::gone(subscriptions, "acme").await.unwrap();
+    wait::gone(Api::<Namespace>::all(world.client.clone()), NAMESPACE).await.unwrap();
+}
+
+/// The trial finds another count than was declared; corrected, it passes; the final run waits for what is declared for it.
+async fn conversion(world: &World) {
+    item(world, "data-trial", ItemState::Running, "JobRunning").await;
+    hand_over(&world.client).await;
+    let (failed, run) = item(world, "data-trial", ItemState::Failed, "JobFailed").await;
+    let run = run.unwrap();
+    assert_eq!((run.attempt, run.state), (1, JobState::Failed), "{run:?}");
+    assert_eq!(run.result.as_ref().and_then(|result| result.rows), Some(3), "{run:?}");
+    assert!(failed.message.contains('4') && failed.message.contains('3'), "{}", failed.message);
+    assert!(failed.message.ends_with("kubectl tenantry retry acme data-trial"), "{}", failed.message);
+
+    world.patch("acme", json!({"spec": {"dataConversion": {"trial": {"rows": 3}}}})).await.unwrap();
+    let (_, run) = item(world, "data-trial", ItemState::Done, "JobSucceeded").await;
+    let run = run.unwrap();
+    assert_eq!((run.attempt, run.state), (2, JobState::Succeeded));
+    let sum = run.result.and_then(|result| result.source_sha256).unwrap();
+
+    let (waiting, run) = item(world, "data-cutover", ItemState::Waiting, "NotDeclared").await;
+    assert!(waiting.message.contains("spec.dataConversion.cutOver") && run.is_none(), "{waiting:?}");
+    let declared = json!({"rows": 3, "sha256": sum});
+    world.patch("acme", json!({"spec": {"dataConversion": {"cutOver": declared}}})).await.unwrap();
+    let (done, run) = item(world, "data-cutover", ItemState::Done, "JobSucceeded").await;
+    assert_eq!(run.map(|run| run.attempt), Some(1));
+    assert!(done.message.contains("3 rows"), "{}", done.message);
+}
+
+/// The acceptance test fails while the web servers answer with errors, and passes when a person asks for another attempt. The
+/// controller is killed in its midst, and no run is repeated for that.
+async fn acceptance(world: &mut World) {
+    item(world, "testing", ItemState::Waiting, "OnHold").await;
+    set_fault(world, "error").await;
+    world.patch("acme", json!({"spec": {"holds": null}})).await.unwrap();
+    item(world, "testing", ItemState::Running, "JobRunning").await;
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller(&[]).unwrap();
+    let (failed, run) = item(world, "testing", ItemState::Running, "JobFailed").await;
+    assert_eq!(run.map(|run| (run.attempt, run.state)), Some((1, JobState::Failed)));
+    assert!(failed.message.starts_with("attempt 1 failed"), "{}", failed.message);
+    assert!(
+        !wait::is_live(&world.until("acme", |_| true).await.unwrap()),
+        "nothing opens before its test passed"
+    );
+
+    set_fault(world, "none").await;
+    tenantry(&world.cluster.kubeconfig(), &["retry", "acme", "testing"]).await.unwrap();
+    let (_, run) = item(world, "testing", ItemState::Done, "JobSucceeded").await;
+    assert_eq!(run.map(|run| run.attempt), Some(2));
+    let let_go = |subscription: &TenantSubscription| {
+        let status = subscription.status.iter().flat_map(|status| &status.checklist);
+        status.filter_map(|entry| entry.job.as_ref()).all(|run| run.let_go)
+    };
+    world.until("acme", let_go).await.unwrap();
+    let left = jobs(&world.client).await;
+    let last = |name: &str| left.get(name).map(Vec::as_slice).unwrap_or_default().len();
+    assert_eq!(["data-trial", "data-cutover", "testing"].map(last), [1, 1, 1], "{left:?}");
+}
