@@ -41,6 +41,8 @@ struct Words {
     subscription: String,
     tenant_id: String,
     uids: BTreeSet<String>,
+    /// What the names of jobs end with: digests of what they are about, the tenant among it.
+    runs: BTreeSet<String>,
 }
 
 /// What identifies an object in the API server, in one word: `deployments.apps/web`.
@@ -79,7 +81,10 @@ impl Census {
             found.extend(objects.into_iter().map(|object| Found { resource: resource.clone(), object }));
         }
         let uids = found.iter().filter_map(|found| found.object.uid()).collect();
-        let words = Words { subscription: subscription.name_any(), tenant_id: tenant.id.clone(), uids };
+        let checklist = subscription.status.iter().flat_map(|status| &status.checklist);
+        let names = checklist.filter_map(|entry| Some(&entry.job.as_ref()?.name));
+        let runs = names.filter_map(|name| Some(name.rsplit_once('-')?.1.to_owned())).collect();
+        let words = Words { subscription: subscription.name_any(), tenant_id: tenant.id.clone(), uids, runs };
         let own = found.into_iter().filter(|found| !found.is_owned());
         let objects = own.map(|found| (found.key(), found)).collect();
         Ok(Self { objects, words })
@@ -223,6 +228,9 @@ impl Words {
         let mut masked = text.replace(&self.tenant_id, "(id)").replace(&self.subscription, "(name)");
         for uid in &self.uids {
             masked = masked.replace(uid, "(uid)");
+        }
+        for run in &self.runs {
+            masked = masked.replace(run, "(run)");
         }
         masked
     }
