@@ -118,6 +118,8 @@ fn frozen() -> Vec<Case> {
         (moved("/spec/manifests/0/optional", json!(true)), "manifests of a published version"),
         (moved("/spec/secrets", secret), "secrets of a published version"),
         (without("secrets"), "secrets of a published version"),
+        (moved("/spec/jobs/0/template", json!("kind: Pod")), "jobs of a published version"),
+        (without("jobs"), "jobs of a published version"),
         (moved("/spec/endpoints", endpoint), "endpoints of a published version"),
         (without("endpoints"), "endpoints of a published version"),
     ] {
@@ -208,6 +210,23 @@ fn people() -> Vec<Case> {
             "runs without a signature",
             item(json!({"check": {}, "runs": "Once"})),
             "runs says when somebody has to sign again",
+        ),
+        accepted("job", item(json!({"job": {"role": "Verify"}, "runs": "EveryUpgrade"}))),
+        accepted("conversion", item(json!({"job": {"role": "Convert", "load": "Trial"}, "runs": "Once"}))),
+        refused(
+            "conversion of no sort",
+            item(json!({"job": {"role": "Convert"}})),
+            "load says how a conversion runs",
+        ),
+        refused(
+            "test with a load",
+            item(json!({"job": {"role": "Verify", "load": "Trial"}})),
+            "load says how a conversion runs",
+        ),
+        refused(
+            "job with objects",
+            item(json!({"job": {"role": "Verify"}, "baseline": ["Namespace"]})),
+            "a sign-off makes no objects, and a job none but itself",
         ),
         refused(
             "sign-off with objects",

@@ -71,6 +71,7 @@ fn version() -> Value {
         "version": "4.2.1",
         "lifecycle": "Draft",
         "manifests": [{"name": "web.yaml", "template": "kind: Service"}],
+        "jobs": [{"role": "Verify", "template": "kind: Job"}],
         "secrets": [{"name": "database", "keys": [{"name": "password", "length": 32}]}],
         "endpoints": [{"name": "web", "serviceRef": {"name": "web", "port": 8080}}],
     });

@@ -141,10 +141,13 @@ pub async fn told(client: &Client, is_told: impl Fn(&Event) -> bool) -> Result<u
     tokio::time::timeout(PATIENCE, looking).await.context("no event tells of it")?
 }
 
-/// Whether everything is done and the customer can use the application, for the present spec.
+/// Whether everything is done and the customer can use the application, for the present spec, and nothing is kept that is
+/// let go in a moment.
 #[must_use]
 pub fn is_live(subscription: &TenantSubscription) -> bool {
-    is_true(subscription, "Live") && is_true(subscription, "Ready")
+    let entries = subscription.status.iter().flat_map(|status| &status.checklist);
+    let keeps_nothing = entries.filter_map(|entry| entry.job.as_ref()).all(|run| run.let_go);
+    is_true(subscription, "Live") && is_true(subscription, "Ready") && keeps_nothing
 }
 
 /// Why the present spec was refused, as reason and message; nothing when it was not.

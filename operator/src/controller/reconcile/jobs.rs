@@ -94,12 +94,13 @@ pub(super) fn keeps_pods(status: &TenantSubscriptionStatus) -> bool {
     status.checklist.iter().filter_map(|entry| entry.job.as_ref()).any(|run| !run.let_go)
 }
 
-/// Whether a run ended, and its result is on record, and its pods still have to be let go.
-pub(super) fn has_to_let_go(entries: &[ChecklistEntry]) -> bool {
-    entries
-        .iter()
-        .filter_map(|entry| entry.job.as_ref())
-        .any(|run| run.state != JobState::Running && !run.let_go)
+/// Whether the second checklist holds the result of a run that the first does not.
+pub(super) fn result_is_new(before: &[ChecklistEntry], after: &[ChecklistEntry]) -> bool {
+    let has_ended = |entry: &ChecklistEntry| {
+        entry.job.as_ref().filter(|run| run.state != JobState::Running).map(|run| run.name.clone())
+    };
+    let known: HashSet<String> = before.iter().filter_map(has_ended).collect();
+    after.iter().filter_map(has_ended).any(|name| !known.contains(&name))
 }
 
 /// What is observed of an item's job, for its state.
@@ -241,6 +242,25 @@ async fn let_go(context: &Context, owner: &Owner, selector: &str) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What could not be let go is tried again after a while, not at once and for ever.
+    #[test]
+    fn a_result_is_new_once() {
+        let entry = |state: &str, let_go: bool| -> ChecklistEntry {
+            serde_json::from_value(json!({
+                "name": "testing", "category": "Testing", "owner": "Provider", "state": "Running", "reason": "JobRunning",
+                "since": "2026-11-27T06:00:00Z",
+                "job": {"name": "testing-1-d", "attempt": 1, "digest": "d", "state": state, "letGo": let_go},
+            }))
+            .unwrap()
+        };
+        let [running, ended, gone] = [entry("Running", false), entry("Failed", false), entry("Failed", true)];
+        let is_new = |before: &ChecklistEntry, after: &ChecklistEntry| {
+            result_is_new(std::slice::from_ref(before), std::slice::from_ref(after))
+        };
+        assert!(is_new(&running, &ended));
+        assert!(!is_new(&ended, &ended) && !is_new(&ended, &gone) && !is_new(&running, &running));
+    }
 
     #[test]
     fn a_job_has_ended_when_a_condition_says_so() {

@@ -16,7 +16,7 @@ use tenantry_apply::canonical::digest;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Stage};
+use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
@@ -182,13 +182,17 @@ fn look(
     desired.extend(jobs::desired(prepared, &evaluation));
     let view = seen(context, prepared, desired, progress);
     for object in desired.iter_mut() {
+        let recorded = ledger.entry(&object.id).filter(|entry| entry.uid.is_some());
+        if object.policy == Policy::Once && recorded.is_some() {
+            // A run that was made is left as it is, and nothing waits for it.
+            object.released = true;
+            continue;
+        }
         // The foundation stands before everything else, whichever items cite its parts: an item that waits for another
         // must not keep the policy back without which that other may not create anything.
         object.released = if evaluation.held.contains(&object.item) {
             // What a person holds keeps what it has, and nothing new begins.
-            ledger
-                .entry(&object.id)
-                .is_some_and(|entry| entry.uid.is_some() && entry.digest.as_deref() == Some(&*object.digest))
+            recorded.is_some_and(|entry| entry.digest.as_deref() == Some(&*object.digest))
         } else {
             object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
         };
@@ -403,7 +407,7 @@ async fn finish(
         next = earlier(next, Some(snapshot.instant + backoff(session.outages + 1)));
     }
     session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
-    let has_to_let_go = jobs::has_to_let_go(&status.checklist);
+    let result_is_new = jobs::result_is_new(&snapshot.status.checklist, &status.checklist);
     let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
     let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);
     match due {
@@ -412,8 +416,9 @@ async fn finish(
         None => {
             write::status(context, snapshot, session, status).await?;
             session.inventory = Some(progress.inventory);
-            // What was just recorded needs to be kept no longer.
-            if has_to_let_go {
+            // What was just recorded needs to be kept no longer. What was recorded before and is kept still could not be let go,
+            // and waits as after any outage.
+            if result_is_new {
                 next = earlier(next, Some(snapshot.instant));
             }
         }
