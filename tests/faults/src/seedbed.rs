@@ -90,9 +90,19 @@ pub fn build(defects: &[Defect], plain: &Path, directory: &Path) -> Result<PathB
     Ok(target.join(output).join(PROGRAM))
 }
 
-/// Copies a directory; files that are the same already are left alone, so that nothing is built again for them.
+/// Copies a directory; files that are the same already are left alone, so that nothing is built again for them, and those that
+/// are not there any more go.
 fn copy(from: &Path, to: &Path, root: &Path, sown: &BTreeMap<String, String>) -> Result<()> {
     std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(to)? {
+        let entry = entry?;
+        if !from.join(entry.file_name()).exists() {
+            let (path, is_directory) = (entry.path(), entry.file_type()?.is_dir());
+            let gone =
+                if is_directory { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            gone.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
