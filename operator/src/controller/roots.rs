@@ -10,7 +10,7 @@ use kube::api::ObjectMeta;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::subscription::AcceptedRevisions;
@@ -87,7 +87,7 @@ pub(crate) struct Brief {
 /// All subscriptions.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
-    records: RwLock<HashMap<String, Arc<Root>>>,
+    records: RwLock<BTreeMap<String, Arc<Root>>>,
 }
 
 /// What a new observation means for the subscription.
@@ -330,9 +330,12 @@ impl Roots {
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<Root>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = records.values().map(Arc::clone).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        records.values().map(Arc::clone).collect()
+    }
+
+    /// Whether something holds of any of them. Cheaper than looking at all, where that is asked with every status.
+    pub(crate) fn any(&self, holds: impl Fn(&Root) -> bool) -> bool {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).values().any(|root| holds(root))
     }
 }
 

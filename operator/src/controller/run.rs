@@ -322,6 +322,7 @@ async fn accept(context: Arc<Context>) {
         store: Arc::clone(&context.store),
         roots: Arc::clone(&context.roots),
         mover: Arc::clone(&context.mover),
+        decided: Default::default(),
     };
     for key in context.store.keys() {
         context.definition_queue.wake(key);

@@ -14,8 +14,8 @@ use kube::core::{ClusterResourceScope, Resource};
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use tenantry_checklist::pace::Pace;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::time;
@@ -40,6 +40,8 @@ pub(crate) struct Acceptor {
     pub(crate) roots: Arc<Roots>,
     /// How far moves are.
     pub(crate) mover: Arc<Mover>,
+    /// What was decided of each definition, and at which edition of all of them.
+    pub(crate) decided: Mutex<HashMap<Key, (u64, Verdict)>>,
 }
 
 /// Why a run has to be repeated.
@@ -60,8 +62,11 @@ pub(crate) enum AcceptError {
 }
 
 /// What a run decided about the latest edit.
-enum Verdict {
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// It may be run, as this revision.
     Accepted(Revision, Content),
+    /// It may not, for this reason.
     Refused(String),
 }
 
@@ -73,8 +78,10 @@ impl Acceptor {
     /// # Errors
     /// When a request failed; the caller tries again later.
     pub(crate) async fn run(&self, key: &Key, now: jiff::Timestamp) -> Result<(), AcceptError> {
+        // Read first: what changes after it is decided anew in the next run.
+        let edition = self.store.edition();
         let Some(live) = self.store.live(key) else { return Ok(()) };
-        let verdict = self.decide(key, &live);
+        let verdict = self.decided(key, &live, edition);
         if let Verdict::Accepted(revision, content) = &verdict {
             self.store_revision(key, revision, content).await?;
         }
@@ -84,6 +91,20 @@ impl Acceptor {
             self.store.observe(key.clone(), Live { status, ..live });
         }
         self.prune(key).await
+    }
+
+    /// What is decided of a definition. Its templates are checked again only when some definition says something else: most
+    /// runs come from the statuses of tenants, a thousand of them in a minute on a busy day.
+    fn decided(&self, key: &Key, live: &Live, edition: u64) -> Verdict {
+        let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        match decided.get(key) {
+            Some((known, verdict)) if *known == edition => verdict.clone(),
+            _ => {
+                let verdict = self.decide(key, live);
+                decided.insert(key.clone(), (edition, verdict.clone()));
+                verdict
+            }
+        }
     }
 
     fn decide(&self, key: &Key, live: &Live) -> Verdict {
@@ -144,7 +165,7 @@ impl Acceptor {
         DefinitionStatus {
             observed_generation: Some(generation),
             accepted,
-            in_use: self.users(key) > 0,
+            in_use: self.is_used(key),
             conditions,
         }
     }
@@ -156,12 +177,10 @@ impl Acceptor {
         (pace.total > 0).then(|| rollout_condition(&pace, &taken, revision, generation))
     }
 
-    /// Tenants that run a revision of the definition.
-    fn users(&self, key: &Key) -> usize {
-        let runs_it = |root: &Arc<crate::controller::roots::Root>| {
-            root.brief.accepted.as_ref().is_some_and(|accepted| runs(accepted, key).is_some())
-        };
-        self.roots.all().iter().filter(|root| runs_it(root)).count()
+    /// Whether a tenant runs a revision of the definition.
+    fn is_used(&self, key: &Key) -> bool {
+        self.roots
+            .any(|root| root.brief.accepted.as_ref().is_some_and(|accepted| runs(accepted, key).is_some()))
     }
 
     async fn write_status(
@@ -183,6 +202,9 @@ impl Acceptor {
 
     /// Deletes revisions that nothing uses, but the latest few.
     async fn prune(&self, key: &Key) -> Result<(), AcceptError> {
+        if !self.store.has_many(key) {
+            return Ok(());
+        }
         let used: Vec<Revision> = self
             .roots
             .all()

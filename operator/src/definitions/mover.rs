@@ -87,6 +87,15 @@ impl Mover {
     #[must_use]
     pub(crate) fn candidates(&self, key: &Key, store: &Store, roots: &Roots) -> Vec<String> {
         let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return Vec::new() };
+        // Asked with every status that is written, and mostly nobody is behind.
+        let latest = revision.to_string();
+        let is_behind = |accepted: &AcceptedRevisions| {
+            let text = text(key.kind, accepted);
+            text != latest && is_of(text, &key.name)
+        };
+        if !roots.any(|root| root.brief.accepted.as_ref().is_some_and(is_behind)) {
+            return Vec::new();
+        }
         let tenants = tenants(key, &revision, store, roots, &BTreeSet::new());
         let behind =
             tenants.into_iter().filter(|tenant| !tenant.on_latest && !tenant.held).map(|tenant| tenant.name);
@@ -109,8 +118,10 @@ impl Mover {
         roots: &Roots,
     ) -> BTreeSet<String> {
         let all = roots.all();
-        let run = all.iter().filter_map(|root| runs(root.brief.accepted.as_ref()?, key));
-        let run: BTreeSet<Revision> = run.collect();
+        let texts = all.iter().filter_map(|root| Some(text(key.kind, root.brief.accepted.as_ref()?)));
+        // Many tenants run few revisions.
+        let texts: BTreeSet<&str> = texts.filter(|text| is_of(text, &key.name)).collect();
+        let run: BTreeSet<Revision> = texts.into_iter().filter_map(|text| text.parse().ok()).collect();
         run.iter().flat_map(|old| unannounced(key, old, revision, store)).collect()
     }
 }
@@ -172,8 +183,16 @@ fn pending_move(
 /// The revision of a definition that a tenant runs, when it runs one.
 #[must_use]
 pub(crate) fn runs(accepted: &AcceptedRevisions, key: &Key) -> Option<Revision> {
-    let revision: Revision = text(key.kind, accepted).parse().ok()?;
-    (revision.name() == key.name).then_some(revision)
+    let text = text(key.kind, accepted);
+    if !is_of(text, &key.name) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// Whether a text names a revision of the definition of this name.
+fn is_of(text: &str, name: &str) -> bool {
+    text.strip_prefix(name).is_some_and(|digest| digest.starts_with('@'))
 }
 
 fn text(kind: DefinitionKind, accepted: &AcceptedRevisions) -> &str {

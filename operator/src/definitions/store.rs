@@ -43,6 +43,8 @@ struct State {
     live: HashMap<Key, Live>,
     /// Stored revisions of each definition, by number in the order of storing.
     stored: HashMap<Key, BTreeMap<i64, (Revision, Content)>>,
+    /// How often what definitions say has changed.
+    edition: u64,
 }
 
 // === impl Store ===
@@ -58,12 +60,21 @@ impl Store {
                 || known.notice != live.notice
         });
         state.live.insert(key, live);
+        state.edition += u64::from(changed);
         changed
+    }
+
+    /// A number that is another one after every change of what definitions say, their statuses apart.
+    #[must_use]
+    pub(crate) fn edition(&self) -> u64 {
+        self.read().edition
     }
 
     /// Forgets a definition that is gone. Its stored revisions stay.
     pub(crate) fn remove(&self, key: &Key) {
-        self.write().live.remove(key);
+        let mut state = self.write();
+        state.live.remove(key);
+        state.edition += 1;
     }
 
     /// Forgets every definition of a kind that is not in `names`, after a relist, and returns those.
@@ -73,6 +84,7 @@ impl Store {
             state.live.keys().filter(|key| key.kind == kind && !names.contains(&key.name)).cloned().collect();
         for key in &gone {
             state.live.remove(key);
+            state.edition += 1;
         }
         gone
     }
@@ -114,6 +126,12 @@ impl Store {
     pub(crate) fn next_number(&self, key: &Key) -> i64 {
         let last = self.read().stored.get(key).and_then(|stored| stored.keys().next_back().copied());
         last.unwrap_or(0) + 1
+    }
+
+    /// Whether there are more revisions of a definition than are kept in any case.
+    #[must_use]
+    pub(crate) fn has_many(&self, key: &Key) -> bool {
+        self.read().stored.get(key).is_some_and(|stored| stored.len() > KEEP_UNUSED)
     }
 
     /// Revisions that may be deleted: all that `used` does not hold, but the latest ones.
@@ -226,6 +244,46 @@ impl Catalogue for Store {
 mod tests {
     use super::*;
     use tenantry_crds::common::Lifecycle;
+
+    /// A definition is checked again only at another edition: statuses must make none, and everything else one.
+    #[test]
+    fn an_edition_ends_with_what_definitions_say() {
+        let store = Store::default();
+        let key = Key::new(DefinitionKind::Plan, "gold");
+        let live = |tier: &str, generation: i64, accepted: Option<&str>| Live {
+            uid: "u".to_owned(),
+            generation,
+            content: Ok(plan(tier, Lifecycle::Published)),
+            notice: None,
+            status: DefinitionStatus { accepted: accepted.map(str::to_owned), ..DefinitionStatus::default() },
+        };
+        let mut editions = vec![store.edition()];
+        let mut after = |change: &dyn Fn()| {
+            change();
+            editions.push(store.edition());
+            let last: Vec<u64> = editions.iter().rev().take(2).copied().collect();
+            last[0] != last[1]
+        };
+        assert!(after(&|| {
+            store.observe(key.clone(), live("Gold", 1, None));
+        }));
+        assert!(!after(&|| {
+            store.observe(key.clone(), live("Gold", 1, Some("gold@1")));
+        }));
+        assert!(after(&|| {
+            store.observe(key.clone(), live("Platinum", 2, Some("gold@1")));
+        }));
+        assert!(!after(&|| {
+            store.retain(DefinitionKind::Plan, &HashSet::from(["gold".to_owned()]));
+        }));
+        assert!(after(&|| {
+            store.retain(DefinitionKind::Plan, &HashSet::new());
+        }));
+        assert!(after(&|| {
+            store.observe(key.clone(), live("Gold", 3, None));
+        }));
+        assert!(after(&|| store.remove(&key)));
+    }
 
     fn plan(tier: &str, lifecycle: Lifecycle) -> Content {
         let spec = ServicePlanSpec { tier: tier.to_owned(), lifecycle, ..ServicePlanSpec::default() };
