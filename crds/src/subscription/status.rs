@@ -320,7 +320,7 @@ pub struct JobResult {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub differences: Vec<String>,
     /// How many there are.
-    #[serde(default, skip_serializing_if = "is_zero_long")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub differences_total: i64,
 }
@@ -378,10 +378,6 @@ pub enum ItemState {
     Skipped,
 }
 
-fn is_zero(value: &i32) -> bool {
-    *value == 0
-}
-
-fn is_zero_long(value: &i64) -> bool {
-    *value == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

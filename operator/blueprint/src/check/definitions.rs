@@ -76,8 +76,7 @@ pub fn check_version(
     checker.manifests(&source.spec.manifests, "/spec/manifests", version_origin, &schema);
     let with_jobs = ContextSchema::of_jobs(&application.parameters_schema);
     for (index, job) in source.spec.jobs.iter().enumerate() {
-        let manifest = Manifest { template: job.template.clone(), ..Manifest::default() };
-        checker.template(&manifest, &format!("/spec/jobs/{index}"), &job_origin(job.role), &with_jobs);
+        checker.template(&job.template, &format!("/spec/jobs/{index}"), &job_origin(job.role), &with_jobs);
     }
     if let Some(blueprint) = blueprint {
         for (index, manifest) in source.spec.manifests.iter().enumerate() {
@@ -157,23 +156,23 @@ impl Checker<'_> {
                 let message = format!("the manifest `{}` is there twice", manifest.name);
                 self.error(&format!("{pointer}/name"), message, "rename one of them");
             }
-            self.template(manifest, &pointer, &origin(&manifest.name), schema);
+            self.template(&manifest.template, &pointer, &origin(&manifest.name), schema);
             if let Some(ready) = &manifest.ready_when {
                 self.expression(ready, &format!("{pointer}/readyWhen"), &object);
             }
         }
     }
 
-    fn template(&mut self, manifest: &Manifest, pointer: &str, origin: &str, schema: &ContextSchema) {
+    fn template(&mut self, text: &str, pointer: &str, origin: &str, schema: &ContextSchema) {
         let pointer = format!("{pointer}/template");
-        let notes = super::template(&manifest.template, schema);
+        let notes = super::template(text, schema);
         let clean = notes.iter().all(|note| note.severity != Severity::Error);
         for Note { offset, severity, message, hint } in notes {
-            let place = self.map.text(&pointer, Position::at(&manifest.template, offset), origin);
+            let place = self.map.text(&pointer, Position::at(text, offset), origin);
             self.findings.push(Finding::new(place, severity, message, hint));
         }
         // The engine's own opinion counts where ours had none: unknown filters, tests and arguments.
-        if clean && let Err(errors) = TemplateSet::compile([(origin, manifest.template.as_str())]) {
+        if clean && let Err(errors) = TemplateSet::compile([(origin, text)]) {
             for error in errors {
                 let problem = error.problem();
                 let place = self.map.text(&pointer, problem.position, origin);

@@ -1,12 +1,11 @@
 //! The job of an item: one Job from the version's template, made such that its result is not lost and it never runs twice; pure.
 
-use super::RenderError;
 use super::compile::{Compiled, CompiledJob};
+use super::{RenderError, tenants_own};
 use crate::baseline::JOB_DISK;
 use crate::context::Context;
-use crate::decorate;
 use crate::kinds::GroupKind;
-use crate::object::{self, Author, Fault, Owner};
+use crate::object::{Author, Fault};
 use serde_json::{Map, Value, json};
 use tenantry_checklist::duration;
 use tenantry_crds::quantity::Quantity;
@@ -50,12 +49,6 @@ impl RenderedJob {
         }
         body
     }
-
-    /// The Job as the quota is compared with.
-    #[must_use]
-    pub fn body(&self) -> &Value {
-        &self.body
-    }
 }
 
 fn set(object: &mut Value, pointer: &str, key: &str, value: Value) {
@@ -86,20 +79,8 @@ impl Compiled {
                 hint: "leave one Job in it; what it needs besides belongs to manifests",
             }));
         };
-        let groups = context.tenant.groups(&context.settings.group_prefix);
-        let owner = Owner {
-            namespace: context.tenant.namespace.as_str(),
-            groups: &groups,
-            author: Author::Application,
-        };
-        let identity = object::admit(&mut body, owner).map_err(|fault| failed(&fault))?;
-        decorate::decorate(
-            &mut body,
-            &identity.kind,
-            &context.plan,
-            context.settings.gateway.allow_list,
-            &context.allow_from,
-        );
+        let made = tenants_own(&mut body, Author::Application, context);
+        let identity = made.map_err(|fault| failed(&fault))?;
         settle(&mut body, &identity.kind, &job.timeout).map_err(|fault| failed(&fault))?;
         Ok(Ok(RenderedJob { body }))
     }

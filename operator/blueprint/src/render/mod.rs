@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::decorate;
 use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
-use crate::object::{self, Author, Fault, Owner};
+use crate::object::{self, Author, Fault, Identity, Owner};
 use crate::problem::{Position, Problem};
 use crate::template::TemplateError;
 use compile::{CompiledItem, CompiledManifest};
@@ -166,21 +166,11 @@ impl Compiled {
         seen: &mut Seen,
         out: &mut Vec<RenderedObject>,
     ) -> Result<(), RenderError> {
-        let groups = context.tenant.groups(&context.settings.group_prefix);
-        let owner =
-            Owner { namespace: context.tenant.namespace.as_str(), groups: &groups, author: manifest.author };
         for mut body in self.templates().render(&manifest.origin, &context.values)? {
             let identity = self
                 .permitted(&body, manifest.author)
-                .and_then(|()| object::admit(&mut body, owner))
+                .and_then(|()| tenants_own(&mut body, manifest.author, context))
                 .map_err(|fault| self.object_error(&manifest.origin, &fault))?;
-            decorate::decorate(
-                &mut body,
-                &identity.kind,
-                &context.plan,
-                context.settings.gateway.allow_list,
-                &context.allow_from,
-            );
             let key = (identity.kind.clone(), identity.name.clone());
             if let Some(first) = seen.insert(key, manifest.origin.clone()) {
                 return Err(RenderError::Duplicate {
@@ -227,6 +217,16 @@ impl Compiled {
         };
         RenderError::Object(Problem::new(origin, position, &fault.message, fault.hint))
     }
+}
+
+/// Makes a rendered object the tenant's: holds it to the rules, and puts on it what the plan says.
+fn tenants_own(body: &mut Value, author: Author, context: &Context) -> Result<Identity, Fault> {
+    let groups = context.tenant.groups(&context.settings.group_prefix);
+    let owner = Owner { namespace: context.tenant.namespace.as_str(), groups: &groups, author };
+    let identity = object::admit(body, owner)?;
+    let allow_list = context.settings.gateway.allow_list;
+    decorate::decorate(body, &identity.kind, &context.plan, allow_list, &context.allow_from);
+    Ok(identity)
 }
 
 #[cfg(test)]

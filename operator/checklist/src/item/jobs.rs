@@ -22,7 +22,7 @@ impl Pass<'_> {
     pub(super) fn job(&self, history: History) -> Finding {
         let Some(input) = &self.item.job else { return self.begins(None, history) };
         let before = self.before.and_then(|before| before.job.as_ref());
-        let run = before.map(|run| run.observed(input));
+        let run = before.map(|run| observed(run, input));
         let has_just_failed = run.as_ref().is_some_and(|run| run.state == JobState::Failed)
             && before.is_some_and(|before| before.state == JobState::Running);
         let is_about_this = |run: &JobRun| run.digest == self.item.input_digest;
@@ -66,7 +66,7 @@ impl Pass<'_> {
     fn ended(&self, run: JobRun, history: History, has_just_failed: bool) -> Finding {
         let policy = self.item.retry;
         let attempts = if has_just_failed { history.attempts.saturating_add(1) } else { history.attempts };
-        let account = run.account();
+        let account = account(&run);
         if policy.exhausted(attempts) {
             let message = format!(
                 "{account}; correct it, then run kubectl tenantry retry {} {}",
@@ -134,39 +134,29 @@ fn told(result: &JobResult) -> String {
     }
 }
 
-/// What is known of a run.
-trait Account {
-    /// The run with what was observed of it, if that is about this run.
-    fn observed(&self, input: &JobInput) -> Self;
-    /// Why it counts for nothing, for people.
-    fn account(&self) -> String;
+/// A run with what was observed of it, if that is about this run.
+fn observed(run: &JobRun, input: &JobInput) -> JobRun {
+    let mut run = run.clone();
+    if input.name != run.name {
+        return run;
+    }
+    if let Some(end) = input.ended.as_ref().filter(|_| run.state == JobState::Running) {
+        run.state = end.state;
+        run.result = Some(end.result.clone());
+        run.ended_at = Some(time::time(time::whole(end.at)));
+    }
+    run.let_go |= input.let_go && run.state != JobState::Running;
+    run
 }
 
-// === impl Account for JobRun ===
-
-impl Account for JobRun {
-    fn observed(&self, input: &JobInput) -> Self {
-        let mut run = self.clone();
-        if input.name != run.name {
-            return run;
-        }
-        if let Some(end) = input.ended.as_ref().filter(|_| run.state == JobState::Running) {
-            run.state = end.state;
-            run.result = Some(end.result.clone());
-            run.ended_at = Some(time::time(time::whole(end.at)));
-        }
-        run.let_go |= input.let_go && run.state != JobState::Running;
-        run
+/// Why a run counts for nothing, for people.
+fn account(run: &JobRun) -> String {
+    let result = run.result.clone().unwrap_or_default();
+    let mut text = format!("attempt {} failed: {}", run.attempt, told(&result));
+    if run.state == JobState::Succeeded {
+        text = format!("attempt {} was for an earlier order", run.attempt);
+    } else if !result.differences.is_empty() {
+        text.push_str(&format!("; {}", list(&result.differences, NAMED)));
     }
-
-    fn account(&self) -> String {
-        let result = self.result.clone().unwrap_or_default();
-        let mut text = format!("attempt {} failed: {}", self.attempt, told(&result));
-        if self.state == JobState::Succeeded {
-            text = format!("attempt {} was for an earlier order", self.attempt);
-        } else if !result.differences.is_empty() {
-            text.push_str(&format!("; {}", list(&result.differences, NAMED)));
-        }
-        cut(&text, ACCOUNT_LIMIT)
-    }
+    cut(&text, ACCOUNT_LIMIT)
 }

@@ -12,7 +12,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, HealthRule, Kind, ObjectId, Owner, Policy, Stage};
+use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::streams::Mode;
 use tenantry_blueprint::render::{RESULT_FINALIZER, RUN_LABEL};
@@ -46,7 +46,7 @@ pub(super) fn is_job(entry: &InventoryEntry) -> bool {
 
 /// Asks for the watch of Jobs, with their status, where the order has any.
 pub(super) fn watch(context: &Context, prepared: &Prepared) {
-    if prepared.items.iter().all(|item| item.job.is_none()) {
+    if !prepared.has_jobs() {
         return;
     }
     if let Some(served) = context.discovery.resolve(&kind()) {
@@ -64,10 +64,8 @@ pub(super) async fn observe(
     let mut observed = Observed::default();
     for PreparedItem { item, job, .. } in &prepared.items {
         let Some(job) = job else { continue };
-        let entry = snapshot.status.checklist.iter().find(|entry| entry.name == item.name);
-        let Some(run) = entry.and_then(|entry| entry.job.as_ref()).filter(|run| !run.let_go) else {
-            continue;
-        };
+        let run = run_of(&snapshot.status.checklist, &item.name).filter(|run| !run.let_go);
+        let Some(run) = run else { continue };
         let done = match run.state {
             JobState::Running => observed.read(context, snapshot, prepared, job, run, ledger).await,
             JobState::Succeeded | JobState::Failed => {
@@ -113,8 +111,7 @@ pub(super) fn input(
 ) -> Option<JobInput> {
     let job = item.job.as_ref()?;
     let waits = job.waits.clone();
-    let entry = snapshot.status.checklist.iter().find(|entry| entry.name == item.item.name);
-    let Some(run) = entry.and_then(|entry| entry.job.as_ref()) else {
+    let Some(run) = run_of(&snapshot.status.checklist, &item.item.name) else {
         return Some(JobInput { waits, ..JobInput::default() });
     };
     Some(JobInput {
@@ -128,19 +125,22 @@ pub(super) fn input(
 
 /// The Jobs of the runs that an evaluation names. One that was made is left as it is, and never made again.
 pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation) -> Vec<Desired> {
-    let run_of = |item: &str| evaluation.entries.iter().find(|entry| entry.name == item)?.job.as_ref();
     let mut all = Vec::new();
     for PreparedItem { item, job, .. } in &prepared.items {
-        let (Some(job), Some(run)) = (job, run_of(&item.name)) else { continue };
+        let (Some(job), Some(run)) = (job, run_of(&evaluation.entries, &item.name)) else { continue };
         let body = job.rendered.of_run(&run.name);
         // Its parts were judged when the order was prepared.
         if let Ok(mut desired) = Desired::new(&prepared.owner, &item.name, Stage::Ordinary, true, body) {
             desired.policy = Policy::Once;
-            desired.health = HealthRule::Builtin;
             all.push(desired);
         }
     }
     all
+}
+
+/// The last run of an item.
+fn run_of<'a>(entries: &'a [ChecklistEntry], item: &str) -> Option<&'a JobRun> {
+    entries.iter().find(|entry| entry.name == item)?.job.as_ref()
 }
 
 fn id(owner: &Owner, run: &JobRun) -> ObjectId {

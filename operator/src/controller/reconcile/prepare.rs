@@ -90,6 +90,15 @@ pub(crate) struct Workshop<'a> {
     pub(crate) plans: &'a dyn Fn() -> Vec<(String, Arc<ServicePlanSpec>)>,
 }
 
+// === impl Prepared ===
+
+impl Prepared {
+    /// Whether an item runs a job.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.items.iter().any(|item| item.job.is_some())
+    }
+}
+
 // === impl Workshop ===
 
 impl Workshop<'_> {

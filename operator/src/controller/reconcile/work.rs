@@ -148,7 +148,7 @@ fn watch_kinds(context: &Context, desired: &[Desired]) {
 async fn await_watches(context: &Context, session: &mut Session, prepared: &Prepared) {
     let is_watched = |kind: &&Kind| !kind.is_secret() && context.discovery.resolve(kind).is_some();
     let job = jobs::kind();
-    let of_jobs = prepared.items.iter().any(|item| item.job.is_some()).then_some(&job);
+    let of_jobs = prepared.has_jobs().then_some(&job);
     let of_objects = prepared.desired.iter().map(|object| &object.id.kind);
     let kinds: BTreeSet<&Kind> = of_objects.chain(of_jobs).filter(is_watched).collect();
     if context.index.is_synced(kinds.iter().copied()) {
@@ -179,8 +179,13 @@ fn look(
         Facts { runs, ledger: &ledger, view: &view, waits: &held.waits, outcomes: &progress.outcomes };
     let evaluation = evaluated(context, snapshot, prepared, &facts);
     // Which runs there are is for the checklist to say.
-    desired.extend(jobs::desired(prepared, &evaluation));
-    let view = seen(context, prepared, desired, progress);
+    let runs = jobs::desired(prepared, &evaluation);
+    let view = if runs.is_empty() {
+        view
+    } else {
+        desired.extend(runs);
+        seen(context, prepared, desired, progress)
+    };
     for object in desired.iter_mut() {
         let recorded = ledger.entry(&object.id).filter(|entry| entry.uid.is_some());
         if object.policy == Policy::Once && recorded.is_some() {
