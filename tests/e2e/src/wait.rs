@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::common::{Condition, ConditionStatus};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 
 /// Longer than anything takes on a slow machine; a test that waits this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -141,13 +142,33 @@ pub async fn told(client: &Client, is_told: impl Fn(&Event) -> bool) -> Result<u
     tokio::time::timeout(PATIENCE, looking).await.context("no event tells of it")?
 }
 
+/// An item of the checklist, as it was reported.
+#[must_use]
+pub fn entry<'a>(subscription: &'a TenantSubscription, name: &str) -> Option<&'a ChecklistEntry> {
+    subscription.status.as_ref()?.checklist.iter().find(|entry| entry.name == name)
+}
+
+/// Whether an item is in a state for a reason, to wait for.
+pub fn stands(
+    name: &'static str,
+    state: ItemState,
+    reason: &'static str,
+) -> impl Fn(&TenantSubscription) -> bool {
+    move |subscription| entry(subscription, name).is_some_and(|e| e.state == state && e.reason == reason)
+}
+
+/// Whether the pods of every run were let go, so that nothing more is written for it.
+#[must_use]
+pub fn keeps_nothing(subscription: &TenantSubscription) -> bool {
+    let entries = subscription.status.iter().flat_map(|status| &status.checklist);
+    entries.filter_map(|entry| entry.job.as_ref()).all(|run| run.let_go)
+}
+
 /// Whether everything is done and the customer can use the application, for the present spec, and nothing is kept that is
 /// let go in a moment.
 #[must_use]
 pub fn is_live(subscription: &TenantSubscription) -> bool {
-    let entries = subscription.status.iter().flat_map(|status| &status.checklist);
-    let keeps_nothing = entries.filter_map(|entry| entry.job.as_ref()).all(|run| run.let_go);
-    is_true(subscription, "Live") && is_true(subscription, "Ready") && keeps_nothing
+    is_true(subscription, "Live") && is_true(subscription, "Ready") && keeps_nothing(subscription)
 }
 
 /// Why the present spec was refused, as reason and message; nothing when it was not.

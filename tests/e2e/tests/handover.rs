@@ -15,23 +15,12 @@ use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun, JobState};
 use tenantry_e2e::orders::{erp, with};
 use tenantry_e2e::people::{Signer, asked, tenantry};
+use tenantry_e2e::wait::stands;
 use tenantry_e2e::{Setup, World, node, wait};
 
 const NAMESPACE: &str = "tenant-acme";
 /// What the system before had.
 const CUSTOMERS: &str = "number,name\n1,Anvil & Sons\n2,\"Bolt, Nut & Co\"\n3,Çelik A.Ş.\n";
-
-fn entry(subscription: &TenantSubscription, name: &str) -> Option<ChecklistEntry> {
-    subscription.status.as_ref()?.checklist.iter().find(|entry| entry.name == name).cloned()
-}
-
-fn stands(
-    name: &'static str,
-    state: ItemState,
-    reason: &'static str,
-) -> impl Fn(&TenantSubscription) -> bool {
-    move |subscription| entry(subscription, name).is_some_and(|e| e.state == state && e.reason == reason)
-}
 
 /// The item as it stands, and its run.
 async fn item(
@@ -41,7 +30,7 @@ async fn item(
     reason: &'static str,
 ) -> (ChecklistEntry, Option<JobRun>) {
     let subscription = world.until("acme", stands(name, state, reason)).await.unwrap();
-    let entry = entry(&subscription, name).unwrap();
+    let entry = wait::entry(&subscription, name).unwrap().clone();
     (entry.clone(), entry.job)
 }
 
@@ -151,7 +140,7 @@ async fn acceptance(world: &mut World) {
     world.patch("acme", json!({"spec": {"holds": null}})).await.unwrap();
     // It may have ended already: statuses of a tenant that is worked on come once a second.
     let has_run = |subscription: &TenantSubscription| {
-        entry(subscription, "testing").is_some_and(|entry| entry.job.is_some())
+        wait::entry(subscription, "testing").is_some_and(|entry| entry.job.is_some())
     };
     world.until("acme", has_run).await.unwrap();
     world.kill_controller().unwrap();
@@ -169,11 +158,7 @@ async fn acceptance(world: &mut World) {
     tenantry(&world.cluster.kubeconfig(), &["retry", "acme", "testing"]).await.unwrap();
     let (_, run) = item(world, "testing", ItemState::Done, "JobSucceeded").await;
     assert_eq!(run.map(|run| run.attempt), Some(2));
-    let let_go = |subscription: &TenantSubscription| {
-        let status = subscription.status.iter().flat_map(|status| &status.checklist);
-        status.filter_map(|entry| entry.job.as_ref()).all(|run| run.let_go)
-    };
-    world.until("acme", let_go).await.unwrap();
+    world.until("acme", wait::keeps_nothing).await.unwrap();
     let left = jobs(&world.client).await;
     let last = |name: &str| left.get(name).map(Vec::as_slice).unwrap_or_default().len();
     assert_eq!(["data-trial", "data-cutover", "testing"].map(last), [1, 1, 1], "{left:?}");

@@ -19,7 +19,7 @@ use tenantry_e2e::meddling::lose;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::{asked, tenantry};
 use tenantry_e2e::traffic::{mark, writes_in};
-use tenantry_e2e::wait::{is_live, is_true};
+use tenantry_e2e::wait::{is_live, is_true, stands};
 use tenantry_e2e::{Setup, World, http, wait, world};
 
 /// A world whose mail application runs on a checklist that asks people for more than the shipped one does.
@@ -50,19 +50,7 @@ fn ask(items: &mut Vec<Value>) {
 }
 
 fn entry<'a>(subscription: &'a TenantSubscription, name: &str) -> &'a ChecklistEntry {
-    let checklist = &subscription.status.as_ref().unwrap().checklist;
-    checklist.iter().find(|entry| entry.name == name).unwrap()
-}
-
-fn stands(
-    name: &'static str,
-    state: ItemState,
-    reason: &'static str,
-) -> impl Fn(&TenantSubscription) -> bool {
-    move |subscription| {
-        let checklist = subscription.status.iter().flat_map(|status| &status.checklist);
-        checklist.into_iter().any(|e| e.name == name && e.state == state && e.reason == reason)
-    }
+    wait::entry(subscription, name).unwrap()
 }
 
 /// A person with these rights on one subscription, and no others.
