@@ -12,7 +12,6 @@ use std::time::Duration;
 use futures::future::join_all;
 use kube::Client;
 use tenantry_crds::inventory::Inventory;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::classify::{Failure, Verdict};
@@ -21,6 +20,7 @@ use crate::discovery::Discovery;
 use crate::gate::WriteGate;
 use crate::index::Seen;
 use crate::object::{Desired, GeneratedKey, ObjectId, Owner};
+use crate::permits::Permits;
 use crate::plan::{Action, Plan, Step, must_stand};
 use crate::record::Ledger;
 use crate::shared::SharedIndex;
@@ -38,7 +38,8 @@ const BINDING_LAG: Duration = Duration::from_secs(10);
 /// Makes one value of a generated Secret, of the length asked for, from a cryptographic source.
 pub type Values = Arc<dyn Fn(&GeneratedKey) -> String + Send + Sync>;
 
-/// What an executor works with.
+/// What an executor works with. Clones work with the same.
+#[derive(Clone)]
 pub struct Executor {
     /// Client without a retry layer of its own.
     pub client: Client,
@@ -51,11 +52,11 @@ pub struct Executor {
     /// Source of generated values.
     pub values: Values,
     /// Requests in flight over all tenants.
-    pub permits: Arc<Semaphore>,
+    pub permits: Permits,
     /// Counts for metrics.
     pub counters: Arc<Counters>,
     /// When our own role binding was created, by namespace.
-    pub bindings: Bindings,
+    pub bindings: Arc<Bindings>,
 }
 
 /// When our own role bindings were created, by namespace; old ones are dropped.
@@ -111,6 +112,12 @@ pub(crate) struct Settled {
 // === impl Executor ===
 
 impl Executor {
+    /// The same for a piece of urgent work, which is under way until it is dropped; see [`Permits::urgently`].
+    #[must_use]
+    pub fn urgently(&self) -> Self {
+        Self { permits: self.permits.urgently(), ..self.clone() }
+    }
+
     /// Performs a plan. `inventory` is the recorded one: the plan's `record` must have been persisted before.
     pub async fn execute(
         &self,

@@ -27,7 +27,7 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Default)]
 pub struct Index {
     kinds: HashMap<Kind, KindIndex>,
-    /// Namespaces, tenant ids and subscription names, each held once.
+    /// Namespaces, names, tenant ids and subscription names, each held once: a thousand tenants have the same object names.
     words: HashSet<Arc<str>>,
 }
 
@@ -57,7 +57,8 @@ pub struct Change {
 
 #[derive(Default)]
 struct KindIndex {
-    objects: HashMap<Key, Record>,
+    /// Boxed, because half of a table's places are empty.
+    objects: HashMap<Key, Box<Record>>,
     /// UIDs of deleted objects and their last version, oldest first.
     tombstones: VecDeque<(Box<str>, u64)>,
     synced: bool,
@@ -67,7 +68,8 @@ struct KindIndex {
 
 struct Record {
     observed: Observed,
-    baseline: Option<Baseline>,
+    /// Boxed, because most objects were written by an earlier process.
+    baseline: Option<Box<Baseline>>,
     /// Written by us and not yet delivered by the watch.
     unconfirmed: bool,
 }
@@ -166,7 +168,9 @@ impl Index {
         }
         let Some(known) = self.kinds.get(&id.kind) else { return Seen::NotSynced };
         match known.objects.get(&(id.namespace.clone().unwrap_or_default(), id.name.clone())) {
-            Some(record) => Seen::Present(Box::new(record.observed.clone()), record.baseline),
+            Some(record) => {
+                Seen::Present(Box::new(record.observed.clone()), record.baseline.as_deref().copied())
+            }
             None if known.synced => Seen::Absent,
             None => Seen::NotSynced,
         }
@@ -192,7 +196,7 @@ impl Index {
     }
 
     fn key(&mut self, id: &ObjectId) -> Key {
-        (self.word(id.namespace.clone().unwrap_or_default()), id.name.clone())
+        (self.word(id.namespace.clone().unwrap_or_default()), self.word(id.name.clone()))
     }
 
     fn share(&mut self, mut observed: Observed) -> Observed {
@@ -227,7 +231,8 @@ impl KindIndex {
         let Some(record) = self.objects.get_mut(&key) else {
             let change = change(id, &observed);
             let unconfirmed = written.is_some();
-            self.objects.insert(key, Record { observed, baseline: written, unconfirmed });
+            let record = Record { observed, baseline: written.map(Box::new), unconfirmed };
+            self.objects.insert(key, Box::new(record));
             return (!unconfirmed).then_some(change);
         };
         if written.is_none() {
@@ -235,7 +240,7 @@ impl KindIndex {
         }
         if record.observed.uid == observed.uid && is_older(&observed, &record.observed) {
             if written.is_some() {
-                record.baseline = written;
+                record.baseline = written.map(Box::new);
             }
             return None;
         }
@@ -276,7 +281,7 @@ impl Record {
                 observed.health = self.observed.health.clone();
                 observed.retained = self.observed.retained.take();
             }
-            self.baseline = written;
+            self.baseline = written.map(Box::new);
         } else if !same_object {
             self.baseline = None;
         }

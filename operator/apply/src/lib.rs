@@ -31,6 +31,7 @@ pub mod index;
 pub mod lease;
 pub mod object;
 pub mod observed;
+pub mod permits;
 pub mod plan;
 pub mod record;
 pub mod scope;

@@ -90,6 +90,7 @@ async fn render_metrics(State(shared): State<Shared>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::metrics::Counted;
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use tower::ServiceExt;
@@ -105,7 +106,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_says_what_it_waits_for() {
         let readiness = Arc::new(Readiness::default());
-        let router = router(Arc::clone(&readiness), Arc::new(Metrics::new(Arc::default(), Arc::default())));
+        let router = router(Arc::clone(&readiness), Arc::new(Metrics::new(Counted::default())));
         readiness.wait_for("crds", "serviceplans.tenantry.io is not installed; run tenantry manifests crds");
         let (status, body) = ask(&router, "/readyz").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
@@ -117,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_open_metrics_text() {
-        let metrics = Arc::new(Metrics::new(Arc::default(), Arc::default()));
+        let metrics = Arc::new(Metrics::new(Counted::default()));
         metrics.reconciled("done", std::time::Duration::from_millis(3));
         let router = router(Arc::new(Readiness::default()), metrics);
         let (status, body) = ask(&router, "/metrics").await;

@@ -2,6 +2,7 @@
 //!
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
+use super::queue::Queue;
 use super::roots::Roots;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -34,17 +35,27 @@ pub(crate) struct Metrics {
     pub(crate) reconcile_seconds: Histogram,
     /// Writes of a status.
     pub(crate) status_writes: Counter,
-    /// Subscriptions that wait for a worker.
-    pub(crate) queue_depth: Gauge,
-    /// Subscriptions known.
-    pub(crate) subscriptions: Gauge,
     /// One while this process holds the lease.
     pub(crate) leader: Gauge,
 }
 
-/// Items that should be done already, counted when metrics are asked for.
+/// What is counted when metrics are asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counted {
+    /// What the apply engine did.
+    pub(crate) counters: Arc<Counters>,
+    /// Subscriptions that are known.
+    pub(crate) roots: Arc<Roots>,
+    /// Subscriptions that wait for a worker.
+    pub(crate) queue: Arc<Queue<String>>,
+}
+
+/// What is known and what waits.
 #[derive(Debug)]
-struct Overdue(Arc<Roots>);
+struct Present {
+    roots: Arc<Roots>,
+    queue: Arc<Queue<String>>,
+}
 
 /// Counts of the apply engine, read when metrics are asked for.
 #[derive(Debug)]
@@ -53,24 +64,23 @@ struct Engine(Arc<Counters>);
 // === impl Metrics ===
 
 impl Metrics {
-    /// Registers every metric, what the apply engine counts, and which items are overdue.
+    /// Registers every metric, what the apply engine counts, and what is known and waits.
     #[must_use]
-    pub(crate) fn new(counters: Arc<Counters>, roots: Arc<Roots>) -> Self {
+    pub(crate) fn new(counted: Counted) -> Self {
+        let Counted { counters, roots, queue } = counted;
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
         let reconciles = Family::default();
         let status_writes = Counter::default();
-        let (queue_depth, subscriptions, leader) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let leader = Gauge::default();
         registry.register("reconciles", "Runs of the reconciler", reconciles.clone());
         registry.register("reconcile_seconds", "Seconds that runs took", reconcile_seconds.clone());
         registry.register("status_writes", "Writes of a subscription's status", status_writes.clone());
-        registry.register("queue_depth", "Subscriptions that wait for a worker", queue_depth.clone());
-        registry.register("subscriptions", "Subscriptions known", subscriptions.clone());
         registry.register("leader", "One while this process holds the lease", leader.clone());
         registry.register_collector(Box::new(Engine(counters)));
-        registry.register_collector(Box::new(Overdue(roots)));
-        Self { registry, reconciles, reconcile_seconds, status_writes, queue_depth, subscriptions, leader }
+        registry.register_collector(Box::new(Present { roots, queue }));
+        Self { registry, reconciles, reconcile_seconds, status_writes, leader }
     }
 
     /// Counts one run of the reconciler.
@@ -90,11 +100,18 @@ impl Metrics {
     }
 }
 
-// === impl Overdue ===
+// === impl Present ===
 
-impl Collector for Overdue {
+impl Collector for Present {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let roots = self.0.all();
+        let roots = self.roots.all();
+        for (name, help, count) in [
+            ("queue_depth", "Subscriptions that wait for a worker", self.queue.depth()),
+            ("subscriptions", "Subscriptions known", roots.len()),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric)?;
+        }
         let help = "Checklist items that should be done already, by who has to act";
         let mut metric = encoder.encode_descriptor("overdue_items", help, None, MetricType::Gauge)?;
         for (owner, word) in

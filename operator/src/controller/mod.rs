@@ -13,6 +13,7 @@ mod context;
 mod events;
 mod leadership;
 mod metrics;
+mod packed;
 mod patch;
 mod queue;
 mod reconcile;

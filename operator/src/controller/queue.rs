@@ -4,23 +4,39 @@
 //! The runtime of the client library has a scheduler of its own, but it looks objects up in a store of typed
 //! objects, and keeps no due time that a caller can only bring forward. Both matter with thousands of tenants.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// How long a key counts as one that came a moment ago.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Which of the keys that are due a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// The one that has waited longest.
+    Ordinary,
+    /// The one that came last, if it came a moment ago: who orders now does not wait behind a thousand orders that came
+    /// before. Only some workers do this, so nobody waits for ever.
+    Fresh,
+}
 
 /// The queue. Share it behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
-    changed: Notify,
+    /// For workers of either lane.
+    ordinary: Notify,
+    fresh: Notify,
 }
 
 #[derive(Debug)]
 struct State<K> {
     /// Keys that wait, by due time.
-    due: BTreeSet<(Instant, u64, K)>,
+    due: BTreeMap<(Instant, u64), K>,
     entries: HashMap<K, Entry>,
     /// Breaks ties between equal due times in the order of arrival.
     arrivals: u64,
@@ -39,8 +55,8 @@ struct Entry {
 
 impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
     fn default() -> Self {
-        let state = State { due: BTreeSet::new(), entries: HashMap::new(), arrivals: 0, closed: false };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        let state = State { due: BTreeMap::new(), entries: HashMap::new(), arrivals: 0, closed: false };
+        Self { state: Mutex::new(state), ordinary: Notify::new(), fresh: Notify::new() }
     }
 }
 
@@ -62,36 +78,40 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
         state.schedule(key, at);
         drop(state);
-        self.changed.notify_one();
+        self.changed();
     }
 
-    /// Takes the key that is due first, waiting until one is. `None` once the queue is closed.
-    pub(crate) async fn take(&self) -> Option<K> {
+    /// Takes a key that is due, waiting until one is. `None` once the queue is closed.
+    ///
+    /// It lets others have their turn first. A run without requests never waits, and after a restart there are thousands
+    /// of them in a row: lease, watches and administration address would have to wait for all of them.
+    pub(crate) async fn take(&self, lane: Lane) -> Option<K> {
+        tokio::task::yield_now().await;
+        let changed = match lane {
+            Lane::Ordinary => &self.ordinary,
+            Lane::Fresh => &self.fresh,
+        };
         loop {
             let next_due = {
                 let mut state = self.lock();
                 if state.closed {
-                    self.changed.notify_one();
+                    changed.notify_one();
                     return None;
                 }
-                match state.due.first().map(|(at, _, _)| *at) {
-                    Some(at) if at <= Instant::now() => {
-                        if let Some(key) = state.start_first() {
-                            // Another worker may have slept through the notification this one consumed.
-                            self.changed.notify_one();
-                            return Some(key);
-                        }
-                        continue;
-                    }
-                    other => other,
+                let now = Instant::now();
+                if let Some(key) = state.start(lane, now) {
+                    // Another worker may have slept through the notification this one consumed.
+                    changed.notify_one();
+                    return Some(key);
                 }
+                state.due.range((now, u64::MAX)..).next().map(|((at, _), _)| *at)
             };
             match next_due {
                 Some(at) => tokio::select! {
                     () = tokio::time::sleep_until(at) => {}
-                    () = self.changed.notified() => {}
+                    () = changed.notified() => {}
                 },
-                None => self.changed.notified().await,
+                None => changed.notified().await,
             }
         }
     }
@@ -109,7 +129,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             state.schedule(key.clone(), at);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed();
     }
 
     /// Forgets a waiting key, for an object that is gone.
@@ -117,22 +137,28 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let mut state = self.lock();
         let Some(entry) = state.entries.get(key).copied() else { return };
         if let Some((at, arrival)) = entry.waiting {
-            state.due.remove(&(at, arrival, key.clone()));
+            state.due.remove(&(at, arrival));
             state.entries.remove(key);
         }
     }
 
     /// Number of keys that are due now, for metrics.
     pub(crate) fn depth(&self) -> usize {
-        let now = Instant::now();
-        self.lock().due.iter().take_while(|(at, _, _)| *at <= now).count()
+        self.lock().due.range(..=(Instant::now(), u64::MAX)).count()
     }
 
     /// Ends the queue: every `take` returns `None` from now on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_waiters();
-        self.changed.notify_one();
+        for lane in [&self.ordinary, &self.fresh] {
+            lane.notify_waiters();
+            lane.notify_one();
+        }
+    }
+
+    fn changed(&self) {
+        self.ordinary.notify_one();
+        self.fresh.notify_one();
     }
 
     /// A panic while the lock is held leaves the state usable: every method leaves it consistent.
@@ -149,16 +175,23 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
             if earlier <= at {
                 return;
             }
-            self.due.remove(&(earlier, arrival, key.clone()));
+            self.due.remove(&(earlier, arrival));
         }
         self.arrivals += 1;
         let waiting = Some((at, self.arrivals));
-        self.due.insert((at, self.arrivals, key.clone()));
+        self.due.insert((at, self.arrivals), key.clone());
         self.entries.insert(key, Entry { waiting, running: false, again: None });
     }
 
-    fn start_first(&mut self) -> Option<K> {
-        let (_, _, key) = self.due.pop_first()?;
+    /// Takes the key out that a worker of this lane runs now, if there is one.
+    fn start(&mut self, lane: Lane, now: Instant) -> Option<K> {
+        let mut due = self.due.range(..=(now, u64::MAX));
+        let (place, _) = match lane {
+            Lane::Ordinary => due.next(),
+            Lane::Fresh => due.next_back().filter(|((at, _), _)| now.duration_since(*at) <= FRESH),
+        }?;
+        let place = *place;
+        let key = self.due.remove(&place)?;
         self.entries.insert(key.clone(), Entry { waiting: None, running: true, again: None });
         Some(key)
     }
@@ -178,14 +211,14 @@ mod tests {
     async fn triggers_during_a_run_collapse_into_one_further_run() {
         let queue = Queue::default();
         queue.wake("a");
-        assert_eq!(queue.take().await, Some("a"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
         queue.wake("a");
         queue.wake("a");
         queue.wake("b");
         // `a` runs, so only `b` is to be had.
-        assert_eq!(queue.take().await, Some("b"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("b"));
         queue.done(&"a", None);
-        assert_eq!(queue.take().await, Some("a"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
         queue.done(&"a", None);
         queue.done(&"b", None);
         assert_eq!(queue.depth(), 0);
@@ -197,11 +230,11 @@ mod tests {
         let start = Instant::now();
         queue.wake_at("a", start + seconds(10));
         queue.wake_at("a", start + seconds(30));
-        assert_eq!(queue.take().await, Some("a"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
         assert_eq!(start.elapsed(), seconds(10));
         queue.done(&"a", Some(start + seconds(60)));
         queue.wake_at("a", start + seconds(20));
-        assert_eq!(queue.take().await, Some("a"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
         assert_eq!(start.elapsed(), seconds(20));
     }
 
@@ -212,8 +245,58 @@ mod tests {
         for key in ["c", "a", "b"] {
             queue.wake_at(key, now);
         }
-        let order = [queue.take().await, queue.take().await, queue.take().await];
+        let order = [
+            queue.take(Lane::Ordinary).await,
+            queue.take(Lane::Ordinary).await,
+            queue.take(Lane::Ordinary).await,
+        ];
         assert_eq!(order, [Some("c"), Some("a"), Some("b")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_now_is_taken_before_those_who_came_long_ago() {
+        let queue = Queue::default();
+        for key in 0..1_000 {
+            queue.wake(key);
+        }
+        tokio::time::advance(FRESH + seconds(1)).await;
+        queue.wake_at(2_000, Instant::now() + seconds(60));
+        queue.wake(1_000);
+        queue.wake(1_001);
+        let fresh = [queue.take(Lane::Fresh).await, queue.take(Lane::Fresh).await];
+        assert_eq!(fresh, [Some(1_001), Some(1_000)]);
+        assert_eq!(
+            queue.take(Lane::Ordinary).await,
+            Some(0),
+            "the others are served meanwhile, in their order"
+        );
+        let idle = tokio::time::timeout(seconds(30), queue.take(Lane::Fresh)).await;
+        assert!(idle.is_err(), "who has waited long is left to the others: {idle:?}");
+        assert_eq!(queue.take(Lane::Fresh).await, Some(2_000), "what becomes due counts from then");
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_between_two_keys() {
+        let queue = Queue::default();
+        for key in 0..10 {
+            queue.wake(key);
+        }
+        let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let others = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                loop {
+                    turns.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        for taken in 0..10 {
+            let key = queue.take(Lane::Ordinary).await.unwrap();
+            assert!(turns.load(std::sync::atomic::Ordering::SeqCst) > taken, "after {taken} keys");
+            queue.done(&key, None);
+        }
+        others.abort();
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +307,7 @@ mod tests {
                 let queue = Arc::clone(&queue);
                 tokio::spawn(async move {
                     let mut seen = 0;
-                    while let Some(key) = queue.take().await {
+                    while let Some(key) = queue.take(Lane::Ordinary).await {
                         seen += 1;
                         tokio::time::sleep(seconds(1)).await;
                         queue.done(&key, None);
@@ -251,6 +334,6 @@ mod tests {
         queue.wake("gone");
         queue.forget(&"gone");
         queue.wake("here");
-        assert_eq!(queue.take().await, Some("here"));
+        assert_eq!(queue.take(Lane::Ordinary).await, Some("here"));
     }
 }

@@ -1,9 +1,10 @@
 //! Compact records of all subscriptions, as last observed or written by us; no client or clock.
 //!
-//! The record keeps spec and status as the bytes that came from the API server: a typed object would be several
+//! The record keeps spec and status as the text that came from the API server, packed: a typed object would be many
 //! times larger, and most records are not looked at for days. A record is also made for an object whose spec cannot
 //! be read, so that one broken object never hides the others.
 
+use super::packed::Packed;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::api::ObjectMeta;
@@ -59,8 +60,8 @@ pub(crate) struct Root {
     pub(crate) paused: Option<String>,
     /// What other subscriptions and the definitions need to know of this one.
     pub(crate) brief: Brief,
-    spec: Option<Arc<RawValue>>,
-    status: Option<Arc<RawValue>>,
+    spec: Option<Packed>,
+    status: Option<Packed>,
 }
 
 /// What others need to know of a subscription.
@@ -137,8 +138,7 @@ impl Root {
     #[must_use]
     pub(crate) fn from_object(object: RootObject) -> Option<Self> {
         let meta = object.metadata;
-        let spec: Option<Arc<RawValue>> = object.spec.map(Arc::from);
-        let status: Option<Arc<RawValue>> = object.status.map(Arc::from);
+        let (spec, status) = (object.spec.as_deref(), object.status.as_deref());
         let mut annotations = meta.annotations.unwrap_or_default();
         Some(Self {
             name: meta.name?,
@@ -154,9 +154,9 @@ impl Root {
                 .unwrap_or_default(),
             retry: annotations.remove(RETRY_ANNOTATION),
             paused: annotations.remove(PAUSED_ANNOTATION).map(|why| pause_reason(&why)),
-            brief: Brief::read(spec.as_deref(), status.as_deref()),
-            spec,
-            status,
+            brief: Brief::read(spec, status),
+            spec: spec.map(Packed::from),
+            status: status.map(Packed::from),
         })
     }
 
@@ -183,21 +183,15 @@ impl Root {
     /// # Errors
     /// When the object holds something that this version does not read; the text names the place.
     pub(crate) fn spec(&self) -> Result<TenantSubscriptionSpec, serde_json::Error> {
-        serde_json::from_str(self.spec.as_deref().map_or("{}", RawValue::get))
+        self.spec.as_ref().map_or_else(|| serde_json::from_str("{}"), Packed::read)
     }
 
-    /// The status; empty where there is none or where it cannot be read, because it can be derived again.
-    #[must_use]
-    pub(crate) fn status(&self) -> TenantSubscriptionStatus {
-        self.status.as_deref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
-    }
-
-    /// Whether a status was written and cannot be read. Nothing may be deleted or created then.
-    #[must_use]
-    pub(crate) fn status_is_unreadable(&self) -> bool {
-        self.status
-            .as_deref()
-            .is_some_and(|raw| serde_json::from_str::<TenantSubscriptionStatus>(raw.get()).is_err())
+    /// The status; empty where there is none.
+    ///
+    /// # Errors
+    /// When one was written that this version cannot read. Nothing may be deleted or created then.
+    pub(crate) fn status(&self) -> Result<TenantSubscriptionStatus, serde_json::Error> {
+        self.status.as_ref().map_or_else(|| Ok(TenantSubscriptionStatus::default()), Packed::read)
     }
 }
 
@@ -320,12 +314,6 @@ impl Roots {
         self.records.read().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
     }
 
-    /// How many there are.
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.records.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
     /// All subscriptions, sorted by name.
     #[must_use]
     pub(crate) fn all(&self) -> Vec<Arc<Root>> {
@@ -343,13 +331,12 @@ impl Root {
     /// Whether `newer` holds anything that a reconciler has to look at. Its own status writes are recorded from their
     /// answers and so never come here as news.
     fn compare(&self, newer: &Self) -> Observation {
-        let raw = |value: &Option<Arc<RawValue>>| value.as_deref().map(|raw| raw.get().to_owned());
         let same = self.generation == newer.generation
             && self.deleting_since == newer.deleting_since
             && self.finalizers == newer.finalizers
             && self.retry == newer.retry
             && self.paused == newer.paused
-            && raw(&self.status) == raw(&newer.status);
+            && self.status == newer.status;
         if same { Observation::Known } else { Observation::Changed }
     }
 }

@@ -5,10 +5,9 @@ use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
 use super::leadership::Leadership;
-use super::metrics::Metrics;
-use super::queue::Queue;
+use super::metrics::{Counted, Metrics};
+use super::queue::{Lane, Queue};
 use super::reconcile::{self, Outcome};
-use super::roots::Roots;
 use super::session::Sessions;
 use super::sign_offs::SignOffs;
 use super::watches;
@@ -20,17 +19,17 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::connection::{connect, connect_fenced};
-use tenantry_apply::counters::Counters;
 use tenantry_apply::discovery::Discovery;
-use tenantry_apply::executor::{Bindings, Executor};
+use tenantry_apply::executor::Executor;
 use tenantry_apply::gate::WriteGate;
 use tenantry_apply::lease::{Candidate, LeaseGate, Standing, Timing};
 use tenantry_apply::object::{GeneratedKey, Kind};
+use tenantry_apply::permits::Permits;
 use tenantry_apply::shared::SharedIndex;
 use tenantry_apply::streams::Streams;
 use tenantry_checklist::pace::Limits;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -38,6 +37,8 @@ use tokio::time::Instant;
 const LEASE: &str = "tenantry-controller";
 /// How long running work may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// For so many workers there is one more that serves those who have just come.
+const FRESH_SHARE: u16 = 4;
 /// Wait after a definition whose run failed.
 const DEFINITION_RETRY: Duration = Duration::from_secs(2);
 /// Further changes of kinds within this time are looked at together: a chart installs many at once.
@@ -57,9 +58,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     start_log(config.log_format);
     tracing::info!(?config, version = env!("CARGO_PKG_VERSION"), "starting");
     let readiness = Arc::new(Readiness::default());
-    let counters = Arc::new(Counters::default());
-    let roots = Arc::<Roots>::default();
-    let metrics = Arc::new(Metrics::new(Arc::clone(&counters), Arc::clone(&roots)));
+    let counted = Counted::default();
+    let metrics = Arc::new(Metrics::new(counted.clone()));
     readiness.wait_for("lease", "another replica works");
     let mut tasks = JoinSet::new();
     let stop = Arc::new(Notify::new());
@@ -77,8 +77,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let candidate = candidate(&config)?;
     let cluster = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
     let gate = Arc::<LeaseGate>::default();
-    let context =
-        Arc::new(context(config, cluster.clone(), readiness, metrics, counters, roots, Arc::clone(&gate))?);
+    let context = context(config, cluster.clone(), readiness, metrics, counted, Arc::clone(&gate))?;
+    let context = Arc::new(context);
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {
@@ -157,13 +157,12 @@ fn context(
     cluster: kube::Config,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
-    counters: Arc<Counters>,
-    roots: Arc<Roots>,
+    counted: Counted,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
+    let Counted { counters, roots, queue } = counted;
     let watch_client = connect(cluster.clone())?;
     let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
-    let queue: Arc<Queue<String>> = Arc::default();
     let listener = {
         let queue = Arc::clone(&queue);
         move |change: &tenantry_apply::index::Change| {
@@ -180,9 +179,9 @@ fn context(
         index: Arc::clone(&index),
         gate,
         values: Arc::new(random_value),
-        permits: Arc::new(Semaphore::new(usize::from(config.max_in_flight))),
+        permits: Permits::new(usize::from(config.max_in_flight)),
         counters: Arc::clone(&counters),
-        bindings: Bindings::default(),
+        bindings: Arc::default(),
     };
     let limits = Limits {
         max_in_flight: usize::from(config.move_max_in_flight),
@@ -288,7 +287,10 @@ fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
         starting.load_claims();
         let mut workers = JoinSet::new();
         for _ in 0..starting.config.concurrency {
-            workers.spawn(work(Arc::clone(&starting)));
+            workers.spawn(work(Arc::clone(&starting), Lane::Ordinary));
+        }
+        for _ in 0..starting.config.concurrency.div_ceil(FRESH_SHARE) {
+            workers.spawn(work(Arc::clone(&starting), Lane::Fresh));
         }
         workers.spawn(accept(Arc::clone(&starting)));
         workers.spawn(follow_kinds(Arc::clone(&starting)));
@@ -301,12 +303,11 @@ fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
     });
 }
 
-async fn work(context: Arc<Context>) {
-    while let Some(name) = context.queue.take().await {
+async fn work(context: Arc<Context>, lane: Lane) {
+    while let Some(name) = context.queue.take(lane).await {
         let _running = context.begin();
-        context.metrics.queue_depth.set(i64::try_from(context.queue.depth()).unwrap_or(i64::MAX));
         let started = Instant::now();
-        let (outcome, next) = reconcile::reconcile(&context, &name).await;
+        let (outcome, next) = reconcile::reconcile(&context, &name, lane).await;
         context.metrics.reconciled(outcome.as_str(), started.elapsed());
         if outcome == Outcome::Gone {
             tracing::debug!(subscription = name, "gone");
@@ -327,7 +328,7 @@ async fn accept(context: Arc<Context>) {
     for key in context.store.keys() {
         context.definition_queue.wake(key);
     }
-    while let Some(key) = context.definition_queue.take().await {
+    while let Some(key) = context.definition_queue.take(Lane::Ordinary).await {
         let _running = context.begin();
         let next = accept_one(&context, &acceptor, &key).await;
         context.definition_queue.done(&key, next);

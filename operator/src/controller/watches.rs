@@ -27,6 +27,10 @@ use tenantry_crds::{
 };
 use tokio::task::JoinSet;
 
+/// Subscriptions per page of a full list: with its status one has 15 KB and may have much more, and a page is in memory
+/// several times while it is read.
+const SUBSCRIPTIONS_PAGE: u32 = 100;
+
 /// Starts every watch of the controller. They end with the set.
 pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
     let spawn = |tasks: &mut JoinSet<&'static str>, watch: Watch| {
@@ -108,7 +112,7 @@ async fn subscriptions(context: Arc<Context>) {
     let mut seen = HashSet::new();
     follow(
         api,
-        Config::default(),
+        Config::default().page_size(SUBSCRIPTIONS_PAGE),
         |event| match event {
             Event::Init => seen.clear(),
             Event::InitApply(object) | Event::Apply(object) => {

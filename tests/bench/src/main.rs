@@ -57,6 +57,12 @@ struct Run {
     /// Orders at once in W2 [default: those of the plan].
     #[arg(long)]
     burst: Option<usize>,
+    /// Tenants that exist in W4 and whatever comes after it [default: those of the plan].
+    #[arg(long)]
+    tenants: Option<usize>,
+    /// Orders that are queued in W8 [default: those of the plan].
+    #[arg(long)]
+    queued: Option<usize>,
     /// Measure the raw limit with the amounts of --quick: the full ones take twenty minutes.
     #[arg(long)]
     quick_limit: bool,
@@ -94,6 +100,12 @@ async fn measure(run: &Run) -> Result<()> {
     }
     if let Some(burst) = run.burst {
         plan.sizes.bursts = vec![burst];
+    }
+    if let Some(tenants) = run.tenants {
+        plan.sizes.restart = tenants;
+    }
+    if let Some(queued) = run.queued {
+        plan.sizes.mixed.queued = queued;
     }
     let contenders: Result<Vec<Arc<Contender>>> = match run.contenders.as_slice() {
         [] => {

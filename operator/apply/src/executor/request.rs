@@ -167,9 +167,7 @@ impl Executor {
 
     async fn try_once<T: DeserializeOwned>(&self, id: &ObjectId, call: &Call) -> Result<T, Refusal> {
         let refused = |verdict, what: &str| Refusal { failure: Failure::new(verdict, what), code: 0 };
-        let Ok(_permit) = self.permits.acquire().await else {
-            return Err(refused(Verdict::NotLeader, "not sent: the process is stopping"));
-        };
+        let _permit = self.permits.acquire().await;
         // Asked last of all, so that no wait lies between the answer and the request.
         let remaining = self.gate.remaining();
         if remaining.is_zero() {

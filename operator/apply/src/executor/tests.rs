@@ -66,9 +66,9 @@ fn executor(script: &Script, gate: Arc<dyn WriteGate>) -> Executor {
         index: Arc::new(SharedIndex::new(Box::new(|_| {}))),
         gate,
         values: Arc::new(|key| "x".repeat(key.length)),
-        permits: Arc::new(Semaphore::new(32)),
+        permits: Permits::new(32),
         counters: Arc::default(),
-        bindings: Bindings::default(),
+        bindings: Arc::default(),
     }
 }
 

@@ -9,15 +9,16 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tenantry_apply::counters::{Counters, Ending, Verb};
 use tenantry_apply::discovery::Discovery;
-use tenantry_apply::executor::{Bindings, Done, Execution, Executor};
+use tenantry_apply::executor::{Done, Execution, Executor};
 use tenantry_apply::gate::Open;
 use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Desired, GeneratedKey, Kind, ObjectId, Owner, Policy, Stage};
+use tenantry_apply::permits::Permits;
 use tenantry_apply::plan::{Action, Input, Plan, Removal, plan, plan_removal};
 use tenantry_apply::shared::SharedIndex;
 use tenantry_apply::streams::{Mode, Streams};
 use tenantry_crds::inventory::Inventory;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// Longer than any event takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,9 +56,9 @@ impl Bench {
             index: index.clone(),
             gate: Arc::new(Open),
             values: Arc::new(|key| "x".repeat(key.length)),
-            permits: Arc::new(Semaphore::new(32)),
+            permits: Permits::new(32),
             counters: counters.clone(),
-            bindings: Bindings::default(),
+            bindings: Arc::default(),
         };
         let streams = Streams::new(client.clone(), index.clone(), counters.clone());
         Self { client, discovery, index, streams, counters, executor, changed }

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 /// What a run works on.
 pub(crate) struct Snapshot {
     pub(crate) root: Arc<Root>,
+    /// The status; empty if it cannot be read.
     pub(crate) status: TenantSubscriptionStatus,
+    pub(super) status_is_unreadable: bool,
     /// The present, by the calendar and by the monotonic clock.
     pub(crate) now: jiff::Timestamp,
     pub(crate) instant: Instant,
@@ -39,10 +41,12 @@ impl Snapshot {
 pub(crate) fn dereference(context: &Context, name: &str, uid: &str) -> Option<Snapshot> {
     let root = context.roots.get(name).filter(|root| root.uid == uid)?;
     let status = root.status();
+    let (status_is_unreadable, status) = (status.is_err(), status.unwrap_or_default());
     // Only who is paused needs to know; for everybody else changes do not wait.
     let changes_wait = root.paused.is_some()
         && root.spec().ok().and_then(|spec| serde_json::to_string(&spec).ok()) != status.accepted_order;
-    Some(Snapshot { root, status, now: jiff::Timestamp::now(), instant: Instant::now(), changes_wait })
+    let (now, instant) = (jiff::Timestamp::now(), Instant::now());
+    Some(Snapshot { root, status, status_is_unreadable, now, instant, changes_wait })
 }
 
 /// What a subscription amounts to.
@@ -85,7 +89,7 @@ fn wished(
     snapshot: &Snapshot,
     session: &mut Session,
 ) -> Result<Arc<Prepared>, Vec<Problem>> {
-    if snapshot.root.status_is_unreadable() {
+    if snapshot.status_is_unreadable {
         return Err(vec![Problem::new(
             "status",
             "StatusUnreadable",

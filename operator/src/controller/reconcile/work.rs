@@ -8,13 +8,14 @@ use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
 };
 use crate::controller::context::Context;
+use crate::controller::queue::Lane;
 use crate::controller::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::classify::Verdict as Refusal;
-use tenantry_apply::executor::{self, Done};
+use tenantry_apply::executor::{self, Done, Executor};
 use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
@@ -69,11 +70,21 @@ pub(super) struct Job {
     pub(super) prepared: Arc<Prepared>,
     /// Why what is wished now is refused; the order is then the one that was accepted before.
     pub(super) problems: Vec<Problem>,
+    /// Whether it has waited in the queue.
+    pub(super) lane: Lane,
 }
 
 // === impl Job ===
 
 impl Job {
+    /// What performs its plans. For who has just come it holds the others back until it is dropped.
+    fn executor(&self, context: &Context) -> Executor {
+        match self.lane {
+            Lane::Ordinary => context.executor.clone(),
+            Lane::Fresh => context.executor.urgently(),
+        }
+    }
+
     fn verdict(&self) -> Verdict<'_> {
         if self.problems.is_empty() {
             Verdict::Accepted(&self.prepared.order)
@@ -109,6 +120,7 @@ pub(super) async fn run(
     let ledger = Ledger::new(progress.inventory.clone());
     let runs = jobs::observe(context, &current, prepared, &ledger).await;
     let mut desired = prepared.desired.clone();
+    let mut executor = None;
     for _ in 0..MAX_ROUNDS {
         let look = look(context, &current, prepared, &runs, &mut desired, &progress);
         if let Some(record) = &look.plan.record {
@@ -118,7 +130,8 @@ pub(super) async fn run(
         if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             return finish(context, &current, session, job, progress, look, &runs).await;
         }
-        let done = context.executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
+        let executor = executor.get_or_insert_with(|| job.executor(context));
+        let done = executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
         await_namespace(context, &done).await;
         session.inventory = Some(done.inventory.clone());
         progress.inventory = done.inventory;

@@ -1,5 +1,7 @@
 //! What stops, what is retried, and what is not.
 
+use futures::FutureExt as _;
+
 use super::*;
 
 fn namespace() -> Desired {
@@ -174,7 +176,7 @@ async fn a_busy_server_is_asked_once_more_if_it_asks_for_little_patience() {
 async fn steps_of_a_wave_run_side_by_side_within_the_bound() {
     let script = Script::default();
     let mut executor = executor(&script, Arc::new(Open));
-    executor.permits = Arc::new(Semaphore::new(2));
+    executor.permits = Permits::new(2);
     let steps: Vec<_> = (0..6)
         .map(|number| (desired("v1", "ConfigMap", &format!("c{number}"), Stage::Ordinary), Action::Create))
         .collect();
@@ -183,7 +185,8 @@ async fn steps_of_a_wave_run_side_by_side_within_the_bound() {
     }
     let execution = run_all(&executor, &steps, None).await;
     assert_eq!(verdicts(&execution), [Ok(Done::Created); 6]);
-    assert_eq!(executor.permits.available_permits(), 2);
+    let left = join_all([executor.permits.acquire(), executor.permits.acquire()]);
+    assert!(left.now_or_never().is_some(), "every place was given back");
 }
 
 #[tokio::test(start_paused = true)]
