@@ -21,8 +21,9 @@ pub(crate) struct Config {
     /// Subscriptions that are worked on at the same time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
-    /// Requests to the API server in flight at the same time, watches apart.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Requests to the API server in flight at the same time, watches apart; those for somebody who does not wait behind a crowd
+    /// have as many places of their own.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) max_in_flight: u16,
     /// Tenants that a changed definition moves at the same time.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -4,48 +4,52 @@
 //! The runtime of the client library has a scheduler of its own, but it looks objects up in a store of typed
 //! objects, and keeps no due time that a caller can only bring forward. Both matter with thousands of tenants.
 
+mod passes;
+
+use passes::Passes;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a key counts as one that came a moment ago.
-const FRESH: Duration = Duration::from_secs(2);
-
-/// Which of the keys that are due a worker takes.
+/// Which keys a worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// The one that has waited longest.
-    Ordinary,
-    /// The one that came last, if it came a moment ago: who orders now does not wait behind a thousand orders that came
-    /// before. Only some workers do this, so nobody waits for ever.
-    Fresh,
+    /// All, the one first that has waited longest.
+    All,
+    /// Those that do not wait behind a crowd; see [`Queue::arrived`].
+    Fast,
 }
 
 /// The queue. Share it behind an `Arc`.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
-    /// For workers of either lane.
-    ordinary: Notify,
-    fresh: Notify,
+    /// For workers that take all keys, and for those that take fast ones.
+    all: Notify,
+    fast: Notify,
 }
 
 #[derive(Debug)]
 struct State<K> {
     /// Keys that wait, by due time.
-    due: BTreeMap<(Instant, u64), K>,
+    due: BTreeMap<Place, K>,
+    /// Those of them that have a pass.
+    fast: BTreeMap<Place, K>,
+    passes: Passes<K>,
     entries: HashMap<K, Entry>,
     /// Breaks ties between equal due times in the order of arrival.
     arrivals: u64,
     closed: bool,
 }
 
+/// Due time and arrival.
+type Place = (Instant, u64);
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    waiting: Option<(Instant, u64)>,
+    waiting: Option<Place>,
     running: bool,
     /// Due time asked for while the key ran.
     again: Option<Instant>,
@@ -55,8 +59,15 @@ struct Entry {
 
 impl<K: Clone + Eq + Hash + Ord> Default for Queue<K> {
     fn default() -> Self {
-        let state = State { due: BTreeMap::new(), entries: HashMap::new(), arrivals: 0, closed: false };
-        Self { state: Mutex::new(state), ordinary: Notify::new(), fresh: Notify::new() }
+        let state = State {
+            due: BTreeMap::new(),
+            fast: BTreeMap::new(),
+            passes: Passes::default(),
+            entries: HashMap::new(),
+            arrivals: 0,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), all: Notify::new(), fast: Notify::new() }
     }
 }
 
@@ -64,6 +75,19 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Makes `key` due now.
     pub(crate) fn wake(&self, key: K) {
         self.wake_at(key, Instant::now());
+    }
+
+    /// Makes `key` due now because somebody outside wants something of it. Who comes alone does not wait behind those who came
+    /// together before, for as long as it takes to serve him.
+    pub(crate) fn arrived(&self, key: K) {
+        let now = Instant::now();
+        self.lock().passes.arrived(key.clone(), now);
+        self.wake_at(key, now);
+    }
+
+    /// Whether a key does not wait behind a crowd.
+    pub(crate) fn is_fast(&self, key: &K) -> bool {
+        self.lock().passes.holds(key, Instant::now())
     }
 
     /// Makes `key` due at `at` unless it is due earlier already.
@@ -88,8 +112,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     pub(crate) async fn take(&self, lane: Lane) -> Option<K> {
         tokio::task::yield_now().await;
         let changed = match lane {
-            Lane::Ordinary => &self.ordinary,
-            Lane::Fresh => &self.fresh,
+            Lane::All => &self.all,
+            Lane::Fast => &self.fast,
         };
         loop {
             let next_due = {
@@ -104,7 +128,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
                     changed.notify_one();
                     return Some(key);
                 }
-                state.due.range((now, u64::MAX)..).next().map(|((at, _), _)| *at)
+                state.waiting(lane).keys().next().map(|(at, _)| *at)
             };
             match next_due {
                 Some(at) => tokio::select! {
@@ -135,9 +159,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Forgets a waiting key, for an object that is gone.
     pub(crate) fn forget(&self, key: &K) {
         let mut state = self.lock();
+        state.passes.forget(key);
         let Some(entry) = state.entries.get(key).copied() else { return };
-        if let Some((at, arrival)) = entry.waiting {
-            state.due.remove(&(at, arrival));
+        if let Some(place) = entry.waiting {
+            state.take_out(place);
             state.entries.remove(key);
         }
     }
@@ -150,15 +175,15 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Ends the queue: every `take` returns `None` from now on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        for lane in [&self.ordinary, &self.fresh] {
+        for lane in [&self.all, &self.fast] {
             lane.notify_waiters();
             lane.notify_one();
         }
     }
 
     fn changed(&self) {
-        self.ordinary.notify_one();
-        self.fresh.notify_one();
+        self.all.notify_one();
+        self.fast.notify_one();
     }
 
     /// A panic while the lock is held leaves the state usable: every method leaves it consistent.
@@ -171,27 +196,46 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> State<K> {
     fn schedule(&mut self, key: K, at: Instant) {
-        if let Some((earlier, arrival)) = self.entries.get(&key).and_then(|entry| entry.waiting) {
-            if earlier <= at {
+        if let Some(place) = self.entries.get(&key).and_then(|entry| entry.waiting) {
+            // Who has got a pass since goes over to the fast ones where it stands.
+            let at = at.min(place.0);
+            let is_fast = self.passes.holds(&key, at);
+            if at == place.0 && is_fast == self.fast.contains_key(&place) {
                 return;
             }
-            self.due.remove(&(earlier, arrival));
+            self.take_out(place);
+            return self.put(key, at, is_fast);
         }
+        let is_fast = self.passes.holds(&key, at);
+        self.put(key, at, is_fast);
+    }
+
+    fn put(&mut self, key: K, at: Instant, is_fast: bool) {
         self.arrivals += 1;
-        let waiting = Some((at, self.arrivals));
-        self.due.insert((at, self.arrivals), key.clone());
-        self.entries.insert(key, Entry { waiting, running: false, again: None });
+        let place = (at, self.arrivals);
+        if is_fast {
+            self.fast.insert(place, key.clone());
+        }
+        self.due.insert(place, key.clone());
+        self.entries.insert(key, Entry { waiting: Some(place), running: false, again: None });
+    }
+
+    fn waiting(&self, lane: Lane) -> &BTreeMap<Place, K> {
+        match lane {
+            Lane::All => &self.due,
+            Lane::Fast => &self.fast,
+        }
+    }
+
+    fn take_out(&mut self, place: Place) -> Option<K> {
+        self.fast.remove(&place);
+        self.due.remove(&place)
     }
 
     /// Takes the key out that a worker of this lane runs now, if there is one.
     fn start(&mut self, lane: Lane, now: Instant) -> Option<K> {
-        let mut due = self.due.range(..=(now, u64::MAX));
-        let (place, _) = match lane {
-            Lane::Ordinary => due.next(),
-            Lane::Fresh => due.next_back().filter(|((at, _), _)| now.duration_since(*at) <= FRESH),
-        }?;
-        let place = *place;
-        let key = self.due.remove(&place)?;
+        let place = self.waiting(lane).keys().next().copied().filter(|(at, _)| *at <= now)?;
+        let key = self.take_out(place)?;
         self.entries.insert(key.clone(), Entry { waiting: None, running: true, again: None });
         Some(key)
     }
@@ -211,14 +255,14 @@ mod tests {
     async fn triggers_during_a_run_collapse_into_one_further_run() {
         let queue = Queue::default();
         queue.wake("a");
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
+        assert_eq!(queue.take(Lane::All).await, Some("a"));
         queue.wake("a");
         queue.wake("a");
         queue.wake("b");
         // `a` runs, so only `b` is to be had.
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("b"));
+        assert_eq!(queue.take(Lane::All).await, Some("b"));
         queue.done(&"a", None);
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
+        assert_eq!(queue.take(Lane::All).await, Some("a"));
         queue.done(&"a", None);
         queue.done(&"b", None);
         assert_eq!(queue.depth(), 0);
@@ -230,11 +274,11 @@ mod tests {
         let start = Instant::now();
         queue.wake_at("a", start + seconds(10));
         queue.wake_at("a", start + seconds(30));
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
+        assert_eq!(queue.take(Lane::All).await, Some("a"));
         assert_eq!(start.elapsed(), seconds(10));
         queue.done(&"a", Some(start + seconds(60)));
         queue.wake_at("a", start + seconds(20));
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("a"));
+        assert_eq!(queue.take(Lane::All).await, Some("a"));
         assert_eq!(start.elapsed(), seconds(20));
     }
 
@@ -245,34 +289,46 @@ mod tests {
         for key in ["c", "a", "b"] {
             queue.wake_at(key, now);
         }
-        let order = [
-            queue.take(Lane::Ordinary).await,
-            queue.take(Lane::Ordinary).await,
-            queue.take(Lane::Ordinary).await,
-        ];
+        let order = [queue.take(Lane::All).await, queue.take(Lane::All).await, queue.take(Lane::All).await];
         assert_eq!(order, [Some("c"), Some("a"), Some("b")]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_now_is_taken_before_those_who_came_long_ago() {
+    async fn who_comes_alone_is_not_behind_those_who_came_together() {
         let queue = Queue::default();
         for key in 0..1_000 {
-            queue.wake(key);
+            queue.arrived(key);
         }
-        tokio::time::advance(FRESH + seconds(1)).await;
-        queue.wake_at(2_000, Instant::now() + seconds(60));
-        queue.wake(1_000);
-        queue.wake(1_001);
-        let fresh = [queue.take(Lane::Fresh).await, queue.take(Lane::Fresh).await];
-        assert_eq!(fresh, [Some(1_001), Some(1_000)]);
-        assert_eq!(
-            queue.take(Lane::Ordinary).await,
-            Some(0),
-            "the others are served meanwhile, in their order"
-        );
-        let idle = tokio::time::timeout(seconds(30), queue.take(Lane::Fresh)).await;
-        assert!(idle.is_err(), "who has waited long is left to the others: {idle:?}");
-        assert_eq!(queue.take(Lane::Fresh).await, Some(2_000), "what becomes due counts from then");
+        tokio::time::advance(seconds(2)).await;
+        for _ in 0..5 {
+            let first = queue.take(Lane::Fast).await.unwrap();
+            assert!(first < 5, "the first of a crowd");
+        }
+        queue.wake(2_000);
+        queue.arrived(1_000);
+        assert!(queue.is_fast(&1_000) && !queue.is_fast(&2_000) && !queue.is_fast(&5));
+        assert_eq!(queue.take(Lane::Fast).await, Some(1_000));
+        assert_eq!(queue.take(Lane::All).await, Some(5), "the others are served meanwhile, in their order");
+        queue.done(&1_000, Some(Instant::now() + seconds(1)));
+        assert_eq!(queue.take(Lane::Fast).await, Some(1_000), "what is left to do for it is as fast");
+        let idle = tokio::time::timeout(seconds(30), queue.take(Lane::Fast)).await;
+        assert!(idle.is_err(), "the crowd is left to the others: {idle:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_the_crowd_and_comes_again_alone_goes_ahead() {
+        let queue = Queue::default();
+        for key in 0..1_000 {
+            queue.arrived(key);
+        }
+        tokio::time::advance(seconds(2)).await;
+        queue.arrived(700);
+        let mut fast = Vec::new();
+        for _ in 0..6 {
+            fast.extend(queue.take(Lane::Fast).await);
+        }
+        assert!(fast.contains(&700), "{fast:?}");
+        assert_eq!(queue.depth(), 994, "nobody is in it twice");
     }
 
     #[tokio::test]
@@ -292,7 +348,7 @@ mod tests {
             }
         });
         for taken in 0..10 {
-            let key = queue.take(Lane::Ordinary).await.unwrap();
+            let key = queue.take(Lane::All).await.unwrap();
             assert!(turns.load(std::sync::atomic::Ordering::SeqCst) > taken, "after {taken} keys");
             queue.done(&key, None);
         }
@@ -307,7 +363,7 @@ mod tests {
                 let queue = Arc::clone(&queue);
                 tokio::spawn(async move {
                     let mut seen = 0;
-                    while let Some(key) = queue.take(Lane::Ordinary).await {
+                    while let Some(key) = queue.take(Lane::All).await {
                         seen += 1;
                         tokio::time::sleep(seconds(1)).await;
                         queue.done(&key, None);
@@ -334,6 +390,6 @@ mod tests {
         queue.wake("gone");
         queue.forget(&"gone");
         queue.wake("here");
-        assert_eq!(queue.take(Lane::Ordinary).await, Some("here"));
+        assert_eq!(queue.take(Lane::All).await, Some("here"));
     }
 }

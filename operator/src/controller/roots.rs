@@ -98,6 +98,8 @@ pub(crate) enum Observation {
     Known,
     /// Something that its reconciler has to look at.
     Changed,
+    /// Something that a person, or a program of one, wants: an order, another one, its end, a pause, another try.
+    Wanted,
 }
 
 // === impl RootObject ===
@@ -282,7 +284,7 @@ impl Roots {
         let observation = match records.get(&root.name) {
             Some(known) if known.uid == root.uid && !is_newer(&root, known) => return Observation::Known,
             Some(known) if known.uid == root.uid => known.compare(&root),
-            _ => Observation::Changed,
+            _ => Observation::Wanted,
         };
         records.insert(root.name.clone(), Arc::new(root));
         observation
@@ -331,13 +333,14 @@ impl Root {
     /// Whether `newer` holds anything that a reconciler has to look at. Its own status writes are recorded from their
     /// answers and so never come here as news.
     fn compare(&self, newer: &Self) -> Observation {
-        let same = self.generation == newer.generation
-            && self.deleting_since == newer.deleting_since
-            && self.finalizers == newer.finalizers
-            && self.retry == newer.retry
-            && self.paused == newer.paused
-            && self.status == newer.status;
-        if same { Observation::Known } else { Observation::Changed }
+        let wanted = (&self.retry, &self.paused, self.generation, self.deleting_since)
+            != (&newer.retry, &newer.paused, newer.generation, newer.deleting_since);
+        let changed = self.finalizers != newer.finalizers || self.status != newer.status;
+        match (wanted, changed) {
+            (true, _) => Observation::Wanted,
+            (false, true) => Observation::Changed,
+            (false, false) => Observation::Known,
+        }
     }
 }
 
@@ -382,12 +385,12 @@ mod tests {
     #[test]
     fn our_own_write_is_no_news_and_a_foreign_status_write_is() {
         let roots = Roots::default();
-        assert_eq!(roots.observe(acme(1, 1, "{}")), Observation::Changed);
+        assert_eq!(roots.observe(acme(1, 1, "{}")), Observation::Wanted);
         roots.record_write(acme(2, 1, r#"{"progress":"1/2"}"#));
         assert_eq!(roots.observe(acme(2, 1, r#"{"progress":"1/2"}"#)), Observation::Known, "our own write");
         assert_eq!(roots.observe(acme(1, 1, "{}")), Observation::Known, "older than what we have");
         assert_eq!(roots.observe(acme(3, 1, "{}")), Observation::Changed, "somebody took the status away");
-        assert_eq!(roots.observe(acme(4, 2, "{}")), Observation::Changed, "a new generation");
+        assert_eq!(roots.observe(acme(4, 2, "{}")), Observation::Wanted, "a new generation");
         assert_eq!(roots.observe(acme(5, 2, "{}")), Observation::Known, "a label");
     }
 
@@ -397,7 +400,7 @@ mod tests {
         roots.observe(acme(9, 1, "{}"));
         let mut later = acme(10, 1, "{}");
         later.uid = "u2".to_owned();
-        assert_eq!(roots.observe(later), Observation::Changed);
+        assert_eq!(roots.observe(later), Observation::Wanted);
         assert!(roots.remove("acme", "u1").is_none(), "the deletion of the earlier one comes late");
         assert_eq!(roots.get("acme").unwrap().uid, "u2");
     }

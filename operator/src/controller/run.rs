@@ -37,8 +37,8 @@ use tokio::time::Instant;
 const LEASE: &str = "tenantry-controller";
 /// How long running work may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
-/// For so many workers there is one more that serves those who have just come.
-const FRESH_SHARE: u16 = 4;
+/// For so many workers there is one more that serves only those who do not wait behind a crowd.
+const FAST_SHARE: u16 = 4;
 /// Wait after a definition whose run failed.
 const DEFINITION_RETRY: Duration = Duration::from_secs(2);
 /// Further changes of kinds within this time are looked at together: a chart installs many at once.
@@ -287,10 +287,10 @@ fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
         starting.load_claims();
         let mut workers = JoinSet::new();
         for _ in 0..starting.config.concurrency {
-            workers.spawn(work(Arc::clone(&starting), Lane::Ordinary));
+            workers.spawn(work(Arc::clone(&starting), Lane::All));
         }
-        for _ in 0..starting.config.concurrency.div_ceil(FRESH_SHARE) {
-            workers.spawn(work(Arc::clone(&starting), Lane::Fresh));
+        for _ in 0..starting.config.concurrency.div_ceil(FAST_SHARE) {
+            workers.spawn(work(Arc::clone(&starting), Lane::Fast));
         }
         workers.spawn(accept(Arc::clone(&starting)));
         workers.spawn(follow_kinds(Arc::clone(&starting)));
@@ -307,7 +307,7 @@ async fn work(context: Arc<Context>, lane: Lane) {
     while let Some(name) = context.queue.take(lane).await {
         let _running = context.begin();
         let started = Instant::now();
-        let (outcome, next) = reconcile::reconcile(&context, &name, lane).await;
+        let (outcome, next) = reconcile::reconcile(&context, &name).await;
         context.metrics.reconciled(outcome.as_str(), started.elapsed());
         if outcome == Outcome::Gone {
             tracing::debug!(subscription = name, "gone");
@@ -328,7 +328,7 @@ async fn accept(context: Arc<Context>) {
     for key in context.store.keys() {
         context.definition_queue.wake(key);
     }
-    while let Some(key) = context.definition_queue.take(Lane::Ordinary).await {
+    while let Some(key) = context.definition_queue.take(Lane::All).await {
         let _running = context.begin();
         let next = accept_one(&context, &acceptor, &key).await;
         context.definition_queue.done(&key, next);

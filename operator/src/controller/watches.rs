@@ -119,8 +119,10 @@ async fn subscriptions(context: Arc<Context>) {
                 let Some(root) = Root::from_object(object) else { return };
                 seen.insert(root.name.clone());
                 let name = root.name.clone();
-                if context.roots.observe(root) == Observation::Changed {
-                    context.queue.wake(name);
+                match context.roots.observe(root) {
+                    Observation::Known => {}
+                    Observation::Changed => context.queue.wake(name),
+                    Observation::Wanted => context.queue.arrived(name),
                 }
             }
             Event::InitDone => {

@@ -14,7 +14,6 @@ mod work;
 mod write;
 
 use super::context::Context;
-use super::queue::Lane;
 use super::session::Session;
 use dereference::{Resolved, Snapshot, dereference};
 use std::time::Duration;
@@ -64,15 +63,15 @@ impl Outcome {
     }
 }
 
-/// Looks at one subscription and does what is to be done, urgently if it has just come.
-pub(crate) async fn reconcile(context: &Context, name: &str, lane: Lane) -> (Outcome, Next) {
+/// Looks at one subscription and does what is to be done.
+pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) {
     let Some(root) = context.roots.get(name) else { return (Outcome::Gone, None) };
     // What would come of it could not be written. Whoever loses the lease has this for every tenant.
     if !context.executor.gate.may_write() {
         return (Outcome::Waiting, Some(Instant::now() + OUTAGE_WAIT[0]));
     }
     let mut session = context.sessions.take(&root.uid);
-    let result = run(context, &root.uid, name, lane, &mut session).await;
+    let result = run(context, &root.uid, name, &mut session).await;
     let (outcome, next) = match result {
         Ok(done) => {
             session.outages = 0;
@@ -115,7 +114,6 @@ async fn run(
     context: &Context,
     uid: &str,
     name: &str,
-    lane: Lane,
     session: &mut Session,
 ) -> Result<(Outcome, Next), WriteError> {
     let Some(snapshot) = dereference(context, name, uid) else { return Ok((Outcome::Gone, None)) };
@@ -129,7 +127,7 @@ async fn run(
         context.refused(name);
     }
     match prepared {
-        Some(prepared) => work::run(context, &snapshot, session, &Job { prepared, problems, lane }).await,
+        Some(prepared) => work::run(context, &snapshot, session, &Job { prepared, problems }).await,
         None => refuse(context, &snapshot, session, &problems).await,
     }
 }

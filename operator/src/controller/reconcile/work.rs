@@ -8,7 +8,6 @@ use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
 };
 use crate::controller::context::Context;
-use crate::controller::queue::Lane;
 use crate::controller::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,21 +69,11 @@ pub(super) struct Job {
     pub(super) prepared: Arc<Prepared>,
     /// Why what is wished now is refused; the order is then the one that was accepted before.
     pub(super) problems: Vec<Problem>,
-    /// Whether it has waited in the queue.
-    pub(super) lane: Lane,
 }
 
 // === impl Job ===
 
 impl Job {
-    /// What performs its plans. For who has just come it holds the others back until it is dropped.
-    fn executor(&self, context: &Context) -> Executor {
-        match self.lane {
-            Lane::Ordinary => context.executor.clone(),
-            Lane::Fresh => context.executor.urgently(),
-        }
-    }
-
     fn verdict(&self) -> Verdict<'_> {
         if self.problems.is_empty() {
             Verdict::Accepted(&self.prepared.order)
@@ -130,7 +119,7 @@ pub(super) async fn run(
         if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             return finish(context, &current, session, job, progress, look, &runs).await;
         }
-        let executor = executor.get_or_insert_with(|| job.executor(context));
+        let executor = executor.get_or_insert_with(|| executor_for(context, &snapshot.root.name));
         let done = executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
         await_namespace(context, &done).await;
         session.inventory = Some(done.inventory.clone());
@@ -139,6 +128,11 @@ pub(super) async fn run(
     }
     tracing::error!(subscription = %snapshot.root.name, "rounds do not end; looking again later");
     Ok((Outcome::Failed, Some(snapshot.instant + backoff(8))))
+}
+
+/// What performs a run's plans. For whoever does not wait behind a crowd it holds the others back until it is dropped.
+fn executor_for(context: &Context, name: &String) -> Executor {
+    if context.queue.is_fast(name) { context.executor.urgently() } else { context.executor.clone() }
 }
 
 /// Asks for the watches that the objects need.
