@@ -178,6 +178,11 @@ pub struct Item {
     /// How often and how fast a refused step is tried again.
     #[serde(default)]
     pub retry: Retry,
+    /// How long the item usually takes once everything it depends on is done: its work, or, where somebody signs, until he
+    /// does. What is promised to a customer comes from it. Without one the item is taken to need no time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub estimate: Option<String>,
 }
 
 /// A check that needs nothing but the order.
@@ -235,6 +240,10 @@ pub struct GoLiveAction {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub manifests: Vec<Manifest>,
+    /// How long the customer is looked after more closely once the tenant is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub hypercare: Option<String>,
 }
 
 /// Asks somebody for a signature, as a `TenantSignOff`.
@@ -261,6 +270,10 @@ pub struct Confirmation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub when: Option<String>,
+    /// How long it usually takes until somebody confirms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub estimate: Option<String>,
 }
 
 /// Whether a signature needs proof.

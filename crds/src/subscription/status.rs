@@ -48,6 +48,12 @@ pub struct TenantSubscriptionStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub checklist: Vec<ChecklistEntry>,
+    /// What is being done for the order as a whole, or was done last, with what was promised and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationStatus>,
+    /// The hand-over to the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_live: Option<GoLiveStatus>,
     /// What the customer's business needs, and whether the plan has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<SizingStatus>,
@@ -252,6 +258,65 @@ pub struct ChecklistEntry {
     /// Whether it should have been done already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub overdue: bool,
+    /// Seconds that it usually takes, waiting for people included, once everything it depends on is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub estimated_seconds: Option<i64>,
+}
+
+/// One run over the checklist, with what was promised when it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationStatus {
+    /// What is done.
+    pub kind: OperationKind,
+    /// When it began.
+    pub started_at: Time,
+    /// What was promised then. It stays as it was, whatever happens.
+    pub promise: Promise,
+    /// When it will be done, as far as can be said; absent once it is done, and while something failed or is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_completion: Option<Time>,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Time>,
+}
+
+/// What is done for an order as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OperationKind {
+    /// From the order to the customer's first use.
+    Provision,
+}
+
+/// How long an operation was said to take when it began: the longest way through the checklist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Promise {
+    /// Seconds of work of the machines, if everybody who is waited for acts at once.
+    #[schemars(range(min = 0))]
+    pub machine_seconds: i64,
+    /// Seconds more that people and partners usually let pass.
+    #[schemars(range(min = 0))]
+    pub people_seconds: i64,
+    /// When it should be done: not before the agreed time.
+    pub completion: Time,
+}
+
+/// The hand-over to the customer. Charges and service level count from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GoLiveStatus {
+    /// When the tenant was opened first.
+    pub at: Time,
+    /// Who had signed by then, each as item and person, such as `training: ada@customer.example`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 320)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub signed_by: Vec<String>,
+    /// Until when the customer is looked after more closely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypercare_until: Option<Time>,
 }
 
 /// One run of an item's job.

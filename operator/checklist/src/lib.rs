@@ -5,6 +5,7 @@
 //! 1. [`select::select`] says which stored revision of each definition the tenant runs.
 //! 2. [`order::resolve`] gives the validated [`order::Order`], or every problem with its field and its remedy.
 //! 3. [`item::evaluate`] derives the state of each checklist item from evidence and says which items may act now.
+//!    [`forecast`] says when all of it will be done.
 //! 4. [`report::report`] derives conditions, phase and the rest of the status from that.
 //!
 //! The present time, random bytes and everything observed come in as parameters, so each answer can be recomputed and
@@ -16,6 +17,7 @@ pub mod due;
 pub mod duration;
 #[cfg(test)]
 mod fixtures;
+pub mod forecast;
 pub mod graph;
 pub mod hosts;
 pub mod item;

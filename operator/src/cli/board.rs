@@ -4,6 +4,7 @@ use super::table::table;
 use super::{Outcome, client, explain};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams};
 use serde::Serialize;
 use tenantry_checklist::time::{self, distance};
@@ -51,6 +52,12 @@ struct Row {
     name: String,
     phase: Option<Phase>,
     progress: String,
+    /// When the operation will be done, as far as can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_completion: Option<Time>,
+    /// Until when the customer is looked after more closely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hypercare_until: Option<Time>,
     open: Vec<OpenItem>,
 }
 
@@ -64,7 +71,7 @@ struct OpenItem {
     reason: String,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    due: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
+    due: Option<Time>,
     overdue: bool,
 }
 
@@ -113,13 +120,16 @@ fn row(subscription: &TenantSubscription) -> Row {
         name: subscription.metadata.name.clone().unwrap_or_default(),
         phase: status.phase,
         progress: status.progress,
+        estimated_completion: status.operation.and_then(|operation| operation.estimated_completion),
+        hypercare_until: status.go_live.and_then(|go_live| go_live.hypercare_until),
         open: status.checklist.iter().filter(is_open).map(open).collect(),
     }
 }
 
 /// The board as lines of aligned columns.
 fn board(rows: &[Row], now: Timestamp, wide: bool) -> String {
-    let header = ["NAME", "PHASE", "PROGRESS", "LATE", "WAITING FOR", "NEXT DUE"].map(str::to_owned);
+    let header =
+        ["NAME", "PHASE", "PROGRESS", "EXPECTED", "LATE", "WAITING FOR", "NEXT DUE"].map(str::to_owned);
     let mut text = table(&header, &rows.iter().map(|row| row.cells(now)).collect::<Vec<_>>());
     if wide {
         for row in rows.iter().filter(|row| !row.open.is_empty()) {
@@ -141,7 +151,7 @@ impl Row {
         late.filter_map(|item| item.due.as_ref()).map(time::instant).min()
     }
 
-    fn cells(&self, now: Timestamp) -> [String; 6] {
+    fn cells(&self, now: Timestamp) -> [String; 7] {
         let late: Vec<&str> =
             self.open.iter().filter(|item| item.overdue).map(|item| item.name.as_str()).collect();
         let mut waiting: Vec<String> = Vec::new();
@@ -149,10 +159,14 @@ impl Row {
             waiting.push(format!("{:?}: {}", item.owner, item.name));
         }
         let due = self.open.iter().filter_map(|item| item.due.as_ref()).map(time::instant).min();
+        let expected = self.estimated_completion.as_ref().map(time::instant);
+        let hypercare = self.hypercare_until.as_ref().map(time::instant).filter(|until| *until > now);
+        let phase = self.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
         [
             self.name.clone(),
-            self.phase.map(|phase| format!("{phase:?}")).unwrap_or_default(),
+            if hypercare.is_some() { format!("{phase} (hypercare)") } else { phase },
             self.progress.clone(),
+            expected.map(|at| distance(at, now)).unwrap_or_default(),
             late.join(", "),
             waiting.join(", "),
             due.map(|due| distance(due, now)).unwrap_or_default(),

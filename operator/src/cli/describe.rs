@@ -1,6 +1,6 @@
 //! `tenantry describe`: one subscription for people. Needs a client.
 
-use super::{Outcome, client, explain, get::age};
+use super::{Outcome, client, explain, get::age, progress};
 use clap::Args;
 use jiff::Timestamp;
 use kube::api::Api;
@@ -45,6 +45,12 @@ fn text(subscription: &TenantSubscription, now: Timestamp) -> Result<String, std
     }
     if !status.waiting_for.is_empty() {
         writeln!(out, "Waiting for:   {}", status.waiting_for)?;
+    }
+    if let Some(operation) = &status.operation {
+        writeln!(out, "Operation:     {}", progress::operation(operation, now))?;
+    }
+    if let Some(go_live) = &status.go_live {
+        writeln!(out, "Live since:    {}", progress::go_live(go_live, now))?;
     }
     if let Some(sizing) = &status.sizing {
         writeln!(out, "Size:          {}", sizing::told(sizing))?;
@@ -95,6 +101,10 @@ fn checklist(out: &mut String, entries: &[ChecklistEntry], now: Timestamp) -> st
             let due = time::instant(due);
             let late = if entry.overdue { "overdue: " } else { "" };
             writeln!(out, "      {late}due {} ({})", time::readable(due), time::distance(due, now))?;
+        }
+        let elapsed = progress::elapsed(entry, now);
+        if !elapsed.is_empty() {
+            writeln!(out, "      time: {elapsed}")?;
         }
         if entry.attempts > 0 {
             let next =
@@ -161,6 +171,7 @@ mod tests {
             job: None,
             due: Some(time::time(Timestamp::from_second(30).unwrap())),
             overdue: true,
+            estimated_seconds: None,
         };
         subscription.status =
             Some(TenantSubscriptionStatus { checklist: vec![entry], ..TenantSubscriptionStatus::default() });

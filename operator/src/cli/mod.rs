@@ -9,6 +9,7 @@ mod get;
 mod manifests;
 mod pause;
 mod plurals;
+mod progress;
 mod render;
 mod retry;
 mod sign_off;

@@ -1,13 +1,16 @@
-//! `tenantry watch`: checklists as they move. Needs a client; draws bars on a terminal and prints lines elsewhere.
+//! `tenantry watch`: checklists as they move. Needs a client; on a terminal it draws a tree of one subscription, or a bar for
+//! each of several, and prints lines elsewhere.
 
-use super::{Outcome, client, describe::mark};
+use super::{Outcome, client, describe::mark, progress};
 use clap::Args;
 use futures::TryStreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::time::Duration;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionStatus};
 
@@ -25,6 +28,8 @@ pub(crate) struct Arguments {
 trait Display {
     fn show(&mut self, name: &str, status: &TenantSubscriptionStatus);
     fn gone(&mut self, name: &str);
+    /// A second has passed.
+    fn tick(&mut self) {}
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -33,13 +38,25 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
         None => watcher::Config::default(),
     };
-    let mut display: Box<dyn Display + Send> =
-        if std::io::stdout().is_terminal() { Box::new(Bars::default()) } else { Box::new(Lines::default()) };
+    let mut display: Box<dyn Display + Send> = match (std::io::stdout().is_terminal(), &arguments.name) {
+        (true, Some(_)) => Box::new(Tree::default()),
+        (true, None) => Box::new(Bars::default()),
+        (false, _) => Box::new(Lines::default()),
+    };
     let mut open = BTreeSet::new();
     // Until the first list is complete nobody can say that all are live.
     let mut is_listed = false;
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
-    while let Some(event) = stream.try_next().await? {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let event = tokio::select! {
+            event = stream.try_next() => event?,
+            _ = seconds.tick() => {
+                display.tick();
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
         match event {
             watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
                 let name = object.metadata.name.unwrap_or_default();
@@ -85,6 +102,14 @@ struct Lines {
 struct Bars {
     all: MultiProgress,
     bars: BTreeMap<String, ProgressBar>,
+}
+
+/// One subscription as a tree of its items, drawn anew every second, because time passes in it.
+#[derive(Default)]
+struct Tree {
+    all: MultiProgress,
+    lines: Vec<ProgressBar>,
+    shown: Option<(String, TenantSubscriptionStatus)>,
 }
 
 // === impl Display ===
@@ -140,6 +165,44 @@ impl Display for Bars {
     }
 }
 
+impl Display for Tree {
+    fn show(&mut self, name: &str, status: &TenantSubscriptionStatus) {
+        self.shown = Some((name.to_owned(), status.clone()));
+        self.tick();
+    }
+
+    fn gone(&mut self, name: &str) {
+        self.shown = None;
+        self.draw(&[format!("{name}: gone")]);
+    }
+
+    fn tick(&mut self) {
+        if let Some((name, status)) = &self.shown {
+            let lines = progress::tree(name, status, Timestamp::now());
+            self.draw(&lines);
+        }
+    }
+}
+
+impl Tree {
+    fn draw(&mut self, lines: &[String]) {
+        while self.lines.len() > lines.len() {
+            if let Some(line) = self.lines.pop() {
+                self.all.remove(&line);
+            }
+        }
+        while self.lines.len() < lines.len() {
+            let line = self.all.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{wide_msg}");
+            line.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            self.lines.push(line);
+        }
+        for (line, text) in self.lines.iter().zip(lines) {
+            line.set_message(text.clone());
+        }
+    }
+}
+
 /// What matters most about a subscription, in one line.
 fn headline(status: &TenantSubscriptionStatus) -> String {
     let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
@@ -175,6 +238,7 @@ mod tests {
             job: None,
             due: None,
             overdue: false,
+            estimated_seconds: None,
         }
     }
 

@@ -4,6 +4,7 @@ use crate::{CONTROLLER_USER, wait};
 use serde::Serialize;
 use tenantry_control_plane::AuditEvent;
 use tenantry_crds::TenantSubscription;
+use tenantry_crds::blueprint::Party;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase};
 
 /// Result of a demo.
@@ -30,6 +31,8 @@ pub struct Tenant {
     pub phase: Option<Phase>,
     /// From sending the subscription to seeing it live; null if it was not in time.
     pub seconds_to_live: Option<f64>,
+    /// How long that was said to take when it began, waiting for people included; null if nothing was promised.
+    pub promised_seconds: Option<i64>,
     /// Objects in the tenant's inventory.
     pub objects: usize,
     /// Requests of the controller for this tenant that change something.
@@ -56,10 +59,14 @@ pub struct Page {
 pub struct Item {
     /// Name of the item.
     pub name: String,
+    /// Who has to act when it waits for somebody.
+    pub owner: Party,
     /// How far it got.
     pub state: ItemState,
     /// From its first effect to its last change of state, in the whole seconds that statuses know; null if it had none.
     pub seconds: Option<f64>,
+    /// How long it usually takes, by its blueprint; null where that says nothing, or where the item does not apply.
+    pub promised_seconds: Option<i64>,
 }
 
 // === impl Report ===
@@ -74,31 +81,69 @@ impl Report {
     /// The tenants as a table, a line each below a heading.
     #[must_use]
     pub fn table(&self) -> String {
-        let heading =
-            ["TENANT", "PLAN", "APPLICATION", "PHASE", "SECONDS", "OBJECTS", "WRITES", "READS", "PAGE"]
-                .map(str::to_owned);
-        let mut rows = vec![heading];
-        rows.extend(self.tenants.iter().map(Tenant::row));
+        let heading = [
+            "TENANT",
+            "PLAN",
+            "APPLICATION",
+            "PHASE",
+            "SECONDS",
+            "PROMISED",
+            "OBJECTS",
+            "WRITES",
+            "READS",
+            "PAGE",
+        ]
+        .map(str::to_owned);
+        let mut rows = vec![heading.to_vec()];
+        rows.extend(self.tenants.iter().map(|tenant| tenant.row().to_vec()));
         // Simulated pods have no page.
-        let columns = if self.tenants.iter().any(|tenant| tenant.page.is_some()) { 9 } else { 8 };
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                rows.iter()
-                    .filter_map(|row| row.get(column))
-                    .map(|cell| cell.chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        let mut table = String::new();
-        for row in &rows {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            table.push_str(cells.join("  ").trim_end());
-            table.push('\n');
-        }
-        table
+        let columns = if self.tenants.iter().any(|tenant| tenant.page.is_some()) { 10 } else { 9 };
+        rows.iter_mut().for_each(|row| row.truncate(columns));
+        aligned(&rows)
     }
+
+    /// The checklist of every tenant, a line for each item: who owns it, how far it is, and how long it took beside how long
+    /// it usually takes.
+    #[must_use]
+    pub fn checklists(&self) -> String {
+        let number =
+            |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0}"));
+        let mut rows =
+            vec![["TENANT", "ITEM", "OWNER", "STATE", "SECONDS", "PROMISED"].map(str::to_owned).to_vec()];
+        for tenant in &self.tenants {
+            rows.extend(tenant.items.iter().map(|item| {
+                let promised =
+                    item.promised_seconds.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string());
+                let Item { name, owner, state, seconds, .. } = item;
+                vec![
+                    tenant.name.clone(),
+                    name.clone(),
+                    format!("{owner:?}"),
+                    format!("{state:?}"),
+                    number(*seconds),
+                    promised,
+                ]
+            }));
+        }
+        aligned(&rows)
+    }
+}
+
+/// Rows as lines whose columns are as wide as their widest cell.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 // === impl Tenant ===
@@ -121,6 +166,9 @@ impl Tenant {
             application: format!("{} {}", spec.application_ref.name, spec.application_ref.version),
             phase: status.and_then(|status| status.phase),
             seconds_to_live: seconds_to_live.filter(|_| wait::is_true(subscription, "Live")),
+            promised_seconds: status
+                .and_then(|status| status.operation.as_ref())
+                .map(|operation| operation.promise.machine_seconds + operation.promise.people_seconds),
             objects: status
                 .and_then(|status| status.inventory.as_ref())
                 .map_or(0, |inventory| inventory.objects.len()),
@@ -132,13 +180,14 @@ impl Tenant {
         }
     }
 
-    fn row(&self) -> [String; 9] {
+    fn row(&self) -> [String; 10] {
         [
             self.name.clone(),
             self.plan.clone(),
             self.application.clone(),
             self.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}")),
             self.seconds_to_live.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
+            self.promised_seconds.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string()),
             self.objects.to_string(),
             self.writes.to_string(),
             self.reads.to_string(),
@@ -151,7 +200,13 @@ impl Item {
     fn new(entry: &ChecklistEntry) -> Self {
         let seconds =
             entry.started_at.as_ref().map(|started| entry.since.0.duration_since(started.0).as_secs_f64());
-        Self { name: entry.name.clone(), state: entry.state, seconds }
+        Self {
+            name: entry.name.clone(),
+            owner: entry.owner,
+            state: entry.state,
+            seconds,
+            promised_seconds: entry.estimated_seconds,
+        }
     }
 }
 
@@ -195,13 +250,15 @@ mod tests {
         value["metadata"]["generation"] = json!(1);
         value["status"] = json!({
             "phase": "Live",
+            "operation": {"kind": "Provision", "startedAt": "2030-01-01T00:00:00Z", "completedAt": at,
+                          "promise": {"machineSeconds": 60, "peopleSeconds": 30, "completion": "2030-01-01T00:01:30Z"}},
             "conditions": [{
                 "type": "Live", "status": live, "reason": "X", "message": "", "lastTransitionTime": at,
                 "observedGeneration": 1,
             }],
             "checklist": [
                 {"name": "a", "category": "Network", "owner": "Provider", "state": "Done", "reason": "",
-                 "since": at, "startedAt": "2030-01-01T00:00:03Z"},
+                 "since": at, "startedAt": "2030-01-01T00:00:03Z", "estimatedSeconds": 20},
                 {"name": "b", "category": "Network", "owner": "Provider", "state": "Skipped", "reason": "", "since": at},
             ],
             "inventory": {"order": "x", "objects": [{"kind": "v1/ConfigMap", "name": "c", "item": "a", "state": "Live"}]},
@@ -241,13 +298,17 @@ mod tests {
         assert!(report.all_live());
         let table = report.table();
         let cells: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-        assert_eq!(cells, ["acme", "gold", "erp", "4.2.1", "Live", "2.5", "1", "2", "1"]);
+        assert_eq!(cells, ["acme", "gold", "erp", "4.2.1", "Live", "2.5", "90", "1", "2", "1"]);
         let value = serde_json::to_value(&report).unwrap();
         assert_eq!(value["tenants"][0]["secondsToLive"], json!(2.5));
         assert_eq!(
             value["tenants"][0]["items"][1],
-            json!({"name": "b", "state": "Skipped", "seconds": null})
+            json!({"name": "b", "owner": "Provider", "state": "Skipped", "seconds": null, "promisedSeconds": null})
         );
+        assert_eq!(value["tenants"][0]["promisedSeconds"], json!(90));
+        let checklists = report.checklists();
+        let cells: Vec<&str> = checklists.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(cells, ["acme", "a", "Provider", "Done", "4", "20"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::history::{Key, Record, SUBSCRIPTIONS, State, TENANT_LABEL};
 use crate::site::NAME;
 
 /// Fields that tell when and how often, not what.
-const DROPPED: [&str; 14] = [
+const DROPPED: [&str; 19] = [
     "uid",
     "resourceVersion",
     "managedFields",
@@ -23,6 +23,11 @@ const DROPPED: [&str; 14] = [
     "lastTransitionTime",
     "since",
     "startedAt",
+    "completedAt",
+    "estimatedCompletion",
+    "completion",
+    "at",
+    "hypercareUntil",
 ];
 /// Annotation that a rival writes, see F6.
 pub(crate) const RIVAL: &str = "faults.example/rival";

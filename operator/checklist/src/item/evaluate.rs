@@ -1,5 +1,6 @@
 //! The rules that lead from evidence to an item's state; pure.
 
+use super::forecast::{estimate, forecast};
 use super::{
     ATTEMPTS_EXHAUSTED, CONFIRMATION_MISSING, EvaluateInput, Evaluation, Evidence, ItemFailure, ItemInput,
     Kind, NOT_BEFORE, ORDER_REFUSED, RetryRequest, SignatureInput, TIMED_OUT,
@@ -58,8 +59,10 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
         };
         entries.insert(at, progress.add(&pass));
     }
+    let entries: Vec<ChecklistEntry> = entries.into_values().collect();
     Ok(Evaluation {
-        entries: entries.into_values().collect(),
+        forecast: forecast(input.items, &waits, &entries, time::whole(input.now)),
+        entries,
         released: progress.released,
         held: progress.held,
         deadline: progress.deadline,
@@ -444,6 +447,7 @@ impl<'a> Pass<'a> {
             job: job.filter(|_| self.item.kind == Kind::Job),
             due: due.map(time::time),
             overdue: due.is_some_and(|due| due <= self.now),
+            estimated_seconds: Some(estimate(self.item).whole().as_secs()).filter(|seconds| *seconds > 0),
         }
     }
 }

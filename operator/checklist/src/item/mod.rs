@@ -5,6 +5,7 @@
 //! failed is done as soon as evidence says so.
 
 mod evaluate;
+mod forecast;
 mod jobs;
 mod people;
 mod retry;
@@ -14,6 +15,7 @@ pub use retry::RetryRequest;
 
 use crate::due::Dates;
 use crate::duration::{self, DurationError};
+use crate::forecast::{Estimate, Length};
 use crate::sign_off::{Standing, Wanted};
 use crate::time;
 use jiff::{SignedDuration, Timestamp};
@@ -83,6 +85,8 @@ pub struct ItemInput {
     pub due: Option<Timestamp>,
     /// What becomes of the items behind it if it fails.
     pub on_failure: OnFailure,
+    /// How long it usually takes.
+    pub estimate: Estimate,
 }
 
 /// What is observed of the last run of an item's job, which the entry before names.
@@ -240,6 +244,19 @@ pub struct Evaluation {
     pub deadline: Option<Timestamp>,
     /// Value of the annotation `tenantry.io/retry` that is acted on now or was before.
     pub observed_retry: Option<String>,
+    /// How long all of it takes, and when it will be done.
+    pub forecast: Forecast,
+}
+
+/// How long a checklist takes, and when it will be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// How long all of it usually takes, agreed times apart.
+    pub length: Length,
+    /// Time before which the tenant is not opened.
+    pub not_before: Option<Timestamp>,
+    /// When it will be done, as far as that can be said.
+    pub completion: Option<Timestamp>,
 }
 
 // === impl ItemInput ===
@@ -276,6 +293,7 @@ impl ItemInput {
             note: None,
             due: dates.due(item.due.as_ref())?,
             on_failure: item.on_failure,
+            estimate: Estimate::of(item)?,
         })
     }
 

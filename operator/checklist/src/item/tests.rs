@@ -2,6 +2,7 @@ use super::*;
 use crate::time;
 use proptest::prelude::*;
 
+mod forecast;
 mod jobs;
 mod people;
 mod properties;
@@ -31,6 +32,7 @@ fn item(name: &str, depends_on: &[&str]) -> ItemInput {
         note: None,
         due: None,
         on_failure: OnFailure::Stop,
+        estimate: Estimate::default(),
     }
 }
 

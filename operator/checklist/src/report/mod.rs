@@ -5,6 +5,7 @@
 //! they last changed, and, for the phase that people read, whether the customer has been live.
 
 mod conditions;
+mod operation;
 
 use crate::item::{CONFIRMATION_MISSING, Evaluation, NOT_BEFORE};
 use crate::order::Order;
@@ -106,7 +107,9 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         ),
     };
     let observed_retry = input.evaluation.and_then(|evaluation| evaluation.observed_retry.clone());
-    TenantSubscriptionStatus {
+    let operation = operation::operation(input, &checklist);
+    let go_live = operation::go_live(input, &checklist, is_true("Live"));
+    let status = TenantSubscriptionStatus {
         observed_generation: Some(input.generation),
         phase: Some(phase),
         accepted,
@@ -117,10 +120,13 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         waiting_for: waiting_for(&checklist),
         conditions: drafts.into_iter().map(|draft| condition(draft, input)).collect(),
         checklist,
+        operation,
+        go_live,
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
         inventory: input.inventory.clone(),
-    }
+    };
+    operation::steady_estimate(status, previous)
 }
 
 /// Whether a status is worth writing.

@@ -36,6 +36,7 @@ fn entry(name: &str, category: Category, state: ItemState) -> ChecklistEntry {
         job: None,
         due: None,
         overdue: false,
+        estimated_seconds: None,
     }
 }
 
@@ -469,4 +470,116 @@ proptest! {
             status = next;
         }
     }
+}
+
+/// An evaluation in these states whose forecast is this.
+fn forecast(states: [ItemState; 4], completion: Option<i64>) -> Evaluation {
+    let length = crate::forecast::Length {
+        machine: jiff::SignedDuration::from_secs(70),
+        people: jiff::SignedDuration::from_secs(30),
+    };
+    let forecast = crate::item::Forecast { length, not_before: None, completion: completion.map(at) };
+    Evaluation { forecast, ..evaluation(states) }
+}
+
+#[test]
+fn a_promise_stays_and_what_came_of_it_stands_beside_it() {
+    let order = fixtures::order();
+    let verdict = Verdict::Accepted(&order);
+    let begun = step(
+        &TenantSubscriptionStatus::default(),
+        verdict,
+        Some(&forecast([Running, Pending, Pending, Pending], Some(100))),
+        &[],
+        0,
+    );
+    let operation = begun.operation.clone().unwrap();
+    assert_eq!(operation.started_at, time::time(at(0)));
+    assert_eq!((operation.promise.machine_seconds, operation.promise.people_seconds), (70, 30));
+    assert_eq!(operation.promise.completion, time::time(at(100)));
+    assert_eq!(operation.estimated_completion, Some(time::time(at(100))));
+
+    let late = step(&begun, verdict, Some(&forecast([Done, Running, Pending, Pending], Some(400))), &[], 300);
+    let operation = late.operation.clone().unwrap();
+    assert_eq!(operation.promise, begun.operation.unwrap().promise);
+    assert_eq!(operation.estimated_completion, Some(time::time(at(400))));
+
+    let failed = step(&late, verdict, Some(&forecast([Done, Failed, Pending, Pending], None)), &[], 310);
+    assert_eq!(failed.operation.clone().unwrap().estimated_completion, None, "nobody can say");
+
+    let done = step(&failed, verdict, Some(&forecast([Done, Done, Done, Done], Some(500))), &[], 500);
+    let operation = done.operation.clone().unwrap();
+    assert_eq!((operation.completed_at, operation.estimated_completion), (Some(time::time(at(500))), None));
+
+    let broken = step(&done, verdict, Some(&forecast([Done, Running, Done, Done], Some(700))), &[], 600);
+    assert_eq!(broken.operation, done.operation, "what was done stays done");
+    assert_eq!(broken.go_live, done.go_live);
+}
+
+#[test]
+fn an_estimate_that_moves_is_no_reason_to_write() {
+    let order = fixtures::order();
+    let verdict = Verdict::Accepted(&order);
+    let states = [Done, Running, Pending, Pending];
+    let first =
+        step(&TenantSubscriptionStatus::default(), verdict, Some(&forecast(states, Some(100))), &[], 0);
+    let same = step(&first, verdict, Some(&forecast(states, Some(160))), &[], 60);
+    assert!(!changed(&first, &same));
+    let news = step(&first, verdict, Some(&forecast([Done, Done, Running, Pending], Some(160))), &[], 60);
+    assert_eq!(
+        news.operation.unwrap().estimated_completion,
+        Some(time::time(at(160))),
+        "it goes with what is new"
+    );
+}
+
+#[test]
+fn a_tenant_from_before_there_were_operations_gets_none() {
+    let order = fixtures::order();
+    let verdict = Verdict::Accepted(&order);
+    let mut before =
+        step(&TenantSubscriptionStatus::default(), verdict, Some(&forecast([Done; 4], Some(0))), &[], 0);
+    before.operation = None;
+    let after = step(&before, verdict, Some(&forecast([Done; 4], Some(60))), &[], 60);
+    assert!(!changed(&before, &after));
+}
+
+#[test]
+fn the_hand_over_is_recorded_once_with_who_signed_and_how_long_the_customer_is_looked_after() {
+    let mut order = fixtures::order();
+    let mut blueprint = (*order.definitions.blueprint.spec).clone();
+    let item = tenantry_crds::blueprint::Item {
+        name: "go-live".to_owned(),
+        go_live: Some(tenantry_crds::blueprint::GoLiveAction {
+            hypercare: Some("336h".to_owned()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    blueprint.items = vec![item];
+    order.definitions.blueprint.spec = std::sync::Arc::new(blueprint);
+    let verdict = Verdict::Accepted(&order);
+    let mut evaluated = evaluation([Done, Done, Done, Running]);
+    let signature = tenantry_crds::subscription::Signature {
+        name: "s1".to_owned(),
+        by: "ada@customer.example".to_owned(),
+        via: None,
+        at: time::time(at(10)),
+    };
+    evaluated.entries[2].sign_off = Some(tenantry_crds::subscription::SignOffRequest {
+        party: Party::Customer,
+        order_digest: "d".to_owned(),
+        evidence_required: false,
+        signature: Some(signature),
+    });
+    let before = step(&TenantSubscriptionStatus::default(), verdict, Some(&evaluated), &[], 20);
+    assert_eq!(before.go_live, None);
+    evaluated.entries[3].state = Done;
+    let live = step(&before, verdict, Some(&evaluated), &[], 30);
+    let go_live = live.go_live.clone().unwrap();
+    assert_eq!(go_live.at, time::time(at(30)));
+    assert_eq!(go_live.signed_by, ["application: ada@customer.example"]);
+    assert_eq!(go_live.hypercare_until, Some(time::time(at(30 + 336 * 3_600))));
+    let later = step(&live, verdict, Some(&evaluation([Done, Running, Done, Done])), &[], 90);
+    assert_eq!(later.go_live, Some(go_live));
 }

@@ -184,7 +184,8 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
     let file = directory.join("report.json");
     std::fs::write(&file, serde_json::to_vec_pretty(&report)?)
         .with_context(|| format!("{} cannot be written", file.display()))?;
-    println!("\nKubernetes {}\n\n{}\nReport: {}", report.kubernetes_version, report.table(), file.display());
+    println!("\nKubernetes {}\n\n{}\n{}", report.kubernetes_version, report.checklists(), report.table());
+    println!("Report: {}", file.display());
     if !report.all_live() {
         println!("Not every tenant was live within {} s.", LIMIT.as_secs());
     }

@@ -1,0 +1,158 @@
+//! When a checklist will be done, from how long its items usually take; pure, the present comes in as a parameter.
+//!
+//! Items that do not wait for each other go on side by side, so a checklist takes as long as the longest way through it.
+//! The work of machines and waiting for people are kept apart: the first is what a provider can promise by himself.
+
+use crate::duration::{self, DurationError};
+use crate::graph::{self, Node};
+use crate::time;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use tenantry_crds::blueprint::Item;
+
+/// How long an item usually takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Until its work is done.
+    pub machine: SignedDuration,
+    /// Until somebody signed, after that.
+    pub people: SignedDuration,
+}
+
+/// One item, as far as time is concerned.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// Name of the item.
+    pub name: &'a str,
+    /// Items that it waits for.
+    pub depends_on: &'a [String],
+    /// How long it usually takes; nothing for one that does not apply.
+    pub estimate: Estimate,
+    /// Whether the signatures of others keep it, and not only their work: the opening of the tenant.
+    pub waits_for_people: bool,
+    /// Time before which it does not begin.
+    pub not_before: Option<Timestamp>,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// How far an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has not begun.
+    Ahead,
+    /// Its work began then.
+    Working(Timestamp),
+    /// Its work is done, and since then somebody is waited for.
+    WaitingForPeople(Timestamp),
+    /// It is done, or does not apply.
+    Closed,
+    /// Nobody can say when it will be done: it failed, or a person holds it.
+    Stuck,
+}
+
+/// How long a whole checklist takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Length {
+    /// If everybody who is waited for acts at once.
+    pub machine: SignedDuration,
+    /// How much longer it takes because people do not.
+    pub people: SignedDuration,
+}
+
+/// How long a checklist takes that has not begun, apart from agreed times. Steps without an order take no time: their
+/// blueprint is refused.
+#[must_use]
+pub fn length(steps: &[Step<'_>]) -> Length {
+    let whole = |people: bool| {
+        let ends = walk(steps, |step, served, closed| {
+            let begins = if step.waits_for_people { closed } else { served };
+            let works = begins.saturating_add(step.estimate.machine);
+            let asks = if people { step.estimate.people } else { SignedDuration::ZERO };
+            Ends { served: works, closed: works.saturating_add(asks) }
+        });
+        ends.into_values().map(|ends| ends.closed).max().unwrap_or_default()
+    };
+    let machine = whole(false);
+    Length { machine, people: whole(true).saturating_sub(machine) }
+}
+
+/// When a checklist will be done if everything goes on as it usually does; nothing while something is stuck.
+#[must_use]
+pub fn completion(steps: &[Step<'_>], now: Timestamp) -> Option<Timestamp> {
+    if steps.iter().any(|step| step.progress == Progress::Stuck) {
+        return None;
+    }
+    let ends = walk(steps, |step, served, closed| {
+        let in_turn = time::after(now, if step.waits_for_people { closed } else { served });
+        let begins = in_turn.max(step.not_before.unwrap_or(now));
+        let Estimate { machine, people } = step.estimate;
+        let (served, closed) = match step.progress {
+            Progress::Closed | Progress::Stuck => (now, now),
+            Progress::Ahead => {
+                let works = time::after(begins, machine);
+                (works, time::after(works, people))
+            }
+            // What takes longer than usual is taken to be done at any moment.
+            Progress::Working(since) => {
+                let works = time::after(since, machine).max(now);
+                (works, time::after(works, people))
+            }
+            Progress::WaitingForPeople(since) => (now, time::after(since, people).max(now)),
+        };
+        Ends { served: served.duration_since(now), closed: closed.duration_since(now) }
+    });
+    ends.into_values().map(|ends| time::after(now, ends.closed)).max()
+}
+
+/// When the work of an item is done, and when it is signed as well, counted from the beginning of the walk.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    served: SignedDuration,
+    closed: SignedDuration,
+}
+
+/// Goes through the steps, each after those it waits for.
+fn walk<'a>(
+    steps: &'a [Step<'a>],
+    end: impl Fn(&Step<'a>, SignedDuration, SignedDuration) -> Ends,
+) -> HashMap<&'a str, Ends> {
+    let nodes: Vec<Node<'_>> =
+        steps.iter().map(|step| Node { name: step.name, depends_on: step.depends_on }).collect();
+    let mut ends: HashMap<&str, Ends> = HashMap::new();
+    for step in graph::order(&nodes).unwrap_or_default().into_iter().filter_map(|at| steps.get(at)) {
+        let before = || step.depends_on.iter().filter_map(|name| ends.get(name.as_str()));
+        let served = before().map(|ends| ends.served).max().unwrap_or_default();
+        let closed = before().map(|ends| ends.closed).max().unwrap_or_default();
+        ends.insert(step.name, end(step, served, closed));
+    }
+    ends
+}
+
+// === impl Estimate ===
+
+impl Estimate {
+    /// What a blueprint says of an item: of one that is a signature, its whole time is waiting for people.
+    ///
+    /// # Errors
+    /// [`DurationError`] when an estimate is no duration.
+    pub fn of(item: &Item) -> Result<Self, DurationError> {
+        let read =
+            |text: Option<&String>| text.map_or(Ok(SignedDuration::ZERO), |text| duration::parse(text));
+        let takes = read(item.estimate.as_ref())?;
+        if item.sign_off.is_some() {
+            return Ok(Self { machine: SignedDuration::ZERO, people: takes });
+        }
+        let confirmed = item.confirm.as_ref().and_then(|confirm| confirm.estimate.as_ref());
+        Ok(Self { machine: takes, people: read(confirmed)? })
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn whole(&self) -> SignedDuration {
+        self.machine.saturating_add(self.people)
+    }
+}
+
+#[cfg(test)]
+mod tests;
