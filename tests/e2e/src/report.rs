@@ -56,6 +56,7 @@ pub struct Page {
 
 /// One line of a checklist.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Item {
     /// Name of the item.
     pub name: String,
