@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::common::Condition;
-use tenantry_crds::subscription::{ChecklistEntry, ItemState, SizingVerdict};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, OperationStatus, SizingVerdict};
 use tenantry_e2e::meddling::lose;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::{asked, tenantry};
@@ -47,6 +47,10 @@ fn ask(items: &mut Vec<Value>) {
         "signOff": {"by": "Provider", "evidence": "Required"}, "runs": "OnChange",
         "due": {"after": "Order", "lag": "0s"},
     }));
+}
+
+fn operation(subscription: &TenantSubscription) -> OperationStatus {
+    subscription.status.as_ref().unwrap().operation.clone().unwrap()
 }
 
 fn entry<'a>(subscription: &'a TenantSubscription, name: &str) -> &'a ChecklistEntry {
@@ -93,12 +97,20 @@ async fn held(world: &World) {
     let acme = world.until("acme", |acme| on_hold(acme) && done(acme)).await.unwrap();
     let monitoring = entry(&acme, "monitoring");
     assert_eq!(monitoring.objects, 0);
+    let promised = operation(&acme);
+    assert!(
+        promised.promise.machine_seconds >= 180,
+        "the application alone takes three minutes: {promised:?}"
+    );
+    assert_eq!(promised.estimated_completion, None, "while something is held nobody can say");
     assert!(monitoring.message.contains("the customer brings their own"), "{}", monitoring.message);
     assert!(!is_true(&acme, "Ready"), "monitoring is part of the service");
     world.patch("acme", json!({"spec": {"holds": null}})).await.unwrap();
     let ready = |acme: &TenantSubscription| is_true(acme, "Ready") && asked(acme) == ["network", "terms"];
     let acme = world.until("acme", ready).await.unwrap();
     assert!(!is_live(&acme));
+    assert_eq!(operation(&acme).promise, promised.promise);
+    assert!(operation(&acme).estimated_completion.is_some() && operation(&acme).completed_at.is_none());
     assert!(is_true(&acme, "NetworkReady"), "a confirmation holds only going live");
     assert_eq!(entry(&acme, "network").owner, Party::Customer);
     assert_eq!(entry(&acme, "go-live").state, ItemState::Pending);
@@ -146,6 +158,10 @@ async fn signed(world: &World) {
     let acme = world.until("acme", is_live).await.unwrap();
     let by = entry(&acme, "network").sign_off.as_ref().unwrap().signature.as_ref().unwrap().by.clone();
     assert_eq!(by, "cora");
+    let done = operation(&acme);
+    assert!(done.completed_at.is_some() && done.estimated_completion.is_none(), "{done:?}");
+    let signed_by = acme.status.as_ref().unwrap().go_live.as_ref().unwrap().signed_by.clone();
+    assert_eq!(signed_by, ["network: cora", "terms: otto"]);
     let again = tenantry(&cora, &["sign-off", "acme", "network"]).await.unwrap_err().to_string();
     assert!(again.contains("is signed already, by cora"), "{again}");
 }
@@ -157,6 +173,9 @@ async fn lapsed(world: &World) {
     let acme = world.until("acme", stands("terms", ItemState::Waiting, "SignOffLapsed")).await.unwrap();
     assert!(entry(&acme, "terms").message.contains("signed by otto"), "{}", entry(&acme, "terms").message);
     assert!(is_live(&acme) && is_true(&acme, "Ready"), "a signature that lapses closes nothing");
+    let go_live = acme.status.as_ref().unwrap().go_live.as_ref().unwrap();
+    assert_eq!(go_live.signed_by.len(), 2, "what was signed when it opened stays on record");
+    assert!(operation(&acme).completed_at.is_some());
     let made = writes_in(world, before, "tenant-acme").await.unwrap();
     assert!(!made.iter().any(|event| event.verb == "delete"), "{made:#?}");
     let otto = world.cluster.kubeconfig_for("otto", &[]).unwrap();
