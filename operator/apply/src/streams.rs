@@ -28,8 +28,9 @@ use crate::shared::SharedIndex;
 
 /// Seconds a watch lasts before it is renewed. Below five minutes, which is where common load balancers cut.
 const WATCH_SECONDS: u32 = 290;
-/// Objects per page of a full list: bounds the memory of a start.
+/// Objects per page of a full list, where metadata is asked for and where everything is: bounds the memory of a start.
 const PAGE: u32 = 250;
+const FULL_PAGE: u32 = 100;
 /// Failed starts in a row after which the resource version is given up.
 const MAX_FAILED_STARTS: u32 = 3;
 /// How long a watch may fail without delivering anything before it is given up.
@@ -117,9 +118,11 @@ impl Streams {
         };
         let (client, resource) = (self.client.clone(), resource.clone());
         let task = match mode {
-            Mode::Metadata => tokio::spawn(async move { feed.run::<ChildMeta>(client, resource).await }),
+            Mode::Metadata => {
+                tokio::spawn(async move { feed.run::<ChildMeta>(client, resource, PAGE).await })
+            }
             Mode::Health | Mode::Status => {
-                tokio::spawn(async move { feed.run::<ChildFull>(client, resource).await })
+                tokio::spawn(async move { feed.run::<ChildFull>(client, resource, FULL_PAGE).await })
             }
         };
         if let Some(replaced) = running.insert(kind.clone(), Running { mode, task, turn }) {
@@ -195,9 +198,9 @@ impl Turn {
 // === impl Feed ===
 
 impl Feed {
-    async fn run<C: Child + 'static>(self, client: Client, resource: ApiResource) {
+    async fn run<C: Child + 'static>(self, client: Client, resource: ApiResource, page: u32) {
         let selector = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
-        let config = watcher::Config::default().labels(&selector).page_size(PAGE);
+        let config = watcher::Config::default().labels(&selector).page_size(page);
         let api = Api::<C>::all_with(client, &resource);
         follow(api, config, |event| self.take(event), || self.counters.watch_restart()).await;
     }

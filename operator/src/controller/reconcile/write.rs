@@ -59,6 +59,10 @@ pub(crate) async fn status(
     new: TenantSubscriptionStatus,
 ) -> Result<Option<Arc<Root>>, WriteError> {
     let old = &snapshot.status;
+    // The usual case, and the JSON of both is what a run without work would cost most.
+    if *old == new {
+        return Ok(None);
+    }
     let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
         return Ok(None);
     };
