@@ -1,7 +1,7 @@
 //! Which kinds the cluster serves: asked once, then again when a custom resource definition comes or goes; uses the
 //! client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use kube::Client;
@@ -33,13 +33,15 @@ pub struct Refreshed {
 pub struct Discovery {
     client: Client,
     kinds: RwLock<HashMap<Kind, Served>>,
+    /// Names of the definitions of custom resources that exist.
+    definitions: RwLock<BTreeSet<String>>,
 }
 
 impl Discovery {
     /// Nothing is known before the first [`Discovery::refresh`].
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, kinds: RwLock::default() }
+        Self { client, kinds: RwLock::default(), definitions: RwLock::default() }
     }
 
     /// A kind as served, or nothing when the cluster does not serve it. Makes no request.
@@ -55,6 +57,16 @@ impl Discovery {
         let Some((plural, group)) = definition.split_once('.') else { return false };
         let known = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
         known.values().any(|served| served.resource.plural == plural && served.resource.group == group)
+    }
+
+    /// Takes in that the definition of a custom resource, which is named `<plural>.<group>`, exists or is gone.
+    pub fn defined(&self, definition: &str, exists: bool) {
+        let mut definitions = self.definitions.write().unwrap_or_else(PoisonError::into_inner);
+        if exists {
+            definitions.insert(definition.to_owned());
+        } else {
+            definitions.remove(definition);
+        }
     }
 
     /// Asks the cluster again, with two requests. On an error everything known stays known.
@@ -101,13 +113,20 @@ impl Discovery {
             let gvk = kube::core::GroupVersionKind::gvk(kind.group(), kind.version(), kind.name());
             (kind, Served { resource: ApiResource::from_gvk(&gvk), scope })
         };
-        Self { client, kinds: RwLock::new(kinds.into_iter().map(served).collect()) }
+        let kinds = RwLock::new(kinds.into_iter().map(served).collect());
+        Self { client, kinds, definitions: RwLock::default() }
     }
 }
 
 impl Scopes for Discovery {
     fn scope(&self, kind: &Kind) -> Option<Scope> {
         self.resolve(kind).map(|served| served.scope)
+    }
+
+    fn is_custom(&self, kind: &Kind) -> bool {
+        let Some(Served { resource, .. }) = self.resolve(kind) else { return false };
+        let definitions = self.definitions.read().unwrap_or_else(PoisonError::into_inner);
+        definitions.contains(&format!("{}.{}", resource.plural, resource.group))
     }
 }
 
@@ -161,6 +180,11 @@ mod tests {
         assert!(discovery.serves("servicemonitors.monitoring.coreos.com"));
         assert!(!discovery.serves("servicemonitors.coreos.com") && !discovery.serves("servicemonitors"));
         assert_eq!(discovery.scope(&monitor), Some(Scope::Namespaced));
+        assert!(!discovery.is_custom(&monitor));
+        discovery.defined("servicemonitors.monitoring.coreos.com", true);
+        assert!(discovery.is_custom(&monitor) && !discovery.is_custom(&namespace));
+        discovery.defined("servicemonitors.monitoring.coreos.com", false);
+        assert!(!discovery.is_custom(&monitor));
 
         let third = discovery.refresh().await.unwrap();
         assert_eq!(third, Refreshed { appeared: vec![], vanished: vec![monitor] });

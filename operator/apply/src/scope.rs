@@ -17,6 +17,12 @@ pub enum Scope {
 pub trait Scopes {
     /// Scope of a kind, or nothing when the cluster does not serve it.
     fn scope(&self, kind: &Kind) -> Option<Scope>;
+
+    /// Whether somebody installed the kind, by a definition of a custom resource.
+    fn is_custom(&self, kind: &Kind) -> bool {
+        let _ = kind;
+        false
+    }
 }
 
 impl Scopes for BTreeMap<Kind, Scope> {

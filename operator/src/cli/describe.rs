@@ -1,12 +1,13 @@
 //! `tenantry describe`: one subscription for people. Needs a client.
 
+use super::progress::mark;
 use super::{Outcome, client, explain, get::age, progress};
 use clap::Args;
 use jiff::Timestamp;
 use kube::api::Api;
 use std::fmt::Write;
 use tenantry_checklist::{sizing, time};
-use tenantry_crds::subscription::{ChecklistEntry, ItemState};
+use tenantry_crds::subscription::ChecklistEntry;
 use tenantry_crds::{TenantSubscription, TenantSubscriptionStatus};
 
 /// Arguments of `tenantry describe`.
@@ -115,18 +116,6 @@ fn checklist(out: &mut String, entries: &[ChecklistEntry], now: Timestamp) -> st
     Ok(())
 }
 
-/// One character that shows a state at a glance.
-pub(super) fn mark(state: ItemState) -> char {
-    match state {
-        ItemState::Done => '✔',
-        ItemState::Failed => '✘',
-        ItemState::Skipped => '–',
-        ItemState::Running => '▸',
-        ItemState::Waiting => '…',
-        ItemState::Pending => '·',
-    }
-}
-
 fn conditions(out: &mut String, status: &TenantSubscriptionStatus) -> std::fmt::Result {
     if status.conditions.is_empty() {
         return Ok(());
@@ -150,6 +139,7 @@ mod tests {
     use super::*;
     use tenantry_crds::TenantSubscriptionSpec;
     use tenantry_crds::blueprint::{Category, Party};
+    use tenantry_crds::subscription::ItemState;
 
     #[test]
     fn a_failed_item_shows_its_message_and_attempts() {

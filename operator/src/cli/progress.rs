@@ -1,10 +1,21 @@
 //! What people read of an operation's progress: promise and forecast, and the checklist as a tree. No client or clock.
 
-use super::describe::mark;
 use jiff::{SignedDuration, Timestamp};
 use tenantry_checklist::time::{self, distance, length, readable};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{ChecklistEntry, GoLiveStatus, ItemState, OperationStatus};
+
+/// One character that shows a state at a glance.
+pub(super) fn mark(state: ItemState) -> char {
+    match state {
+        ItemState::Done => '✔',
+        ItemState::Failed => '✘',
+        ItemState::Skipped => '–',
+        ItemState::Running => '▸',
+        ItemState::Waiting => '…',
+        ItemState::Pending => '·',
+    }
+}
 
 /// An operation in one line: what was promised, and what came of it or is expected.
 pub(super) fn operation(operation: &OperationStatus, now: Timestamp) -> String {

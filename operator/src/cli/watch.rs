@@ -1,7 +1,8 @@
 //! `tenantry watch`: checklists as they move. Needs a client; on a terminal it draws a tree of one subscription, or a bar for
 //! each of several, and prints lines elsewhere.
 
-use super::{Outcome, client, describe::mark, progress};
+use super::progress::mark;
+use super::{Outcome, client, progress};
 use clap::Args;
 use futures::TryStreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};

@@ -202,8 +202,9 @@ impl Context {
 
     /// A custom resource definition came or went.
     pub(crate) fn custom_kind(&self, name: Option<String>, exists: bool) {
-        let mut kinds = self.custom_kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        kinds.extend(name.map(|name| (name, exists)));
+        let Some(name) = name else { return };
+        self.discovery.defined(&name, exists);
+        self.custom_kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(name, exists);
     }
 
     /// Whether the cluster serves a kind whose definition is gone, or does not serve one whose definition exists.

@@ -1,7 +1,9 @@
 //! Taking a tenant away, from its inventory alone: no template is rendered for it.
 //!
 //! What lies in a namespace that goes away is not deleted one by one: cluster-scoped objects go first, then the
-//! namespace, and when that is gone so is the rest. Where the namespace is kept, the others go from the last wave to
+//! namespace, and when that is gone so is the rest. Objects of custom kinds are the exception: for a moment after the API
+//! server has started it does not say that it serves them, and a namespace that ends just then leaves them behind for ever
+//! (found by the fault harness), where nobody has rights over them any more. Where the namespace is kept, the others go from the last wave to
 //! the first, each wave gone before the next.
 
 use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
@@ -31,6 +33,7 @@ struct Leaving<'a> {
     entry: &'a InventoryEntry,
     id: ObjectId,
     scope: Option<Scope>,
+    is_custom: bool,
     rank: u8,
 }
 
@@ -48,7 +51,10 @@ pub fn plan_removal(input: &Removal<'_>) -> Plan {
             (true, _) => plan.steps.push(step(&id, Action::Keep)),
             // Never confirmed and never watched: without a uid there is nothing to delete it by.
             (false, EntryState::Kept) if entry.uid.is_none() && !ends_with_namespace(input) => {}
-            (false, _) => leaving.push(Leaving { entry, rank: rank(&kind), id, scope }),
+            (false, _) => {
+                let is_custom = input.scopes.is_custom(&kind);
+                leaving.push(Leaving { entry, rank: rank(&kind), id, scope, is_custom });
+            }
         }
     }
     let namespace = input.inventory.objects.iter().find(|entry| is_namespace(entry, input.owner));
@@ -82,7 +88,7 @@ fn with_namespace(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan)
     let is_ours = |one: &&Leaving<'_>| is_namespace(one.entry, input.owner);
     let cluster: Vec<&Leaving<'_>> =
         leaving.iter().filter(|one| one.scope == Some(Scope::Cluster)).filter(|one| !is_ours(one)).collect();
-    if !last_wave(input, &cluster, plan) {
+    if !last_wave(input, &cluster, plan) || !customs(input, leaving, plan) {
         return;
     }
     for namespace in leaving.iter().filter(is_ours) {
@@ -94,6 +100,18 @@ fn with_namespace(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan)
         };
         take(plan, namespace, confirmed);
     }
+}
+
+/// Steps for objects of custom kinds in the namespace; true when all of them are gone or on their way out. Whatever holds up
+/// the end of one is no reason to keep the rest.
+fn customs(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan) -> bool {
+    let mut all_end = true;
+    for one in leaving.iter().filter(|one| one.is_custom && one.scope == Some(Scope::Namespaced)) {
+        let action = dispose(one.entry, input.view.see(&one.id), input.owner);
+        all_end &= matches!(action, Ok(Action::Forget) | Err(Wait::Terminating));
+        take(plan, one, action);
+    }
+    all_end
 }
 
 fn one_by_one(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan) {

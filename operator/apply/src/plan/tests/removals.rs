@@ -44,6 +44,43 @@ fn a_tenant_goes_with_one_deletion() {
     assert!(matches!(steps[0], (ref name, Action::Delete { .. }) if name == "Namespace tenant-acme"));
 }
 
+/// A cluster in which HTTPRoute was installed by somebody.
+struct Installed(BTreeMap<Kind, Scope>);
+
+impl Scopes for Installed {
+    fn scope(&self, kind: &Kind) -> Option<Scope> {
+        self.0.scope(kind)
+    }
+
+    fn is_custom(&self, kind: &Kind) -> bool {
+        kind.name() == "HTTPRoute"
+    }
+}
+
+#[test]
+fn objects_of_custom_kinds_go_before_their_namespace() {
+    let (mut cluster, mut inventory) = everything();
+    let (owner, installed) = (owner(), Installed(scopes()));
+    let plan_now = |cluster: &Cluster, inventory: &Inventory| {
+        plan_removal(&Removal {
+            owner: &owner,
+            inventory,
+            view: cluster,
+            scopes: &installed,
+            keep: &|_| false,
+        })
+    };
+    let deleted = |plan: &Plan| -> Vec<String> {
+        let deletions = plan.steps.iter().filter(|step| matches!(step.action, Action::Delete { .. }));
+        deletions.map(|step| step.id.to_string()).collect()
+    };
+    let first = plan_now(&cluster, &inventory);
+    assert_eq!(deleted(&first), ["HTTPRoute tenant-acme/web"]);
+    cluster.execute(&first, &[], &mut inventory);
+    let second = plan_now(&cluster, &inventory);
+    assert_eq!(deleted(&second), ["Namespace tenant-acme"], "{second:#?}");
+}
+
 #[test]
 fn the_end_of_a_namespace_is_confirmed_before_anything_is_forgotten() {
     let (mut cluster, mut inventory) = everything();
