@@ -60,8 +60,8 @@ async fn tenantry_does_every_workload_with_the_writes_it_needs() {
         ("W5", 2 * tenants + 1),
         ("W6", 2 + 2 * 3),
         ("W8", 3 * per_order),
-        // The namespace, and once more to be told that it is gone.
-        ("W7", 2 * 2),
+        // What is of a custom kind, the namespace, and that once more to be told that it is gone.
+        ("W7", 2 * 3),
     ] {
         assert_eq!(writes(workload), expected, "{workload}: {:?}", counts[workload]);
     }
