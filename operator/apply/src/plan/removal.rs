@@ -102,12 +102,17 @@ fn with_namespace(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan)
     }
 }
 
-/// Steps for objects of custom kinds in the namespace; true when all of them are gone or on their way out. Whatever holds up
-/// the end of one is no reason to keep the rest.
+/// Steps for objects of custom kinds that are seen in the namespace; true when all of them are gone or on their way out. What
+/// is not seen goes with the namespace, or went with it: our rights in there may be gone as well. Whatever holds up the end of
+/// one is no reason to keep the rest.
 fn customs(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan) -> bool {
     let mut all_end = true;
     for one in leaving.iter().filter(|one| one.is_custom && one.scope == Some(Scope::Namespaced)) {
-        let action = dispose(one.entry, input.view.see(&one.id), input.owner);
+        let seen = input.view.see(&one.id);
+        if seen == Seen::Absent {
+            continue;
+        }
+        let action = dispose(one.entry, seen, input.owner);
         all_end &= matches!(action, Ok(Action::Forget) | Err(Wait::Terminating));
         take(plan, one, action);
     }

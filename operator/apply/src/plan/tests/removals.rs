@@ -79,6 +79,14 @@ fn objects_of_custom_kinds_go_before_their_namespace() {
     cluster.execute(&first, &[], &mut inventory);
     let second = plan_now(&cluster, &inventory);
     assert_eq!(deleted(&second), ["Namespace tenant-acme"], "{second:#?}");
+    // A successor that knows nothing of it has no rights left in a namespace that is gone.
+    let (mut cluster, inventory) = everything();
+    cluster.vanish(&ObjectId::new(
+        Kind::parse("gateway.networking.k8s.io/v1/HTTPRoute").unwrap(),
+        Some("tenant-acme"),
+        "web",
+    ));
+    assert_eq!(deleted(&plan_now(&cluster, &inventory)), ["Namespace tenant-acme"]);
 }
 
 #[test]
