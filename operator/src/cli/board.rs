@@ -1,5 +1,6 @@
 //! `tenantry board`: every subscription, what is late and who is waited for. Needs a client.
 
+use super::progress::ahead;
 use super::table::table;
 use super::{Outcome, client, explain};
 use clap::{Args, ValueEnum};
@@ -160,7 +161,7 @@ impl Row {
         }
         let due = self.open.iter().filter_map(|item| item.due.as_ref()).map(time::instant).min();
         let expected = self.estimated_completion.as_ref().map(time::instant);
-        let hypercare = self.hypercare_until.as_ref().map(time::instant).filter(|until| *until > now);
+        let hypercare = ahead(self.hypercare_until.as_ref(), now);
         let phase = self.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
         [
             self.name.clone(),

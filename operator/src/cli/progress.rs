@@ -1,6 +1,7 @@
 //! What people read of an operation's progress: promise and forecast, and the checklist as a tree. No client or clock.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tenantry_checklist::time::{self, distance, length, readable};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{ChecklistEntry, GoLiveStatus, ItemState, OperationStatus};
@@ -47,15 +48,15 @@ pub(super) fn go_live(go_live: &GoLiveStatus, now: Timestamp) -> String {
     if !go_live.signed_by.is_empty() {
         text.push_str(&format!("; signed: {}", go_live.signed_by.join(", ")));
     }
-    if let Some(until) = hypercare(go_live, now) {
+    if let Some(until) = ahead(go_live.hypercare_until.as_ref(), now) {
         text.push_str(&format!("; looked after more closely until {}", readable(until)));
     }
     text
 }
 
-/// Until when the customer is looked after more closely, while that lasts.
-pub(super) fn hypercare(go_live: &GoLiveStatus, now: Timestamp) -> Option<Timestamp> {
-    go_live.hypercare_until.as_ref().map(time::instant).filter(|until| *until > now)
+/// A time that lies ahead.
+pub(super) fn ahead(time: Option<&Time>, now: Timestamp) -> Option<Timestamp> {
+    time.map(time::instant).filter(|at| *at > now)
 }
 
 /// How long an item took, or takes by now, and how long it usually takes, such as `12s of 60s`.

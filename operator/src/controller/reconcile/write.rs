@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tenantry_checklist::report::changed;
 use tenantry_crds::TenantSubscriptionStatus;
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
@@ -60,7 +61,7 @@ pub(crate) async fn status(
 ) -> Result<Option<Arc<Root>>, WriteError> {
     let old = &snapshot.status;
     // The usual case, and the JSON of both is what a run without work would cost most.
-    if *old == new {
+    if !changed(old, &new) {
         return Ok(None);
     }
     let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
