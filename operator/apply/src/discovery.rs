@@ -1,7 +1,7 @@
 //! Which kinds the cluster serves: asked once, then again when a custom resource definition comes or goes; uses the
 //! client.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use kube::Client;
@@ -33,8 +33,8 @@ pub struct Refreshed {
 pub struct Discovery {
     client: Client,
     kinds: RwLock<HashMap<Kind, Served>>,
-    /// Names of the definitions of custom resources that exist.
-    definitions: RwLock<BTreeSet<String>>,
+    /// Definitions of custom resources by name, and whether each exists; those that are gone until they are not served.
+    definitions: RwLock<BTreeMap<String, bool>>,
 }
 
 impl Discovery {
@@ -62,11 +62,16 @@ impl Discovery {
     /// Takes in that the definition of a custom resource, which is named `<plural>.<group>`, exists or is gone.
     pub fn defined(&self, definition: &str, exists: bool) {
         let mut definitions = self.definitions.write().unwrap_or_else(PoisonError::into_inner);
-        if exists {
-            definitions.insert(definition.to_owned());
-        } else {
-            definitions.remove(definition);
-        }
+        definitions.insert(definition.to_owned(), exists);
+    }
+
+    /// Whether the cluster serves a kind whose definition is gone, or does not serve one whose definition exists. Makes no
+    /// request.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        let mut definitions = self.definitions.write().unwrap_or_else(PoisonError::into_inner);
+        definitions.retain(|name, exists| *exists || self.serves(name));
+        definitions.iter().any(|(name, exists)| *exists != self.serves(name))
     }
 
     /// Asks the cluster again, with two requests. On an error everything known stays known.
@@ -126,7 +131,7 @@ impl Scopes for Discovery {
     fn is_custom(&self, kind: &Kind) -> bool {
         let Some(Served { resource, .. }) = self.resolve(kind) else { return false };
         let definitions = self.definitions.read().unwrap_or_else(PoisonError::into_inner);
-        definitions.contains(&format!("{}.{}", resource.plural, resource.group))
+        definitions.get(&format!("{}.{}", resource.plural, resource.group)) == Some(&true)
     }
 }
 
@@ -180,13 +185,14 @@ mod tests {
         assert!(discovery.serves("servicemonitors.monitoring.coreos.com"));
         assert!(!discovery.serves("servicemonitors.coreos.com") && !discovery.serves("servicemonitors"));
         assert_eq!(discovery.scope(&monitor), Some(Scope::Namespaced));
-        assert!(!discovery.is_custom(&monitor));
+        assert!(!discovery.is_custom(&monitor) && !discovery.is_late());
         discovery.defined("servicemonitors.monitoring.coreos.com", true);
-        assert!(discovery.is_custom(&monitor) && !discovery.is_custom(&namespace));
+        assert!(discovery.is_custom(&monitor) && !discovery.is_custom(&namespace) && !discovery.is_late());
         discovery.defined("servicemonitors.monitoring.coreos.com", false);
-        assert!(!discovery.is_custom(&monitor));
+        assert!(!discovery.is_custom(&monitor) && discovery.is_late());
 
         let third = discovery.refresh().await.unwrap();
         assert_eq!(third, Refreshed { appeared: vec![], vanished: vec![monitor] });
+        assert!(!discovery.is_late());
     }
 }

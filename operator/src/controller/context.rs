@@ -14,7 +14,7 @@ use crate::definitions::{Key, Store};
 use crate::rights::{MANAGER_ROLE, Rights};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::Client;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tenantry_apply::discovery::Discovery;
@@ -52,8 +52,6 @@ pub(crate) struct Context {
     pub(crate) readiness: Arc<Readiness>,
     /// Told when a custom resource definition came, changed or went.
     pub(crate) kinds_changed: Arc<Notify>,
-    /// Custom resource definitions by name, and whether each exists; those that are gone until they are not served.
-    pub(crate) custom_kinds: Mutex<BTreeMap<String, bool>>,
     pub(crate) surroundings: Surroundings,
     /// Subscriptions whose order was refused; anything that changes around them may make it valid.
     pub(crate) refused: Mutex<BTreeSet<String>>,
@@ -198,20 +196,6 @@ impl Context {
         for name in refused {
             self.queue.wake(name);
         }
-    }
-
-    /// A custom resource definition came or went.
-    pub(crate) fn custom_kind(&self, name: Option<String>, exists: bool) {
-        let Some(name) = name else { return };
-        self.discovery.defined(&name, exists);
-        self.custom_kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(name, exists);
-    }
-
-    /// Whether the cluster serves a kind whose definition is gone, or does not serve one whose definition exists.
-    pub(crate) fn is_a_kind_late(&self) -> bool {
-        let mut kinds = self.custom_kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        kinds.retain(|name, exists| *exists || self.discovery.serves(name));
-        kinds.iter().any(|(name, exists)| *exists != self.discovery.serves(name))
     }
 
     /// Everybody looks again: kinds or rights changed.

@@ -208,7 +208,6 @@ fn context(
         metrics,
         readiness,
         kinds_changed: Arc::default(),
-        custom_kinds: Default::default(),
         surroundings: Surroundings::default(),
         refused: Default::default(),
         syncing: Default::default(),
@@ -360,7 +359,7 @@ async fn follow_kinds(context: Arc<Context>) {
     loop {
         // What the API server says about its kinds is a little behind what it stores. A definition that is not served
         // after some looks, such as one whose names are taken, is looked at with the next change.
-        let is_late = looks > 0 && looks < LOOKS_AT_A_LATE_KIND && context.is_a_kind_late();
+        let is_late = looks > 0 && looks < LOOKS_AT_A_LATE_KIND && context.discovery.is_late();
         if is_late {
             let again = KINDS_TOGETHER * 2_u32.saturating_pow(looks);
             if tokio::time::timeout(again, context.kinds_changed.notified()).await.is_ok() {

@@ -369,11 +369,16 @@ pub(crate) async fn kinds(context: Arc<Context>) {
         api,
         Config::default(),
         |event| {
+            let defined = |kind: PartialObjectMeta<_>, exists| {
+                if let Some(name) = kind.metadata.name {
+                    context.discovery.defined(&name, exists);
+                }
+            };
             match event {
                 Event::Init => return,
-                Event::InitApply(kind) => return context.custom_kind(kind.metadata.name, true),
-                Event::Apply(kind) => context.custom_kind(kind.metadata.name, true),
-                Event::Delete(kind) => context.custom_kind(kind.metadata.name, false),
+                Event::InitApply(kind) => return defined(kind, true),
+                Event::Apply(kind) => defined(kind, true),
+                Event::Delete(kind) => defined(kind, false),
                 Event::InitDone => {}
             }
             context.kinds_changed.notify_one();
