@@ -2,9 +2,10 @@
 //!
 //! Items that do not wait for each other go on side by side, so a checklist takes as long as the longest way through it.
 //! The work of machines and waiting for people are kept apart: the first is what a provider can promise by himself.
+//!
+//! Steps come in an order where each stands after everything it waits for, as [`crate::graph::order`] gives it.
 
 use crate::duration::{self, DurationError};
-use crate::graph::{self, Node};
 use crate::time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -60,8 +61,7 @@ pub struct Length {
     pub people: SignedDuration,
 }
 
-/// How long a checklist takes that has not begun, apart from agreed times. Steps without an order take no time: their
-/// blueprint is refused.
+/// How long a checklist takes that has not begun, apart from agreed times.
 #[must_use]
 pub fn length(steps: &[Step<'_>]) -> Length {
     let whole = |people: bool| {
@@ -112,15 +112,13 @@ struct Ends {
     closed: SignedDuration,
 }
 
-/// Goes through the steps, each after those it waits for.
+/// Goes through the steps in their order.
 fn walk<'a>(
     steps: &'a [Step<'a>],
     end: impl Fn(&Step<'a>, SignedDuration, SignedDuration) -> Ends,
 ) -> HashMap<&'a str, Ends> {
-    let nodes: Vec<Node<'_>> =
-        steps.iter().map(|step| Node { name: step.name, depends_on: step.depends_on }).collect();
     let mut ends: HashMap<&str, Ends> = HashMap::new();
-    for step in graph::order(&nodes).unwrap_or_default().into_iter().filter_map(|at| steps.get(at)) {
+    for step in steps {
         let before = || step.depends_on.iter().filter_map(|name| ends.get(name.as_str()));
         let served = before().map(|ends| ends.served).max().unwrap_or_default();
         let closed = before().map(|ends| ends.closed).max().unwrap_or_default();

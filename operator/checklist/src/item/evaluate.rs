@@ -41,7 +41,7 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
         input.previous.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     let mut progress = Progress::default();
     let mut entries: BTreeMap<usize, ChecklistEntry> = BTreeMap::new();
-    for at in order {
+    for at in order.iter().copied() {
         let (Some(item), Some(depends_on)) = (input.items.get(at), waits.get(at)) else { continue };
         // What only waits to be confirmed keeps nobody but the opening of the tenant.
         let closed = match item.kind {
@@ -61,7 +61,7 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
     }
     let entries: Vec<ChecklistEntry> = entries.into_values().collect();
     Ok(Evaluation {
-        forecast: forecast(input.items, &waits, &entries, time::whole(input.now)),
+        forecast: forecast(input.items, &waits, &entries, &order, time::whole(input.now)),
         entries,
         released: progress.released,
         held: progress.held,

@@ -7,18 +7,19 @@ use jiff::Timestamp;
 use tenantry_crds::blueprint::OnFailure;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 
-/// The forecast of a checklist. `waits` holds for each item what it waits for, and `entries` how far it is.
+/// The forecast of a checklist. `waits` holds for each item what it waits for, and `entries` how far it is; `order` names the
+/// items' positions, each after those it waits for.
 pub(super) fn forecast(
     items: &[ItemInput],
     waits: &[Vec<String>],
     entries: &[ChecklistEntry],
+    order: &[usize],
     now: Timestamp,
 ) -> Forecast {
-    let steps: Vec<Step<'_>> = items
+    let steps: Vec<Step<'_>> = order
         .iter()
-        .zip(waits)
-        .zip(entries)
-        .map(|((item, depends_on), entry)| Step {
+        .filter_map(|at| Some((items.get(*at)?, waits.get(*at)?, entries.get(*at)?)))
+        .map(|(item, depends_on, entry)| Step {
             name: &item.name,
             depends_on,
             estimate: estimate(item),
