@@ -1,7 +1,7 @@
 //! Which kinds the cluster serves: asked once, then again when a custom resource definition comes or goes; uses the
 //! client.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use kube::Client;
@@ -65,16 +65,25 @@ impl Discovery {
         definitions.insert(definition.to_owned(), exists);
     }
 
+    /// Takes in which definitions of custom resources there are; others are gone.
+    pub fn all_defined(&self, there: &HashSet<String>) {
+        let mut definitions = self.definitions.write().unwrap_or_else(PoisonError::into_inner);
+        definitions.iter_mut().for_each(|(name, exists)| *exists = there.contains(name));
+        definitions.extend(there.iter().map(|name| (name.clone(), true)));
+    }
+
     /// Whether the cluster serves a kind whose definition is gone, or does not serve one whose definition exists. Makes no
     /// request.
     #[must_use]
-    pub fn is_late(&self) -> bool {
+    pub fn lags(&self) -> bool {
         let mut definitions = self.definitions.write().unwrap_or_else(PoisonError::into_inner);
         definitions.retain(|name, exists| *exists || self.serves(name));
         definitions.iter().any(|(name, exists)| *exists != self.serves(name))
     }
 
-    /// Asks the cluster again, with two requests. On an error everything known stays known.
+    /// Asks the cluster again, with two requests. On an error everything known stays known. So does a kind that the cluster
+    /// does not name although its definition is there: an API server that has just started serves custom kinds a moment later
+    /// than all others, and whoever took them for uninstalled would forget their objects.
     ///
     /// # Errors
     /// When the API server does not answer, or answers nonsense.
@@ -97,6 +106,17 @@ impl Discovery {
             }
         }
         let mut known = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        let late: Vec<(Kind, Served)> = {
+            let definitions = self.definitions.read().unwrap_or_else(PoisonError::into_inner);
+            let named: HashSet<String> = kinds.values().map(definition).collect();
+            let is_late = |served: &Served| {
+                let name = definition(served);
+                definitions.get(&name) == Some(&true) && !named.contains(&name)
+            };
+            let late = known.iter().filter(|(_, served)| is_late(served));
+            late.map(|(kind, served)| (kind.clone(), served.clone())).collect()
+        };
+        kinds.extend(late);
         let missing_in = |one: &HashMap<Kind, Served>, other: &HashMap<Kind, Served>| {
             let mut missing: Vec<Kind> =
                 one.keys().filter(|kind| !other.contains_key(kind)).cloned().collect();
@@ -129,10 +149,22 @@ impl Scopes for Discovery {
     }
 
     fn is_custom(&self, kind: &Kind) -> bool {
-        let Some(Served { resource, .. }) = self.resolve(kind) else { return false };
+        let Some(served) = self.resolve(kind) else { return false };
         let definitions = self.definitions.read().unwrap_or_else(PoisonError::into_inner);
-        definitions.get(&format!("{}.{}", resource.plural, resource.group)) == Some(&true)
+        definitions.get(&definition(&served)) == Some(&true)
     }
+
+    fn is_late(&self, kind: &Kind) -> bool {
+        let definitions = self.definitions.read().unwrap_or_else(PoisonError::into_inner);
+        let of_group = |name: &str| name.split_once('.').is_some_and(|(_, group)| group == kind.group());
+        self.resolve(kind).is_none()
+            && definitions.iter().any(|(name, exists)| *exists && of_group(name) && !self.serves(name))
+    }
+}
+
+/// Name of the definition that a kind has if it is a custom one.
+fn definition(served: &Served) -> String {
+    format!("{}.{}", served.resource.plural, served.resource.group)
 }
 
 #[cfg(test)]
@@ -185,14 +217,49 @@ mod tests {
         assert!(discovery.serves("servicemonitors.monitoring.coreos.com"));
         assert!(!discovery.serves("servicemonitors.coreos.com") && !discovery.serves("servicemonitors"));
         assert_eq!(discovery.scope(&monitor), Some(Scope::Namespaced));
-        assert!(!discovery.is_custom(&monitor) && !discovery.is_late());
+        assert!(!discovery.is_custom(&monitor) && !discovery.lags());
         discovery.defined("servicemonitors.monitoring.coreos.com", true);
-        assert!(discovery.is_custom(&monitor) && !discovery.is_custom(&namespace) && !discovery.is_late());
+        assert!(discovery.is_custom(&monitor) && !discovery.is_custom(&namespace) && !discovery.lags());
         discovery.defined("servicemonitors.monitoring.coreos.com", false);
-        assert!(!discovery.is_custom(&monitor) && discovery.is_late());
+        assert!(!discovery.is_custom(&monitor) && discovery.lags());
 
         let third = discovery.refresh().await.unwrap();
         assert_eq!(third, Refreshed { appeared: vec![], vanished: vec![monitor] });
-        assert!(!discovery.is_late());
+        assert!(!discovery.lags());
+    }
+
+    /// Found by the fault harness (F20): just after its start the API server names no custom kinds, and whoever took them for
+    /// uninstalled forgot a tenant's open route.
+    #[tokio::test]
+    async fn a_kind_that_is_defined_stays_known_until_the_api_server_names_it_again() {
+        let list = |items: Vec<Value>| json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": items});
+        let monitors = |version: &str| {
+            group(
+                "monitoring.coreos.com",
+                version,
+                json!([resource("servicemonitors", "monitoring.coreos.com", "ServiceMonitor", "Namespaced")]),
+            )
+        };
+        let script = Script::default();
+        for groups in [vec![monitors("v1")], vec![], vec![monitors("v2")], vec![]] {
+            script.answer(200, list(vec![]));
+            script.answer(200, list(groups));
+        }
+        let discovery = Discovery::new(script.client());
+        let [old, new] = ["v1", "v2"]
+            .map(|version| Kind::parse(&format!("monitoring.coreos.com/{version}/ServiceMonitor")).unwrap());
+        let name = "servicemonitors.monitoring.coreos.com".to_owned();
+        discovery.all_defined(&HashSet::from([name.clone()]));
+        assert!(discovery.is_late(&old), "nothing is served yet");
+        discovery.refresh().await.unwrap();
+        assert!(!discovery.is_late(&old));
+        assert_eq!(discovery.refresh().await.unwrap(), Refreshed::default(), "it has just started");
+        assert!(discovery.resolve(&old).is_some());
+        let moved = discovery.refresh().await.unwrap();
+        assert_eq!(moved, Refreshed { appeared: vec![new.clone()], vanished: vec![old.clone()] });
+        assert!(!discovery.is_late(&old), "that version is not served any more");
+        discovery.all_defined(&HashSet::new());
+        assert_eq!(discovery.refresh().await.unwrap().vanished, [new.clone()]);
+        assert!(!discovery.is_late(&new), "its definition is gone");
     }
 }

@@ -35,6 +35,9 @@ pub use decide::{Decision, Holder, decide};
 /// How long before its expiry our own lease counts as gone: what a write needs to arrive.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// How long a process that shall end waits for the answer to a renewal that is under way.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
+
 /// Times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -113,6 +116,17 @@ pub struct Elector {
     gate: Arc<LeaseGate>,
 }
 
+/// Whose turn it is to lead, as the lease counts turns: what fences a write to anything that knows no lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// Identity of who leads.
+    pub holder: String,
+    /// UID of the lease. One that was deleted and made again counts anew.
+    pub lease_uid: String,
+    /// How often the lease had changed its holder when this turn began.
+    pub transitions: i32,
+}
+
 /// A lease this process holds.
 pub struct Held {
     lease: Lease,
@@ -150,6 +164,21 @@ impl LeaseGate {
 
     fn set(&self, renewal: Option<Renewal>) {
         *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = renewal;
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Whose turn it is.
+    #[must_use]
+    pub fn tenure(&self) -> Tenure {
+        let spec = self.lease.spec.as_ref();
+        Tenure {
+            holder: spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default(),
+            lease_uid: self.lease.metadata.uid.clone().unwrap_or_default(),
+            transitions: spec.and_then(|spec| spec.lease_transitions).unwrap_or_default(),
+        }
     }
 }
 
@@ -214,14 +243,23 @@ impl Elector {
                 () = &mut stop => break Ok(()),
                 () = sleep(self.candidate.timing.period) => {}
             }
-            tokio::select! {
-                biased;
-                renewed = self.renew(&held, &told) => match renewed {
-                    Ok(renewed) => held = renewed,
-                    Err(error) => break Err(error),
-                },
-                // While the API server is away there is nothing to wait for.
-                () = &mut stop => break Ok(()),
+            let (renewed, stops) = {
+                let mut renewing = pin!(self.renew(&held, &told));
+                tokio::select! {
+                    biased;
+                    renewed = &mut renewing => (Some(renewed), false),
+                    // Its answer says which lease is to be given back; cut off, whoever is next would have to wait for it to
+                    // expire. While the API server is away there is nothing to wait for.
+                    () = &mut stop => (timeout(LAST_ANSWER, renewing).await.ok(), true),
+                }
+            };
+            match renewed {
+                Some(Ok(renewed)) => held = renewed,
+                Some(Err(error)) => break Err(error),
+                None => {}
+            }
+            if stops {
+                break Ok(());
             }
         };
         self.gate.set(None);

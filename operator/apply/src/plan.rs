@@ -143,6 +143,8 @@ pub enum Wait {
         /// Whether the blueprint can do without.
         optional: bool,
     },
+    /// The cluster to serve its kind again, which is defined.
+    LateKind,
     /// A person: an object of that name exists that we did not make.
     NameConflict,
     /// A person: the inventory is full.
@@ -386,13 +388,17 @@ fn superfluous(
     input: &Input<'_>,
 ) -> Result<Action, Wait> {
     if scope.is_none() {
-        // With its definition all objects of a kind are gone.
-        return Ok(Action::Forget);
+        return unserved(&id.kind, input.scopes);
     }
     match dispose(entry, input.view.see(id), input.owner)? {
         Action::Delete { .. } if holds_data(&id.kind) => Ok(Action::Keep),
         action => Ok(action),
     }
+}
+
+/// What becomes of a recorded object whose kind is not served: with its definition all objects of a kind are gone.
+fn unserved(kind: &Kind, scopes: &dyn Scopes) -> Result<Action, Wait> {
+    if scopes.is_late(kind) { Err(Wait::LateKind) } else { Ok(Action::Forget) }
 }
 
 /// How a recorded object is got rid of: never without its uid, and never another object of that name.

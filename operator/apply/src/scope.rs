@@ -23,6 +23,13 @@ pub trait Scopes {
         let _ = kind;
         false
     }
+
+    /// Whether a kind that is not served may be so all the same: a definition of its group is there, and nothing of it is served
+    /// yet. So it is for a moment after the API server has started.
+    fn is_late(&self, kind: &Kind) -> bool {
+        let _ = kind;
+        false
+    }
 }
 
 impl Scopes for BTreeMap<Kind, Scope> {

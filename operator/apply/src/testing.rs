@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -21,8 +22,8 @@ pub(crate) struct Asked {
     pub(crate) body: Value,
 }
 
-/// Code and body; without a body the request is never answered.
-type Scripted = (u16, Option<Value>);
+/// Code, body and how long the answer takes; without a body the request is never answered.
+type Scripted = (u16, Option<Value>, Duration);
 
 #[derive(Clone, Default)]
 pub(crate) struct Script {
@@ -33,12 +34,17 @@ pub(crate) struct Script {
 impl Script {
     /// The next answer.
     pub(crate) fn answer(&self, code: u16, body: Value) {
-        self.answers.lock().unwrap().push_back((code, Some(body)));
+        self.answers.lock().unwrap().push_back((code, Some(body), Duration::ZERO));
+    }
+
+    /// The next answer comes after so long.
+    pub(crate) fn answer_after(&self, takes: Duration, code: u16, body: Value) {
+        self.answers.lock().unwrap().push_back((code, Some(body), takes));
     }
 
     /// The next request is never answered.
     pub(crate) fn silence(&self) {
-        self.answers.lock().unwrap().push_back((0, None));
+        self.answers.lock().unwrap().push_back((0, None, Duration::ZERO));
     }
 
     /// The next answer is a refusal.
@@ -83,8 +89,11 @@ impl Script {
         });
         let next = self.answers.lock().unwrap().pop_front();
         match next {
-            Some((code, Some(body))) => respond(code, &body),
-            Some((_, None)) => std::future::pending().await,
+            Some((code, Some(body), takes)) => {
+                tokio::time::sleep(takes).await;
+                respond(code, &body)
+            }
+            Some((_, None, _)) => std::future::pending().await,
             None => respond(500, &status(500, "InternalError", "beyond the script")),
         }
     }

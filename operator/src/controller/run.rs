@@ -233,8 +233,10 @@ fn random_value(key: &GeneratedKey) -> String {
     value
 }
 
-/// Waits until the cluster serves our own kinds.
+/// Waits until the cluster serves our own kinds, and a moment longer if it serves others late: an API server that has just
+/// started does, and tenants would be told that these are not installed.
 async fn own_kinds(context: &Context) {
+    let mut looks: u32 = 0;
     loop {
         let changed = context.kinds_changed.notified();
         match context.discovery.refresh().await {
@@ -246,8 +248,14 @@ async fn own_kinds(context: &Context) {
                     })
                     .collect();
                 if missing.is_empty() {
-                    context.readiness.is_ready("kinds");
-                    return;
+                    if looks >= LOOKS_AT_A_LATE_KIND || !context.discovery.lags() {
+                        context.readiness.is_ready("kinds");
+                        return;
+                    }
+                    let again = KINDS_TOGETHER * 2_u32.saturating_pow(looks);
+                    looks += 1;
+                    let _changed = tokio::time::timeout(again, changed).await;
+                    continue;
                 }
                 let reason = format!("{} not installed; run tenantry manifests crds", missing.join(", "));
                 context.readiness.wait_for("kinds", reason);
@@ -359,7 +367,7 @@ async fn follow_kinds(context: Arc<Context>) {
     loop {
         // What the API server says about its kinds is a little behind what it stores. A definition that is not served
         // after some looks, such as one whose names are taken, is looked at with the next change.
-        let is_late = looks > 0 && looks < LOOKS_AT_A_LATE_KIND && context.discovery.is_late();
+        let is_late = looks > 0 && looks < LOOKS_AT_A_LATE_KIND && context.discovery.lags();
         if is_late {
             let again = KINDS_TOGETHER * 2_u32.saturating_pow(looks);
             if tokio::time::timeout(again, context.kinds_changed.notified()).await.is_ok() {

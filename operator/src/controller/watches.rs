@@ -365,6 +365,7 @@ async fn storage_classes(context: Arc<Context>) {
 /// replica, because readiness depends on our own kinds.
 pub(crate) async fn kinds(context: Arc<Context>) {
     let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(context.watch_client.clone());
+    let mut there = HashSet::new();
     follow(
         api,
         Config::default(),
@@ -375,11 +376,15 @@ pub(crate) async fn kinds(context: Arc<Context>) {
                 }
             };
             match event {
-                Event::Init => return,
-                Event::InitApply(kind) => return defined(kind, true),
+                Event::Init => return there.clear(),
+                Event::InitApply(kind) => {
+                    there.extend(kind.metadata.name);
+                    return;
+                }
                 Event::Apply(kind) => defined(kind, true),
                 Event::Delete(kind) => defined(kind, false),
-                Event::InitDone => {}
+                // One that went while nobody watched is gone as well.
+                Event::InitDone => context.discovery.all_defined(&std::mem::take(&mut there)),
             }
             context.kinds_changed.notify_one();
         },

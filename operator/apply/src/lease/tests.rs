@@ -247,6 +247,21 @@ async fn a_lease_that_another_took_while_the_server_was_away_ends_the_process() 
     assert!(!elector.gate.may_write());
 }
 
+/// Found by the fault harness (a leader that is asked to end at work): a renewal that was cut off had landed, so the lease that
+/// was to be given back was an older one, and the next leader had to wait for it to expire.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_under_way_is_waited_for_before_the_lease_is_given_back() {
+    let script = Script::default();
+    let (elector, held) = held(&script).await;
+    script.answer_after(Duration::from_millis(500), 200, lease("me-1", "3"));
+    script.answer(200, lease("", "4"));
+    let stop = tokio::time::sleep(Duration::from_millis(2_100));
+    elector.hold(held, stop, |_| {}).await.unwrap();
+    let released = script.asked().last().cloned().unwrap();
+    assert_eq!(released.body["metadata"]["resourceVersion"], json!("3"));
+    assert_eq!(released.body["spec"]["holderIdentity"], json!(""));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_that_shall_end_does_not_wait_for_the_server() {
     let script = Script::default();

@@ -8,7 +8,7 @@
 
 use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 
-use super::{Action, Plan, Step, View, Wait, Waiting, dispose, identity};
+use super::{Action, Plan, Step, View, Wait, Waiting, dispose, identity, unserved};
 use crate::index::Seen;
 use crate::object::{Kind, ObjectId, Owner, Stage};
 use crate::scope::{Scope, Scopes};
@@ -86,6 +86,13 @@ fn ends_with_namespace(input: &Removal<'_>) -> bool {
 
 fn with_namespace(input: &Removal<'_>, leaving: &[Leaving<'_>], plan: &mut Plan) {
     let is_ours = |one: &&Leaving<'_>| is_namespace(one.entry, input.owner);
+    // Nobody can say where their objects are, and in a moment everybody can.
+    let late = leaving.iter().filter(|one| one.scope.is_none() && input.scopes.is_late(&one.id.kind));
+    let late: Vec<Waiting> = late.map(|one| Waiting { id: one.id.clone(), wait: Wait::LateKind }).collect();
+    if !late.is_empty() {
+        plan.waits.extend(late);
+        return;
+    }
     let cluster: Vec<&Leaving<'_>> =
         leaving.iter().filter(|one| one.scope == Some(Scope::Cluster)).filter(|one| !is_ours(one)).collect();
     if !last_wave(input, &cluster, plan) || !customs(input, leaving, plan) {
@@ -135,8 +142,7 @@ fn last_wave(input: &Removal<'_>, leaving: &[&Leaving<'_>], plan: &mut Plan) -> 
     let Some(highest) = leaving.iter().map(|one| one.rank).max() else { return true };
     for one in leaving.iter().filter(|one| one.rank == highest) {
         let action = match one.scope {
-            // With its definition all objects of a kind are gone.
-            None => Ok(Action::Forget),
+            None => unserved(&one.id.kind, input.scopes),
             Some(_) => dispose(one.entry, input.view.see(&one.id), input.owner),
         };
         take(plan, one, action);

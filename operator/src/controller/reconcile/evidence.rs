@@ -148,7 +148,7 @@ fn waiting(object: &Desired, wait: &Wait) -> Option<item::Waiting> {
         Wait::Terminating => {
             ("Terminating", format!("{kind} {name} is being deleted and will be made again"))
         }
-        Wait::Release | Wait::Stage(_) | Wait::Sync => return None,
+        Wait::Release | Wait::Stage(_) | Wait::Sync | Wait::LateKind => return None,
     };
     Some(item::Waiting { reason: reason.to_owned(), message })
 }

@@ -201,7 +201,8 @@ pub fn forgotten_after_gone(record: &Record) -> Vec<Finding> {
     findings
 }
 
-/// O5f: whoever is Ready has everything that is recorded.
+/// O5f: whoever is Ready has everything that is recorded, apart from what comes with the hand-over: that is promised by
+/// Live.
 #[must_use]
 pub fn ready_is_honest(record: &Record) -> Vec<Finding> {
     let mut found = BTreeSet::new();
@@ -219,8 +220,14 @@ pub fn ready_is_honest(record: &Record) -> Vec<Finding> {
         if entries.is_empty() {
             found.insert(Finding::new("O5f", "Ready without a record"));
         }
+        let handed_over: BTreeSet<&str> =
+            if is_true(subscription, "Live") { BTreeSet::new() } else { items_beyond_ready(subscription) };
         // What is left in place, or goes, is nothing that the tenant is promised.
-        let promised = |entry: &&Value| entry["state"] != "Kept" && entry["state"] != "Deleting";
+        let promised = |entry: &&Value| {
+            entry["state"] != "Kept"
+                && entry["state"] != "Deleting"
+                && !entry["item"].as_str().is_some_and(|item| handed_over.contains(item))
+        };
         for entry in entries.iter().filter(promised) {
             if !entry["uid"].as_str().is_some_and(|uid| uids.contains(uid)) {
                 found.insert(Finding::new(
@@ -231,6 +238,14 @@ pub fn ready_is_honest(record: &Record) -> Vec<Finding> {
         }
     });
     found.into_iter().collect()
+}
+
+/// Items that may be open while the tenant is Ready, because they are work with people and the opening itself.
+fn items_beyond_ready(subscription: &Value) -> BTreeSet<&str> {
+    const CATEGORIES: [&str; 5] = ["DataConversion", "Customization", "Testing", "Training", "GoLive"];
+    let checklist = subscription.pointer("/status/checklist").and_then(Value::as_array);
+    let is_beyond = |entry: &&Value| CATEGORIES.iter().any(|category| entry["category"] == *category);
+    checklist.into_iter().flatten().filter(is_beyond).filter_map(|entry| entry["name"].as_str()).collect()
 }
 
 /// O5h: no value of a Secret is anywhere else in the store.

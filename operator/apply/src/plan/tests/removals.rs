@@ -44,6 +44,36 @@ fn a_tenant_goes_with_one_deletion() {
     assert!(matches!(steps[0], (ref name, Action::Delete { .. }) if name == "Namespace tenant-acme"));
 }
 
+/// A cluster that is asked just after its start: routes are defined and not served yet.
+struct JustStarted(BTreeMap<Kind, Scope>);
+
+impl Scopes for JustStarted {
+    fn scope(&self, kind: &Kind) -> Option<Scope> {
+        self.0.scope(kind).filter(|_| kind.name() != "HTTPRoute")
+    }
+
+    fn is_late(&self, kind: &Kind) -> bool {
+        kind.name() == "HTTPRoute"
+    }
+}
+
+/// Found by the fault harness (F20 at the end of a tenant that is kept): the route stayed open for ever.
+#[test]
+fn what_is_not_served_yet_is_neither_forgotten_nor_left_behind() {
+    let (cluster, inventory) = everything();
+    let owner = owner();
+    let scopes = JustStarted(cluster.scopes.clone());
+    for stays in [true, false] {
+        let keep = |entry: &InventoryEntry| stays && !lets_in(&Kind::parse(&entry.kind).unwrap());
+        let removal =
+            Removal { owner: &owner, inventory: &inventory, view: &cluster, scopes: &scopes, keep: &keep };
+        let plan = plan_removal(&removal);
+        let is_route = |id: &ObjectId| id.kind.name() == "HTTPRoute";
+        assert!(!plan.steps.iter().any(|step| is_route(&step.id) || step.id.kind.is_namespace() && !stays));
+        assert!(plan.waits.iter().any(|waiting| is_route(&waiting.id) && waiting.wait == Wait::LateKind));
+    }
+}
+
 /// A cluster in which HTTPRoute was installed by somebody.
 struct Installed(BTreeMap<Kind, Scope>);
 

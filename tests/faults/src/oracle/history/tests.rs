@@ -119,6 +119,21 @@ fn ready_without_its_objects_is_found() {
 }
 
 #[test]
+fn what_comes_with_the_hand_over_is_promised_by_live_alone() {
+    let tells = |live: &str| {
+        let condition = |type_: &str, status: &str| json!({"type": type_, "status": status});
+        let route = json!({"kind": "gateway.networking.k8s.io/v1/HTTPRoute", "name": "public", "state": "Pending", "item": "go-live"});
+        let object = json!({"metadata": {"uid": "s1"}, "status": {
+            "conditions": [condition("Ready", "True"), condition("Live", live)],
+            "checklist": [{"name": "go-live", "category": "GoLive"}],
+            "inventory": {"objects": [route]}}});
+        let story = Story::of("acme").with(Sort::Changed, Key::new(SUBSCRIPTIONS, "", "acme"), object);
+        ready_is_honest(&story.record()).len()
+    };
+    assert_eq!([tells("False"), tells("True")], [0, 1]);
+}
+
+#[test]
 fn a_secret_value_elsewhere_is_found() {
     let secret = json!({"metadata": {"uid": "k"}, "data": {"key": STANDARD.encode("0123456789abcdef")}});
     let story = Story::of("acme").with(Sort::Created, Key::new("secrets", "tenant-acme", "session"), secret);
