@@ -1,7 +1,9 @@
 //! `TenantSubscription`: one customer's order, the only object an order creates.
 
+mod journal;
 mod status;
 
+pub use journal::*;
 pub use status::*;
 
 use crate::application::{empty_object, free_object, is_empty_object};

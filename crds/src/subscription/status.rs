@@ -1,6 +1,7 @@
 //! What was observed of the tenant behind an order.
 
 use super::BusinessInputs;
+use super::journal::{Conclusion, JournalFact};
 use crate::blueprint::{Category, Party};
 use crate::common::{Condition, DNS_LABEL};
 use crate::inventory::Inventory;
@@ -54,6 +55,11 @@ pub struct TenantSubscriptionStatus {
     /// The hand-over to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveStatus>,
+    /// What happened and is not in the journal yet, because its database was away. It is there once the database is back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 192))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub unrecorded: Vec<JournalFact>,
     /// What the customer's business needs, and whether the plan has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<SizingStatus>,
@@ -262,12 +268,19 @@ pub struct ChecklistEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub estimated_seconds: Option<i64>,
+    /// How the item last came to an end. It stays while the item is repaired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conclusion: Option<Conclusion>,
 }
 
 /// One run over the checklist, with what was promised when it began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationStatus {
+    /// Number among the operations of the tenant's life.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1))]
+    pub number: i32,
     /// What is done.
     pub kind: OperationKind,
     /// When it began.
@@ -280,6 +293,21 @@ pub struct OperationStatus {
     /// When it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
+    /// How long it took then, for comparison with what was promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<Length>,
+}
+
+/// The longest way through a checklist, in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Length {
+    /// Seconds of work of the machines, as if everybody who was waited for had acted at once.
+    #[schemars(range(min = 0))]
+    pub machine_seconds: i64,
+    /// Seconds more that people and partners let pass.
+    #[schemars(range(min = 0))]
+    pub people_seconds: i64,
 }
 
 /// What is done for an order as a whole.
@@ -301,6 +329,9 @@ pub struct Promise {
     pub people_seconds: i64,
     /// When it should be done: not before the agreed time.
     pub completion: Time,
+    /// What nine of ten such orders keep, once enough of them are in the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nine_of_ten: Option<Length>,
 }
 
 /// The hand-over to the customer. Charges and service level count from it.
@@ -443,6 +474,10 @@ pub enum ItemState {
     Skipped,
 }
 
-fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+fn one() -> i32 {
+    1
+}
+
+pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

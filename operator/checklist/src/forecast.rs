@@ -10,6 +10,7 @@ use crate::time;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use tenantry_crds::blueprint::Item;
+use tenantry_crds::subscription::Conclusion;
 
 /// How long an item usually takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +144,21 @@ impl Estimate {
         }
         let confirmed = item.confirm.as_ref().and_then(|confirm| confirm.estimate.as_ref());
         Ok(Self { machine: takes, people: read(confirmed)? })
+    }
+
+    /// So many seconds of work and of waiting for people.
+    #[must_use]
+    pub fn of_seconds(machine: i64, people: i64) -> Self {
+        Self { machine: SignedDuration::from_secs(machine), people: SignedDuration::from_secs(people) }
+    }
+
+    /// What an item took that came to an end.
+    #[must_use]
+    pub fn taken(conclusion: &Conclusion) -> Self {
+        let worked = time::instant(&conclusion.worked_at);
+        let began = conclusion.started_at.as_ref().map_or(worked, time::instant);
+        let lasted = |from: Timestamp, to: Timestamp| to.duration_since(from).max(SignedDuration::ZERO);
+        Self { machine: lasted(began, worked), people: lasted(worked, time::instant(&conclusion.at)) }
     }
 
     /// Both together.

@@ -7,6 +7,8 @@
 //! 3. [`item::evaluate`] derives the state of each checklist item from evidence and says which items may act now.
 //!    [`forecast`] says when all of it will be done.
 //! 4. [`report::report`] derives conditions, phase and the rest of the status from that.
+//! 5. [`journal::facts`] says what of a status the journal keeps for good, and [`learned`] what the journal teaches about the
+//!    next order.
 //!
 //! The present time, random bytes and everything observed come in as parameters, so each answer can be recomputed and
 //! nothing here remembers anything.
@@ -22,6 +24,8 @@ pub mod graph;
 pub mod hosts;
 pub mod item;
 pub mod job;
+pub mod journal;
+pub mod learned;
 pub mod order;
 pub mod pace;
 pub mod plan;

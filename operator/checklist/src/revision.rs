@@ -50,6 +50,12 @@ pub enum RevisionError {
     },
 }
 
+/// Name of the definition in the text of a revision; a text that is none is taken for the name.
+#[must_use]
+pub fn name_of(text: &str) -> &str {
+    text.rsplit_once('@').map_or(text, |(name, _)| name)
+}
+
 // === impl Revision ===
 
 impl Revision {

@@ -20,6 +20,8 @@ const DIGITS: usize = 32;
 pub struct Signed {
     /// Name of the object.
     pub name: String,
+    /// UID of the object.
+    pub uid: String,
     /// When the API server took it in.
     pub at: Timestamp,
     /// What it says.
@@ -129,7 +131,7 @@ mod tests {
             by: "ada".to_owned(),
             ..TenantSignOffSpec::default()
         };
-        Signed { name: name.to_owned(), at: at(seconds), spec }
+        Signed { name: name.to_owned(), uid: format!("uid-{name}"), at: at(seconds), spec }
     }
 
     fn wants(evidence_required: bool) -> Wanted {

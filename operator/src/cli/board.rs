@@ -1,5 +1,6 @@
 //! `tenantry board`: every subscription, what is late and who is waited for. Needs a client.
 
+use super::output::Format;
 use super::progress::ahead;
 use super::table::table;
 use super::{Outcome, client, explain};
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
     /// Only subscriptions that wait for this party.
     #[arg(long, value_enum)]
     waiting_for: Option<Who>,
-    /// How to print it.
+    /// How to print it; wide has a line for each open item.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
@@ -32,18 +33,6 @@ enum Who {
     Provider,
     Customer,
     Partner,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Aligned columns.
-    Table,
-    /// The columns, and one line for each open item.
-    Wide,
-    /// JSON.
-    Json,
-    /// YAML.
-    Yaml,
 }
 
 /// One subscription on the board.

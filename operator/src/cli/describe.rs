@@ -162,6 +162,7 @@ mod tests {
             due: Some(time::time(Timestamp::from_second(30).unwrap())),
             overdue: true,
             estimated_seconds: None,
+            conclusion: None,
         };
         subscription.status =
             Some(TenantSubscriptionStatus { checklist: vec![entry], ..TenantSubscriptionStatus::default() });

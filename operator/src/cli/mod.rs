@@ -3,13 +3,18 @@
 mod board;
 mod build;
 mod check;
+mod database;
 mod describe;
+mod estimates;
 mod files;
 mod get;
+mod history;
 mod manifests;
+mod output;
 mod pause;
 mod plurals;
 mod progress;
+mod quote;
 mod render;
 mod retry;
 mod sign_off;
@@ -50,6 +55,12 @@ enum Command {
     Retry(retry::Arguments),
     /// Show every subscription, what is late and who is waited for.
     Board(board::Arguments),
+    /// Show what the journal has of a subscription, also when it is gone.
+    History(history::Arguments),
+    /// Show how long orders were promised to take, and how long they took.
+    Estimates(estimates::Arguments),
+    /// Say how long an order will take before it is placed.
+    Quote(quote::Arguments),
     /// Sign an item of a subscription's checklist.
     SignOff(sign_off::Arguments),
     /// Let nothing new begin for a subscription.
@@ -94,6 +105,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Watch(arguments) => runtime()?.block_on(watch::run(&arguments)),
         Command::Retry(arguments) => runtime()?.block_on(retry::run(&arguments)),
         Command::Board(arguments) => runtime()?.block_on(board::run(&arguments)),
+        Command::History(arguments) => runtime()?.block_on(history::run(&arguments)),
+        Command::Quote(arguments) => runtime()?.block_on(quote::run(&arguments)),
+        Command::Estimates(arguments) => runtime()?.block_on(estimates::run(&arguments)),
         Command::SignOff(arguments) => runtime()?.block_on(sign_off::run(&arguments)),
         Command::Pause(arguments) => runtime()?.block_on(pause::run(&arguments)),
         Command::Unpause(arguments) => runtime()?.block_on(pause::end(&arguments)),

@@ -240,6 +240,7 @@ mod tests {
             due: None,
             overdue: false,
             estimated_seconds: None,
+            conclusion: None,
         }
     }
 

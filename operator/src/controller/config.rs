@@ -18,6 +18,9 @@ pub(crate) struct Config {
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "TENANTRY_ADMIN_ADDRESS", default_value = "127.0.0.1:8085")]
     pub(crate) admin_address: SocketAddr,
+    /// Database of the journal: a file of SQLite for one replica, or PostgreSQL, as in postgres://tenantry@host/tenantry.
+    #[arg(long, env = "TENANTRY_DATABASE", default_value = DATABASE, hide_env_values = true)]
+    pub(crate) database: DatabaseUrl,
     /// Subscriptions that are worked on at the same time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
@@ -34,6 +37,35 @@ pub(crate) struct Config {
     /// Form of the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     pub(crate) log_format: LogFormat,
+}
+
+/// Where a database is. It may hold a password, so it is never shown.
+#[derive(Clone)]
+pub(crate) struct DatabaseUrl(String);
+
+/// Where the journal is unless somebody says otherwise: the usual place for what a service keeps (Filesystem Hierarchy
+/// Standard 3.0, section 5.8).
+pub(crate) const DATABASE: &str = "sqlite:/var/lib/tenantry/journal.db";
+
+// === impl DatabaseUrl ===
+
+impl DatabaseUrl {
+    /// For whoever connects.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.split_once(':').map_or("", |(scheme, _)| scheme))
+    }
 }
 
 /// Form of the log.

@@ -3,6 +3,7 @@
 use super::admin::Readiness;
 use super::config::Config;
 use super::events::Events;
+use super::journal::Journal;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::roots::{Root, Roots};
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) sessions: Sessions,
     /// Subscriptions to look at, by name.
     pub(crate) queue: Arc<Queue<String>>,
+    pub(crate) journal: Arc<Journal>,
     /// Definitions to look at.
     pub(crate) definition_queue: Queue<Key>,
     pub(crate) index: Arc<SharedIndex>,
@@ -151,6 +153,9 @@ impl Context {
     /// A subscription is gone: what was its is free, and whoever was refused because of it may go on.
     pub(crate) fn subscription_gone(&self, root: &Root) {
         self.queue.forget(&root.name);
+        if let Some(tenant) = &root.brief.tenant_id {
+            self.journal.forget(tenant);
+        }
         self.sessions.forget(&root.uid);
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.uid);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.name);

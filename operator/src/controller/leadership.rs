@@ -8,13 +8,13 @@ use futures::FutureExt;
 use kube::Config;
 use std::sync::Arc;
 use tenantry_apply::connection::connect;
-use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Standing};
+use tenantry_apply::lease::{Candidate, Elector, LeaseGate, Standing, Tenure};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 /// An election that this process takes part in.
 pub(crate) struct Leadership {
-    acquired: oneshot::Receiver<()>,
+    acquired: oneshot::Receiver<Tenure>,
     ended: oneshot::Receiver<Result<()>>,
     /// Taken when the lease is to be let go; dropped with the rest, which means the same.
     release: Option<oneshot::Sender<()>>,
@@ -47,7 +47,7 @@ impl Leadership {
                 held = elector.acquire() => held,
             };
             // Nobody listens any more when the process ends at this very moment.
-            let _heard = tell_acquired.send(());
+            let _heard = tell_acquired.send(held.tenure());
             elector.hold(held, released, told).await.context("leadership was lost")
         };
         let thread = std::thread::Builder::new().name("lease".to_owned());
@@ -63,10 +63,10 @@ impl Leadership {
     ///
     /// # Errors
     /// When it cannot take part.
-    pub(crate) async fn acquired(&mut self) -> Result<()> {
+    pub(crate) async fn acquired(&mut self) -> Result<Tenure> {
         match (&mut self.acquired).await {
-            Ok(()) => Ok(()),
-            Err(_) => self.ended().await,
+            Ok(tenure) => Ok(tenure),
+            Err(_) => self.ended().await.and_then(|()| Err(anyhow!("the election ended before it was won"))),
         }
     }
 

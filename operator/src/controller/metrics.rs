@@ -2,6 +2,7 @@
 //!
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
+use super::journal::Journal;
 use super::queue::Queue;
 use super::roots::Roots;
 use prometheus_client::collector::Collector;
@@ -37,6 +38,8 @@ pub(crate) struct Metrics {
     pub(crate) status_writes: Counter,
     /// One while this process holds the lease.
     pub(crate) leader: Gauge,
+    /// One while the journal can be written.
+    pub(crate) journal_available: Gauge,
 }
 
 /// What is counted when metrics are asked for.
@@ -48,6 +51,8 @@ pub(crate) struct Counted {
     pub(crate) roots: Arc<Roots>,
     /// Subscriptions that wait for a worker.
     pub(crate) queue: Arc<Queue<String>>,
+    /// Facts that wait to be recorded.
+    pub(crate) journal: Arc<Journal>,
 }
 
 /// What is known and what waits.
@@ -55,6 +60,7 @@ pub(crate) struct Counted {
 struct Present {
     roots: Arc<Roots>,
     queue: Arc<Queue<String>>,
+    journal: Arc<Journal>,
 }
 
 /// Counts of the apply engine, read when metrics are asked for.
@@ -67,20 +73,23 @@ impl Metrics {
     /// Registers every metric, what the apply engine counts, and what is known and waits.
     #[must_use]
     pub(crate) fn new(counted: Counted) -> Self {
-        let Counted { counters, roots, queue } = counted;
+        let Counted { counters, roots, queue, journal } = counted;
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
         let reconciles = Family::default();
         let status_writes = Counter::default();
         let leader = Gauge::default();
+        let journal_available = Gauge::default();
         registry.register("reconciles", "Runs of the reconciler", reconciles.clone());
         registry.register("reconcile_seconds", "Seconds that runs took", reconcile_seconds.clone());
         registry.register("status_writes", "Writes of a subscription's status", status_writes.clone());
         registry.register("leader", "One while this process holds the lease", leader.clone());
+        let help = "One while the journal can be written";
+        registry.register("journal_available", help, journal_available.clone());
         registry.register_collector(Box::new(Engine(counters)));
-        registry.register_collector(Box::new(Present { roots, queue }));
-        Self { registry, reconciles, reconcile_seconds, status_writes, leader }
+        registry.register_collector(Box::new(Present { roots, queue, journal }));
+        Self { registry, reconciles, reconcile_seconds, status_writes, leader, journal_available }
     }
 
     /// Counts one run of the reconciler.
@@ -108,6 +117,7 @@ impl Collector for Present {
         for (name, help, count) in [
             ("queue_depth", "Subscriptions that wait for a worker", self.queue.depth()),
             ("subscriptions", "Subscriptions known", roots.len()),
+            ("journal_waiting", "Facts that wait for the journal", self.journal.waiting()),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric)?;

@@ -11,6 +11,7 @@ mod admin;
 mod config;
 mod context;
 mod events;
+pub(crate) mod journal;
 mod leadership;
 mod metrics;
 mod packed;
@@ -23,5 +24,5 @@ mod session;
 mod sign_offs;
 mod watches;
 
-pub(crate) use config::Config;
+pub(crate) use config::{Config, DATABASE, DatabaseUrl};
 pub(crate) use run::run;

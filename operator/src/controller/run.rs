@@ -4,6 +4,7 @@ use super::admin::{self, Readiness};
 use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
+use super::journal::writer;
 use super::leadership::Leadership;
 use super::metrics::{Counted, Metrics};
 use super::queue::{Lane, Queue};
@@ -22,7 +23,7 @@ use tenantry_apply::connection::{connect, connect_fenced};
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::executor::Executor;
 use tenantry_apply::gate::WriteGate;
-use tenantry_apply::lease::{Candidate, LeaseGate, Standing, Timing};
+use tenantry_apply::lease::{Candidate, LeaseGate, Standing, Tenure, Timing};
 use tenantry_apply::object::{GeneratedKey, Kind};
 use tenantry_apply::permits::Permits;
 use tenantry_apply::shared::SharedIndex;
@@ -47,6 +48,9 @@ const KINDS_TOGETHER: Duration = Duration::from_millis(100);
 const LOOKS_AT_A_LATE_KIND: u32 = 6;
 /// Between two looks at whether our own kinds are installed.
 const KINDS_EVERY: Duration = Duration::from_secs(2);
+/// How long the work may wait for the journal to be read at a start. Without it nothing is lost, only everybody is looked at
+/// once more when it is there.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Letters of generated values.
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -97,16 +101,16 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         move |standing| lease_changed(&context, standing)
     };
     let mut leadership = Leadership::begin(cluster, candidate, gate, told)?;
-    tokio::select! {
+    let tenure = tokio::select! {
         biased;
         signal = stop_signal() => return signal,
         ended = tasks.join_next() => return ended_early(ended),
         acquired = leadership.acquired() => acquired?,
-    }
+    };
     context.readiness.is_ready("lease");
     context.metrics.leader.set(1);
     tracing::info!("leading");
-    start_work(&context, &mut tasks);
+    start_work(&context, tenure, &mut tasks);
     tokio::select! {
         biased;
         // Losing the lease ends the process at once: whoever holds it now may be writing already.
@@ -160,7 +164,7 @@ fn context(
     counted: Counted,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let Counted { counters, roots, queue } = counted;
+    let Counted { counters, roots, queue, journal } = counted;
     let watch_client = connect(cluster.clone())?;
     let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
     let listener = {
@@ -201,6 +205,7 @@ fn context(
         claims: Default::default(),
         sessions: Sessions::default(),
         queue,
+        journal,
         definition_queue: Queue::default(),
         index,
         discovery,
@@ -286,12 +291,21 @@ fn lease_changed(context: &Context, standing: Standing) {
     }
 }
 
-fn start_work(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
+fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'static str>) {
     watches::start(context, tasks);
+    let recording = Arc::clone(context);
+    tasks.spawn(async move {
+        recording.wait_synced().await;
+        if let Err(error) = writer::run(&recording, &tenure).await {
+            tracing::error!(%error, "the journal is written by another process");
+        }
+        "journal"
+    });
     let starting = Arc::clone(context);
     tasks.spawn(async move {
         starting.wait_synced().await;
         starting.load_claims();
+        starting.journal.opened(JOURNAL_PATIENCE).await;
         let mut workers = JoinSet::new();
         for _ in 0..starting.config.concurrency {
             workers.spawn(work(Arc::clone(&starting), Lane::All));

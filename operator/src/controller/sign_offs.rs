@@ -19,9 +19,10 @@ impl SignOffs {
     /// Takes in a signature. Gives the name of the subscription that has to look at it.
     pub(crate) fn observe(&self, object: TenantSignOff) -> Option<String> {
         let name = object.metadata.name?;
+        let uid = object.metadata.uid.unwrap_or_default();
         let at = time::instant(object.metadata.creation_timestamp.as_ref()?);
         let reference = object.spec.subscription_ref.clone();
-        let signed = Signed { name: name.clone(), at, spec: object.spec };
+        let signed = Signed { name: name.clone(), uid, at, spec: object.spec };
         let mut all = self.by_subscription.write().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(reference.uid).or_default();
         if known.get(&name) == Some(&signed) {

@@ -1,6 +1,6 @@
 //! A controller that outlives the command that started it, known by a record in a directory. Needs processes.
 
-use crate::process::{binary, free_address};
+use crate::process::{binary, free_address, journal};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -38,6 +38,7 @@ impl Kept {
         let mut child = Command::new(binary("tenantry")?)
             .args(["controller", "--admin-address", &admin.to_string()])
             .env("KUBECONFIG", kubeconfig)
+            .env("TENANTRY_DATABASE", journal(directory))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,6 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+/// Where the controllers of one directory keep their journal, as they are told it.
+#[must_use]
+pub fn journal(directory: &Path) -> String {
+    format!("sqlite:{}", directory.join("journal.db").display())
+}
+
 /// A running controller. Dropping it kills it.
 pub struct Controller {
     child: Child,
@@ -27,6 +33,7 @@ impl Controller {
             .args(["controller", "--admin-address", &admin.to_string()])
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
+            .env("TENANTRY_DATABASE", journal(directory))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -89,6 +89,12 @@ impl World {
         &self.identity
     }
 
+    /// Where controllers log, and keep their journal.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Starts the controller.
     ///
     /// # Errors

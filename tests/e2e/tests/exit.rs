@@ -6,6 +6,8 @@ use kube::api::{Api, DeleteParams};
 use serde_json::json;
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::people::tenantry;
+use tenantry_e2e::process::journal;
 use tenantry_e2e::{Setup, World, wait};
 
 /// `Delete` takes everything, and the finalizer goes only after it; `Retain` leaves the namespace and takes the doors.
@@ -22,6 +24,14 @@ async fn a_deleted_subscription_ends_as_its_policy_says() {
         world.until(name, |s| wait::is_true(s, "Live")).await.unwrap();
         api.delete(name, &DeleteParams::default()).await.unwrap();
         wait::gone(api.clone(), name).await.unwrap();
+    }
+    let database = journal(world.directory());
+    for (name, policy) in [("goes", "Delete"), ("stays", "Retain")] {
+        let told = tenantry(world.identity(), &["history", name, "--database", &database, "-o", "wide"])
+            .await
+            .unwrap();
+        let end = told.lines().last().unwrap_or_default();
+        assert!(end.contains("Ended") && end.contains(policy), "{told}");
     }
     let log = world.controller.as_ref().unwrap().log().unwrap();
     assert!(namespaces.get_opt("tenant-goes").await.unwrap().is_none(), "{log}");

@@ -9,15 +9,17 @@
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use tenantry_crds::TenantSubscription;
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::common::Condition;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, OperationStatus, SizingVerdict};
+use tenantry_crds::{TenantSignOff, TenantSubscription};
 use tenantry_e2e::meddling::lose;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::{asked, tenantry};
+use tenantry_e2e::process::journal;
 use tenantry_e2e::traffic::{mark, writes_in};
 use tenantry_e2e::wait::{is_live, is_true, stands};
 use tenantry_e2e::{Setup, World, http, wait, world};
@@ -88,6 +90,25 @@ async fn people_sign_confirm_hold_and_pause() {
     lapsed(&world).await;
     paused(&world).await;
     too_small(&world).await;
+    ended(&world).await;
+}
+
+/// With the tenant go the signatures for it, and for nobody else; the journal has them.
+async fn ended(world: &World) {
+    let signatures: Api<TenantSignOff> = Api::all(world.client.clone());
+    let of = async |name: &str| {
+        let all = signatures.list(&ListParams::default()).await.unwrap().items;
+        all.into_iter().filter(|signed| signed.spec.subscription_ref.name == name).count()
+    };
+    let (given, others) = (of("acme").await, of("books").await);
+    assert!(given > 0 && others > 0, "{given} and {others}");
+    let api: Api<TenantSubscription> = Api::all(world.client.clone());
+    api.delete("acme", &DeleteParams::default()).await.unwrap();
+    wait::gone(api, "acme").await.unwrap();
+    assert_eq!((of("acme").await, of("books").await), (0, others));
+    let database = journal(world.directory());
+    let told = tenantry(world.identity(), &["history", "acme", "--database", &database]).await.unwrap();
+    assert!(told.lines().filter(|line| line.contains("Signed")).count() >= 2, "{told}");
 }
 
 /// What is held gets nothing, everything else goes on, and going live waits.

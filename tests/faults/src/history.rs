@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::journal::Fact;
 use crate::site::Place;
 use crate::wire::Exchange;
 
@@ -78,6 +79,9 @@ pub struct Record {
     pub trouble: Option<String>,
     /// How a controller ended that nobody had ended.
     pub unasked_end: Option<String>,
+    /// What the journal has of the tenant, where it was read.
+    #[serde(default)]
+    pub journal: Option<Vec<Fact>>,
 }
 
 // === impl Key ===

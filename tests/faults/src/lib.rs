@@ -12,6 +12,7 @@ pub mod defect;
 pub mod files;
 pub mod history;
 pub mod holds;
+pub mod journal;
 pub mod leaders;
 pub mod mask;
 pub mod oracle;

@@ -8,7 +8,7 @@ use crate::history::{Key, Record, SUBSCRIPTIONS, State, TENANT_LABEL};
 use crate::site::NAME;
 
 /// Fields that tell when and how often, not what.
-const DROPPED: [&str; 19] = [
+const DROPPED: [&str; 24] = [
     "uid",
     "resourceVersion",
     "managedFields",
@@ -28,6 +28,11 @@ const DROPPED: [&str; 19] = [
     "completion",
     "at",
     "hypercareUntil",
+    "conclusion",
+    "took",
+    "promise",
+    "estimatedSeconds",
+    "unrecorded",
 ];
 /// Annotation that a rival writes, see F6.
 pub(crate) const RIVAL: &str = "faults.example/rival";

@@ -1,6 +1,7 @@
 //! The controller as a process that is killed, stopped and continued. Needs processes.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +13,32 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::clock::Clock;
+
+/// File of the journal.
+const JOURNAL: &str = "journal.db";
+
+/// Where the controllers that log to a directory keep their journal, as they are told it.
+#[must_use]
+pub fn journal(directory: &Path) -> String {
+    format!("sqlite:{}", directory.join(JOURNAL).display())
+}
+
+/// Takes the journal of earlier controllers away: another cluster's facts are none of the next.
+///
+/// # Errors
+/// When it stays.
+pub fn forget_journal(directory: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = directory.join(format!("{JOURNAL}{suffix}"));
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{} cannot be removed", file.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
 
 /// The place of one replica: empty, or with a running process in it. Dropping it kills the process.
 #[derive(Default)]
@@ -65,6 +92,7 @@ impl Slot {
                 &free_address()?.to_string(),
             ])
             .env("KUBECONFIG", &start.kubeconfig)
+            .env("TENANTRY_DATABASE", journal(&start.directory))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .envs(start.clock.iter().flat_map(Clock::environment))

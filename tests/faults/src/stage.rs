@@ -17,8 +17,9 @@ use tenantry_e2e::{World, install, world};
 
 use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
+use crate::journal;
 use crate::plan::{Fault, Plan, Workload};
-use crate::process::{Slot, Start};
+use crate::process::{self, Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::{Site, Verb};
@@ -74,6 +75,7 @@ impl Stage {
     pub async fn start(binary: &Path, environment: &[(String, String)], directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
+        process::forget_journal(directory)?;
         let setup = world::Setup { profile: Profile::P1, optional_kinds: &[Crd::HttpRoute] };
         let world = World::start(setup).await?;
         world.cluster.play_gateway().await?;
@@ -225,7 +227,7 @@ impl Stage {
         let exchanges = self.wire.exchanges();
         let events = self.wire.events();
         let bystander = self.bystander.clone();
-        Ok(Record {
+        let mut record = Record {
             tenant,
             bystander,
             before,
@@ -235,7 +237,11 @@ impl Stage {
             let_through,
             trouble,
             unasked_end,
-        })
+            journal: None,
+        };
+        record.journal =
+            Some(journal::read(&self.binary, &process::journal(&self.directory), &record).await?);
+        Ok(record)
     }
 
     /// The end of what the controller logged.

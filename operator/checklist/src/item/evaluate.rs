@@ -119,7 +119,7 @@ pub(super) struct Pass<'a> {
     present: bool,
     pub(super) before: Option<&'a ChecklistEntry>,
     /// Whether a person asked to try it again.
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 /// What earlier passes tell about the item as it is now: nothing, if its input changed.
@@ -421,6 +421,17 @@ impl<'a> Pass<'a> {
         ("ObjectsNotReady".to_owned(), format!("waits for {}", list(&objects, NAMED)))
     }
 
+    /// Seconds that it usually takes. What is learned moves with every order, and that is no reason to write: an item keeps
+    /// what was said of it.
+    fn estimated(&self) -> Option<i64> {
+        let said = self.before.filter(|before| {
+            self.item.nine_of_ten.is_some()
+                && before.estimated_seconds.is_some()
+                && before.input_digest.as_deref() == Some(self.item.input_digest.as_str())
+        });
+        said.map_or_else(|| Some(estimate(self.item).whole().as_secs()), |before| before.estimated_seconds)
+    }
+
     fn entry(&self, finding: Finding) -> ChecklistEntry {
         let due = self.due(finding.state);
         let Finding { state, reason, message, started, attempts, next_retry, released: _, changes: _, job } =
@@ -430,6 +441,7 @@ impl<'a> Pass<'a> {
         let since =
             self.before.filter(|before| before.state == state).map_or(self.now, |b| time::instant(&b.since));
         let applies = state != ItemState::Skipped;
+        let conclusion = self.conclusion(state, started);
         ChecklistEntry {
             name: self.item.name.clone(),
             category: self.item.category,
@@ -447,7 +459,8 @@ impl<'a> Pass<'a> {
             job: job.filter(|_| self.item.kind == Kind::Job),
             due: due.map(time::time),
             overdue: due.is_some_and(|due| due <= self.now),
-            estimated_seconds: Some(estimate(self.item).whole().as_secs()).filter(|seconds| *seconds > 0),
+            estimated_seconds: self.estimated().filter(|seconds| *seconds > 0),
+            conclusion,
         }
     }
 }

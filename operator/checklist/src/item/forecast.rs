@@ -3,7 +3,7 @@
 use super::{CONFIRMATION_MISSING, Forecast, ItemInput, Kind, NOT_BEFORE};
 use crate::forecast::{Estimate, Progress, Step, completion, length};
 use crate::time;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tenantry_crds::blueprint::OnFailure;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState};
 
@@ -28,8 +28,20 @@ pub(super) fn forecast(
             progress: progress(item, entry),
         })
         .collect();
+    let with = |of: &dyn Fn(&ItemInput, &ChecklistEntry) -> Estimate| {
+        let places = order.iter().filter_map(|at| Some((items.get(*at)?, entries.get(*at)?)));
+        let steps = steps.iter().zip(places);
+        let steps: Vec<Step<'_>> =
+            steps.map(|(step, (item, entry))| Step { estimate: of(item, entry), ..step.clone() }).collect();
+        length(&steps)
+    };
+    let is_done = entries.iter().all(|entry| matches!(entry.state, ItemState::Done | ItemState::Skipped));
+    let is_learned = items.iter().any(|item| item.nine_of_ten.is_some());
     Forecast {
         length: length(&steps),
+        nine_of_ten: is_learned
+            .then(|| with(&|item, _| applying(item, item.nine_of_ten.unwrap_or(item.estimate)))),
+        took: is_done.then(|| with(&|_, entry| took(entry))),
         not_before: items.iter().find_map(not_before),
         completion: completion(&steps, now),
     }
@@ -37,11 +49,20 @@ pub(super) fn forecast(
 
 /// How long an item usually takes under its order: nothing if it does not apply, and nobody is waited for who is not asked.
 pub(super) fn estimate(item: &ItemInput) -> Estimate {
+    applying(item, item.estimate)
+}
+
+fn applying(item: &ItemInput, estimate: Estimate) -> Estimate {
     match (&item.skipped, &item.signature) {
         (Some(_), _) => Estimate::default(),
-        (None, Some(_)) => item.estimate,
-        (None, None) => Estimate { people: jiff::SignedDuration::ZERO, ..item.estimate },
+        (None, Some(_)) => estimate,
+        (None, None) => Estimate { people: SignedDuration::ZERO, ..estimate },
     }
+}
+
+/// How long an item took that is done.
+fn took(entry: &ChecklistEntry) -> Estimate {
+    entry.conclusion.as_ref().map(Estimate::taken).unwrap_or_default()
 }
 
 fn not_before(item: &ItemInput) -> Option<Timestamp> {

@@ -4,6 +4,7 @@
 //! cannot show: since when, how often, and when to try again. An item whose evidence is gone is not done, and one that
 //! failed is done as soon as evidence says so.
 
+mod conclusion;
 mod evaluate;
 mod forecast;
 mod jobs;
@@ -39,6 +40,8 @@ pub const CONFIRMATION_MISSING: &str = "ConfirmationMissing";
 pub const ON_HOLD: &str = "OnHold";
 /// Reason of an item of a subscription that a person paused.
 pub const PAUSED: &str = "Paused";
+/// Reason of an item whose outcome could not be recorded.
+pub const JOURNAL_UNAVAILABLE: &str = "JournalUnavailable";
 /// Reason of an item that was refused too often.
 pub const ATTEMPTS_EXHAUSTED: &str = "AttemptsExhausted";
 /// Reason of an item whose job runs, or will in a moment.
@@ -87,6 +90,8 @@ pub struct ItemInput {
     pub on_failure: OnFailure,
     /// How long it usually takes.
     pub estimate: Estimate,
+    /// How long it takes at most in nine of ten cases, where that is known.
+    pub nine_of_ten: Option<Estimate>,
 }
 
 /// What is observed of the last run of an item's job, which the entry before names.
@@ -115,13 +120,15 @@ pub struct JobEnd {
     pub at: Timestamp,
 }
 
-/// A person's word that an item waits.
+/// The word that an item waits, mostly a person's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// This item is held, for this reason.
     Item(String),
     /// The whole subscription is paused, for this reason.
     Subscription(String),
+    /// So much waits to be recorded that nothing more may happen.
+    Journal,
 }
 
 /// Signature that an item asks for, and how it stands.
@@ -253,6 +260,10 @@ pub struct Evaluation {
 pub struct Forecast {
     /// How long all of it usually takes, agreed times apart.
     pub length: Length,
+    /// How long all of it takes at most in nine of ten cases, where that is known of any item.
+    pub nine_of_ten: Option<Length>,
+    /// How long all of it took, once it is done.
+    pub took: Option<Length>,
     /// Time before which the tenant is not opened.
     pub not_before: Option<Timestamp>,
     /// When it will be done, as far as that can be said.
@@ -294,7 +305,14 @@ impl ItemInput {
             due: dates.due(item.due.as_ref())?,
             on_failure: item.on_failure,
             estimate: Estimate::of(item)?,
+            nine_of_ten: None,
         })
+    }
+
+    /// How long it usually takes under its order: nothing if it does not apply, and nobody is waited for who is not asked.
+    #[must_use]
+    pub fn applicable(&self) -> Estimate {
+        forecast::estimate(self)
     }
 
     /// The input for an item that stays as it was accepted, because an edit of the order was refused and nothing new can

@@ -2,8 +2,8 @@
 
 use super::evaluate::{Finding, History, Pass};
 use super::{
-    CONFIRMATION_MISSING, Hold, ON_HOLD, PAUSED, SIGN_OFF_LAPSED, SIGN_OFF_MISSING, SIGN_OFF_UNPROVEN,
-    SignatureInput,
+    CONFIRMATION_MISSING, Hold, JOURNAL_UNAVAILABLE, ON_HOLD, PAUSED, SIGN_OFF_LAPSED, SIGN_OFF_MISSING,
+    SIGN_OFF_UNPROVEN, SignatureInput,
 };
 use crate::sign_off::Standing;
 use crate::text::party;
@@ -139,6 +139,11 @@ impl Hold {
             Self::Item(why) => (ON_HOLD, format!("on hold: {why}; take it from spec.holds to go on")),
             Self::Subscription(why) => {
                 (PAUSED, format!("paused: {why}; go on with kubectl tenantry unpause {subscription}"))
+            }
+            Self::Journal => {
+                let message = "so much waits for the journal that nothing new begins; see to the controller's database, and \
+                               it goes on by itself";
+                (JOURNAL_UNAVAILABLE, message.to_owned())
             }
         }
     }

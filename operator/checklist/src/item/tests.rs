@@ -2,6 +2,7 @@ use super::*;
 use crate::time;
 use proptest::prelude::*;
 
+mod conclusion;
 mod forecast;
 mod jobs;
 mod people;
@@ -33,6 +34,7 @@ fn item(name: &str, depends_on: &[&str]) -> ItemInput {
         due: None,
         on_failure: OnFailure::Stop,
         estimate: Estimate::default(),
+        nine_of_ten: None,
     }
 }
 

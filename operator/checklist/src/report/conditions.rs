@@ -1,7 +1,7 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
 use super::{Obstacle, ReportInput, Verdict, is_closed, is_served, waits_for_somebody};
-use crate::item::PAUSED;
+use crate::item::{JOURNAL_UNAVAILABLE, PAUSED};
 use crate::text::{list, party, word};
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::Category;
@@ -79,8 +79,8 @@ impl<'a> Facts<'a> {
 /// Every condition, in the order they are shown.
 pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<Draft> {
     let mut drafts = vec![accepted(input)];
-    if let Verdict::Terminating { blockers, stuck } = input.verdict {
-        drafts.extend(terminating(blockers, stuck));
+    if let Verdict::Terminating { blockers, stuck, unrecorded } = input.verdict {
+        drafts.extend(if unrecorded { unrecorded_end() } else { terminating(blockers, stuck) });
         return drafts;
     }
     drafts.extend(categories(facts));
@@ -115,12 +115,22 @@ fn told(problems: &[crate::Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }
 
-fn terminating(blockers: &[String], stuck: bool) -> Vec<Draft> {
+fn over() -> Vec<Draft> {
     let gone = "the subscription is being deleted";
-    let mut drafts = vec![
-        Draft::new("Ready", ConditionStatus::False, "Terminating", gone),
-        Draft::new("Live", ConditionStatus::False, "Terminating", gone),
-    ];
+    ["Ready", "Live"].map(|type_| Draft::new(type_, ConditionStatus::False, "Terminating", gone)).into()
+}
+
+/// Everything that shall go is gone, and the journal does not know yet.
+fn unrecorded_end() -> Vec<Draft> {
+    let message = "everything is gone that shall go; the subscription stays until the journal has its history: see to the \
+                   controller's database, and it goes by itself";
+    let mut drafts = over();
+    drafts.push(Draft::new("Stalled", ConditionStatus::True, JOURNAL_UNAVAILABLE, message));
+    drafts
+}
+
+fn terminating(blockers: &[String], stuck: bool) -> Vec<Draft> {
+    let mut drafts = over();
     let left =
         if blockers.is_empty() { String::new() } else { format!("not gone yet: {}", blockers.join(" | ")) };
     drafts.push(if stuck {

@@ -60,6 +60,8 @@ pub enum Verdict<'a> {
         blockers: &'a [String],
         /// Whether it takes so long that a person has to look.
         stuck: bool,
+        /// Whether all that is left to do is to record it.
+        unrecorded: bool,
     },
 }
 
@@ -122,6 +124,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         checklist,
         operation,
         go_live,
+        unrecorded: previous.unrecorded.clone(),
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
         inventory: input.inventory.clone(),

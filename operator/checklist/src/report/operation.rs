@@ -5,8 +5,10 @@ use super::{ReportInput, Verdict, is_closed};
 use crate::item::Forecast;
 use crate::order::Order;
 use crate::text::cut;
-use crate::{duration, time};
-use tenantry_crds::subscription::{ChecklistEntry, GoLiveStatus, OperationKind, OperationStatus, Promise};
+use crate::{duration, forecast, time};
+use tenantry_crds::subscription::{
+    ChecklistEntry, GoLiveStatus, Length, OperationKind, OperationStatus, Promise,
+};
 
 /// Most signatures that a hand-over names (the CRD's bound).
 const SIGNATURES: usize = 32;
@@ -34,6 +36,7 @@ pub(super) fn operation(input: &ReportInput<'_>, checklist: &[ChecklistEntry]) -
             .filter(|_| !is_done)
             .map(time::time),
         completed_at: is_done.then(|| time::time(input.now)),
+        took: forecast.and_then(|forecast| forecast.took).filter(|_| is_done).map(written),
         ..begun
     })
 }
@@ -44,19 +47,28 @@ fn begin(input: &ReportInput<'_>) -> Option<OperationStatus> {
     else {
         return None;
     };
-    let Forecast { length, not_before, completion: _ } = evaluation.forecast;
+    let Forecast { length, nine_of_ten, took: _, not_before, completion: _ } = evaluation.forecast;
     let whole = time::after(input.now, length.machine.saturating_add(length.people));
+    let Length { machine_seconds, people_seconds } = written(length);
     Some(OperationStatus {
+        number: 1,
         kind: OperationKind::Provision,
         started_at: time::time(input.now),
         promise: Promise {
-            machine_seconds: length.machine.as_secs(),
-            people_seconds: length.people.as_secs(),
+            machine_seconds,
+            people_seconds,
             completion: time::time(not_before.map_or(whole, |at| at.max(whole))),
+            nine_of_ten: nine_of_ten.map(written),
         },
         estimated_completion: None,
         completed_at: None,
+        took: None,
     })
+}
+
+/// A length as a status holds it.
+fn written(length: forecast::Length) -> Length {
+    Length { machine_seconds: length.machine.as_secs(), people_seconds: length.people.as_secs() }
 }
 
 /// The hand-over, once it happened. What becomes of the tenant later does not undo it.

@@ -37,6 +37,7 @@ fn entry(name: &str, category: Category, state: ItemState) -> ChecklistEntry {
         due: None,
         overdue: false,
         estimated_seconds: None,
+        conclusion: None,
     }
 }
 
@@ -357,7 +358,13 @@ fn a_lasting_obstacle_is_named_before_a_passing_one() {
 fn deletion_names_what_holds_it() {
     let live = accepted(&fixtures::order(), &evaluation([Done; 4]));
     let blockers = vec!["ConfigMap web: has the finalizer example.org/keep".to_owned()];
-    let going = step(&live, Verdict::Terminating { blockers: &blockers, stuck: false }, None, &[], 60);
+    let going = step(
+        &live,
+        Verdict::Terminating { blockers: &blockers, stuck: false, unrecorded: false },
+        None,
+        &[],
+        60,
+    );
     assert_eq!(going.phase, Some(Phase::Terminating));
     assert_eq!(
         (told(&going, "Ready"), told(&going, "Live")),
@@ -366,7 +373,13 @@ fn deletion_names_what_holds_it() {
     assert_eq!(told(&going, "Reconciling"), "True Terminating");
     assert!(find(&going, "Reconciling").unwrap().message.contains("example.org/keep"));
     assert_eq!((&going.tenant, &going.hosts), (&live.tenant, &live.hosts));
-    let stuck = step(&going, Verdict::Terminating { blockers: &blockers, stuck: true }, None, &[], 900);
+    let stuck = step(
+        &going,
+        Verdict::Terminating { blockers: &blockers, stuck: true, unrecorded: false },
+        None,
+        &[],
+        900,
+    );
     assert_eq!(
         (told(&stuck, "Stalled"), told(&stuck, "Reconciling")),
         ("True DeletionBlocked".to_owned(), "-".to_owned())
@@ -478,7 +491,14 @@ fn forecast(states: [ItemState; 4], completion: Option<i64>) -> Evaluation {
         machine: jiff::SignedDuration::from_secs(70),
         people: jiff::SignedDuration::from_secs(30),
     };
-    let forecast = crate::item::Forecast { length, not_before: None, completion: completion.map(at) };
+    let double = crate::forecast::Length { machine: length.machine * 2, people: length.people * 2 };
+    let forecast = crate::item::Forecast {
+        length,
+        nine_of_ten: Some(double),
+        took: Some(length),
+        not_before: None,
+        completion: completion.map(at),
+    };
     Evaluation { forecast, ..evaluation(states) }
 }
 
@@ -497,6 +517,9 @@ fn a_promise_stays_and_what_came_of_it_stands_beside_it() {
     assert_eq!(operation.started_at, time::time(at(0)));
     assert_eq!((operation.promise.machine_seconds, operation.promise.people_seconds), (70, 30));
     assert_eq!(operation.promise.completion, time::time(at(100)));
+    let nine_of_ten = operation.promise.nine_of_ten.unwrap();
+    assert_eq!((nine_of_ten.machine_seconds, nine_of_ten.people_seconds), (140, 60));
+    assert_eq!((operation.number, operation.took), (1, None), "it has only begun");
     assert_eq!(operation.estimated_completion, Some(time::time(at(100))));
 
     let late = step(&begun, verdict, Some(&forecast([Done, Running, Pending, Pending], Some(400))), &[], 300);
@@ -510,6 +533,8 @@ fn a_promise_stays_and_what_came_of_it_stands_beside_it() {
     let done = step(&failed, verdict, Some(&forecast([Done, Done, Done, Done], Some(500))), &[], 500);
     let operation = done.operation.clone().unwrap();
     assert_eq!((operation.completed_at, operation.estimated_completion), (Some(time::time(at(500))), None));
+    let took = operation.took.unwrap();
+    assert_eq!((took.machine_seconds, took.people_seconds), (70, 30));
 
     let broken = step(&done, verdict, Some(&forecast([Done, Running, Done, Done], Some(700))), &[], 600);
     assert_eq!(broken.operation, done.operation, "what was done stays done");

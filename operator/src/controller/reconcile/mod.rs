@@ -10,6 +10,7 @@ mod jobs;
 mod offboard;
 pub(crate) mod prepare;
 mod secrets;
+mod sign_offs;
 mod work;
 mod write;
 

@@ -5,7 +5,7 @@
 
 use super::dereference::Snapshot;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, backoff, earlier, jobs};
+use super::{Next, Outcome, backoff, earlier, jobs, sign_offs};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
@@ -17,12 +17,15 @@ use tenantry_apply::plan::{Plan, Removal, Wait, is_removed, plan_removal};
 use tenantry_apply::streams::Mode;
 use tenantry_apply::wave::lets_in;
 use tenantry_blueprint::baseline::manager_binding_name;
+use tenantry_checklist::journal;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
 use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 use tenantry_crds::subscription::DeletionPolicy;
 
 /// After so long a person should look at what holds the end of a tenant up.
 const STUCK_AFTER: Duration = Duration::from_secs(600);
+/// How long the end of a tenant waits for the journal before its status says so.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds of one run; every round makes the record smaller.
 const MAX_ROUNDS: usize = 24;
 
@@ -82,7 +85,14 @@ pub(super) async fn run(
     }
     let (inventory, plan, done) = remove(context, &owner, &keep, recorded, session).await;
     let is_removed = is_removed(&inventory);
+    let mut unrecorded = false;
     if is_removed && !inventory.objects.iter().any(is_own_access) {
+        let mut facts = journal::facts(&snapshot.status);
+        facts.extend(journal::ending(&snapshot.status, policy, snapshot.now));
+        unrecorded = !context.journal.record(&snapshot.root, facts, JOURNAL_PATIENCE).await;
+    }
+    if is_removed && !unrecorded && !inventory.objects.iter().any(is_own_access) {
+        sign_offs::remove(context, snapshot).await?;
         write::finalizer(context, snapshot, false).await?;
         tracing::info!(subscription = %snapshot.root.name, ?policy, "ended");
         return Ok((Outcome::Settled, None));
@@ -93,7 +103,7 @@ pub(super) async fn run(
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
-        verdict: Verdict::Terminating { blockers: &blockers, stuck: waited >= STUCK_AFTER },
+        verdict: Verdict::Terminating { blockers: &blockers, stuck: waited >= STUCK_AFTER, unrecorded },
         obstacles: &[],
         evaluation: None,
         sizing: None,
@@ -102,6 +112,10 @@ pub(super) async fn run(
         now: snapshot.now,
     });
     write::status(context, snapshot, session, status).await?;
+    if unrecorded {
+        // Woken when it is recorded.
+        return Ok((Outcome::Waiting, None));
+    }
     if is_removed {
         return Ok((Outcome::Waiting, Some(snapshot.instant)));
     }
@@ -182,6 +196,7 @@ fn blockers(plan: &Plan, done: &Execution) -> Vec<String> {
     let waiting = plan.waits.iter().filter_map(|waiting| {
         let why = match waiting.wait {
             Wait::Terminating => "its deletion was accepted and is not finished",
+            Wait::LateKind => "its kind is defined and the API server does not serve it",
             Wait::NameConflict => "an object of that name exists that is not this tenant's; it is left alone",
             _ => return None,
         };

@@ -25,6 +25,8 @@ use tenantry_checklist::Problem;
 use tenantry_checklist::item::{
     self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
 };
+use tenantry_checklist::journal;
+use tenantry_checklist::learned::Similar;
 use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
 use tenantry_checklist::sign_off;
 use tenantry_crds::inventory::Inventory;
@@ -252,6 +254,7 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
     let mut evidence = evidence(&prepared.desired, application, &observations, waits, outcomes, snapshot.now);
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
+    let similar = Similar::of(&prepared.order.definitions.accepted());
     let inputs: Vec<ItemInput> = prepared
         .items
         .iter()
@@ -274,6 +277,7 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
                 wanted,
             });
             let hold = hold(snapshot, prepared, &item.name);
+            let usual = context.journal.usual(&similar, &item.name);
             // The schema admits only durations that can be read, so none is left out.
             input.ok().map(|input| ItemInput {
                 kind: if *is_sign_off { item::Kind::SignOff } else { input.kind },
@@ -282,6 +286,8 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
                 hold,
                 job: run,
                 note: note.clone(),
+                estimate: usual.map_or(input.estimate, |usual| usual.typical),
+                nine_of_ten: usual.map(|usual| usual.nine_of_ten),
                 ..input
             })
         })
@@ -289,8 +295,11 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
     evaluate_items(snapshot, &inputs)
 }
 
-/// A person's word that an item waits.
+/// A person's word that an item waits, or the journal's, which cannot take in what would come of it.
 fn hold(snapshot: &Snapshot, prepared: &Prepared, item: &str) -> Option<Hold> {
+    if journal::is_full(&snapshot.status) {
+        return Some(Hold::Journal);
+    }
     let held = prepared.order.holds.iter().find(|hold| hold.item == item);
     let of_item = held.map(|hold| Hold::Item(hold.reason.clone()));
     of_item.or_else(|| snapshot.root.paused.clone().map(Hold::Subscription))

@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tenantry_checklist::journal::{carry, facts};
 use tenantry_checklist::report::changed;
 use tenantry_crds::TenantSubscriptionStatus;
 use thiserror::Error;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout};
 /// Field manager of statuses.
 const STATUS_MANAGER: &str = "tenantry-status";
 /// Deadline of one request.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a write did not happen, or may not have.
 #[derive(Debug, Error)]
@@ -60,8 +61,13 @@ pub(crate) async fn status(
     new: TenantSubscriptionStatus,
 ) -> Result<Option<Arc<Root>>, WriteError> {
     let old = &snapshot.status;
+    let new = match changed(old, &new) || !old.unrecorded.is_empty() {
+        true => carry(old, new, |fact| context.journal.has(fact)),
+        false => new,
+    };
     // The usual case, and the JSON of both is what a run without work would cost most.
     if !changed(old, &new) {
+        told(context, snapshot, old);
         return Ok(None);
     }
     let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
@@ -78,12 +84,21 @@ pub(crate) async fn status(
     .await?;
     context.metrics.status_writes.inc();
     session.written = Some(Instant::now());
+    told(context, snapshot, &new);
     if let Some(root) = &root {
         context.wake_definitions_after(&snapshot.root, root);
     }
     context.events.transition(&snapshot.root, &old.conditions, &new.conditions).await;
     context.events.overdue(&snapshot.root, &old.checklist, &new.checklist).await;
     Ok(root)
+}
+
+/// Offers the journal what a status that is written tells. What it carries besides is dropped when it is recorded.
+fn told(context: &Context, snapshot: &Snapshot, status: &TenantSubscriptionStatus) {
+    if !status.unrecorded.is_empty() {
+        context.journal.waits(&snapshot.root.name);
+    }
+    context.journal.offer(&snapshot.root, facts(status));
 }
 
 /// Puts our finalizer on the subscription, or takes it off. The UID in the body makes sure that it is the one we mean,
@@ -148,7 +163,7 @@ where
     Ok(root.map(Arc::new))
 }
 
-fn request(what: &'static str, source: kube::Error) -> WriteError {
+pub(super) fn request(what: &'static str, source: kube::Error) -> WriteError {
     match &source {
         kube::Error::Api(status) if status.code == 409 => WriteError::Outdated { what },
         _ => WriteError::Request { what, source: Box::new(source) },

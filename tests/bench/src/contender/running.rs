@@ -38,7 +38,9 @@ impl Running {
         directory: &Path,
     ) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let variables = variables.with("PORT", address.port().to_string());
+        let variables = variables
+            .with("PORT", address.port().to_string())
+            .with("DIRECTORY", directory.display().to_string());
         let words = variables.expand_all(&process.command)?;
         let (program, arguments) = words.split_first().context("process.command is empty")?;
         let log = directory.join(format!("process-{}.log", address.port()));

@@ -1,10 +1,11 @@
 //! What must be true of every run, as functions over its record; pure.
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
-//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led.
+//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led, and [`journal`] what is on record.
 
 pub mod fencing;
 pub mod history;
+pub mod journal;
 pub mod outcome;
 pub mod requests;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     findings.extend(history::forgotten_after_gone(record));
     findings.extend(history::ready_is_honest(record));
     findings.extend(history::secrets_stay_secret(record));
+    findings.extend(journal::recorded_once(record));
     findings.extend(requests::uid_is_named(record));
     findings.extend(requests::deletions_are_of_the_tenant(record));
     findings.extend(requests::others_are_left_alone(record));

@@ -76,6 +76,41 @@ fn the_completion_follows_what_happens() {
 }
 
 #[test]
+fn what_it_took_is_the_longest_way_through_what_happened() {
+    let mut world = world();
+    assert_eq!(world.pass(0).forecast.took, None);
+    world.items[0].evidence = complete();
+    world.pass(4);
+    world.items[1].evidence = complete();
+    assert_eq!(world.pass(30).forecast.took, None, "people are waited for");
+    let signed = |item: &mut ItemInput| {
+        if let Some(signature) = &mut item.signature {
+            signature.standing = super::people::given();
+        }
+    };
+    world.items.iter_mut().for_each(signed);
+    world.pass(1_030);
+    world.items[3].evidence = complete();
+    let took = world.pass(1_033).forecast.took;
+    // 4 s and 26 s of work, 3 s to open; the confirmation and the training took 1000 s side by side.
+    assert_eq!(took, Some(crate::forecast::Length { machine: seconds(33), people: seconds(1_000) }));
+}
+
+#[test]
+fn what_is_learned_is_promised_beside_what_nine_of_ten_keep() {
+    let mut world = world();
+    assert_eq!(world.pass(0).forecast.nine_of_ten, None);
+    world.items[0].nine_of_ten = Some(Estimate::of_seconds(40, 0));
+    let forecast = world.pass(1).forecast;
+    assert_eq!(forecast.length.machine, seconds(75));
+    assert_eq!(forecast.nine_of_ten.map(|length| length.machine), Some(seconds(105)));
+    // What was said stays, while the journal learns on.
+    world.items[0].estimate = Estimate::of_seconds(20, 0);
+    world.pass(2);
+    assert_eq!(world.entry("security").estimated_seconds, Some(10));
+}
+
+#[test]
 fn an_agreed_time_moves_the_completion_and_is_no_work() {
     let mut world = world();
     world.items[3].kind = Kind::GoLive { not_before: Some(at(100_000)) };

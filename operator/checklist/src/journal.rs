@@ -1,0 +1,241 @@
+//! What of a status the journal keeps for good; pure.
+//!
+//! A status is its own write-ahead record: what happened can be read off it until the journal has it. Only what the next
+//! status would overwrite before that is carried along ([`carry`]). A fact has one id however often it is told, and the
+//! journal takes each id once, so that nothing is lost and nothing doubled, whoever crashes when.
+
+use crate::forecast::Estimate;
+use crate::text::cut;
+use crate::time;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use tenantry_crds::TenantSubscriptionStatus;
+use tenantry_crds::subscription::{
+    AcceptedRevisions, ChecklistEntry, DeletionPolicy, JobState, JournalFact, JournalSubject,
+    OperationStatus, Outcome,
+};
+
+/// Facts that a status carries before nothing new begins for its tenant.
+pub const BOUND: usize = 64;
+/// Facts that a status has room for (the CRD's bound).
+const ROOM: usize = 192;
+/// Longest evidence (the CRD's bound).
+const EVIDENCE_LIMIT: usize = 4096;
+/// Longest name of who did something (the CRD's bound).
+const ACTOR_LIMIT: usize = 253;
+/// Who does what no person does.
+const MACHINE: &str = "tenantry";
+
+/// What an operation ends with that reached its end.
+pub const COMPLETED: &str = "Completed";
+/// What an item ends with that is done.
+pub const DONE: &str = "Done";
+
+/// Everything that a status tells of what happened, what it carries included.
+#[must_use]
+pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
+    let Some(teller) = Teller::of(status) else { return Vec::new() };
+    let mut facts = status.unrecorded.clone();
+    facts.extend(status.operation.iter().flat_map(|operation| teller.operation(operation)));
+    for entry in &status.checklist {
+        facts.extend(teller.item(entry));
+        facts.extend(teller.run(entry));
+        facts.extend(teller.signature(entry));
+    }
+    facts
+}
+
+/// A status that is about to be written over `previous`: it carries what is in neither, nor in the journal yet.
+#[must_use]
+pub fn carry(
+    previous: &TenantSubscriptionStatus,
+    mut next: TenantSubscriptionStatus,
+    is_recorded: impl Fn(&JournalFact) -> bool,
+) -> TenantSubscriptionStatus {
+    next.unrecorded.clear();
+    let told = facts(&next);
+    let told: BTreeSet<&str> = told.iter().map(|fact| fact.id.as_str()).collect();
+    let mut carried: Vec<JournalFact> = facts(previous)
+        .into_iter()
+        .filter(|fact| !told.contains(fact.id.as_str()) && !is_recorded(fact))
+        .collect();
+    carried.truncate(ROOM);
+    next.unrecorded = carried;
+    next
+}
+
+/// Whether so much waits for the journal that nothing new may begin.
+#[must_use]
+pub fn is_full(status: &TenantSubscriptionStatus) -> bool {
+    status.unrecorded.len() >= BOUND
+}
+
+/// What is told at the end of a tenant besides: that it ended, how, and what was under way.
+#[must_use]
+pub fn ending(status: &TenantSubscriptionStatus, policy: DeletionPolicy, now: Timestamp) -> Vec<JournalFact> {
+    let Some(teller) = Teller::of(status) else { return Vec::new() };
+    let abandoned = status.operation.as_ref().filter(|operation| operation.completed_at.is_none());
+    let abandoned = abandoned.map(|operation| JournalFact {
+        started_at: Some(operation.started_at.clone()),
+        evidence: evidence(&json!({"promise": operation.promise})),
+        ..teller.fact(
+            &format!("operation/{}/ended", operation.number),
+            JournalSubject::Operation,
+            "Abandoned",
+            now,
+        )
+    });
+    let ended = JournalFact {
+        evidence: evidence(&json!({"deletionPolicy": policy})),
+        ..teller.fact("ended", JournalSubject::Tenant, "Ended", now)
+    };
+    abandoned.into_iter().chain([ended]).collect()
+}
+
+/// Tells the facts of one status.
+struct Teller<'a> {
+    tenant: &'a str,
+    operation: i32,
+    accepted: &'a AcceptedRevisions,
+}
+
+// === impl Teller ===
+
+impl<'a> Teller<'a> {
+    fn of(status: &'a TenantSubscriptionStatus) -> Option<Self> {
+        let operation = status.operation.as_ref().map_or(1, |operation| operation.number);
+        Some(Self { tenant: &status.tenant.as_ref()?.id, operation, accepted: status.accepted.as_ref()? })
+    }
+
+    fn fact(&self, key: &str, subject: JournalSubject, outcome: &str, at: Timestamp) -> JournalFact {
+        JournalFact {
+            id: format!("{}/{key}", self.tenant),
+            operation: self.operation,
+            subject,
+            item: String::new(),
+            outcome: outcome.to_owned(),
+            accepted: self.accepted.clone(),
+            started_at: None,
+            at: time::time(at),
+            machine_seconds: 0,
+            people_seconds: 0,
+            attempts: 0,
+            actor: MACHINE.to_owned(),
+            evidence: String::new(),
+        }
+    }
+
+    /// That it began, and that it was done.
+    fn operation(&self, operation: &OperationStatus) -> Vec<JournalFact> {
+        let OperationStatus {
+            number,
+            kind,
+            started_at,
+            promise,
+            estimated_completion: _,
+            completed_at,
+            took,
+        } = operation;
+        let began = JournalFact {
+            evidence: evidence(&json!({"kind": kind, "promise": promise, "accepted": self.accepted})),
+            ..self.fact(
+                &format!("operation/{number}/began"),
+                JournalSubject::Operation,
+                "Began",
+                time::instant(started_at),
+            )
+        };
+        let completed = completed_at.as_ref().map(|at| JournalFact {
+            started_at: Some(started_at.clone()),
+            machine_seconds: took.map_or(0, |took| took.machine_seconds),
+            people_seconds: took.map_or(0, |took| took.people_seconds),
+            evidence: evidence(&json!({"kind": kind, "promise": promise})),
+            ..self.fact(
+                &format!("operation/{number}/ended"),
+                JournalSubject::Operation,
+                COMPLETED,
+                time::instant(at),
+            )
+        });
+        [began].into_iter().chain(completed).collect()
+    }
+
+    fn item(&self, entry: &ChecklistEntry) -> Option<JournalFact> {
+        let conclusion = entry.conclusion.as_ref()?;
+        let took = Estimate::taken(conclusion);
+        let outcome = match conclusion.outcome {
+            Outcome::Done => DONE,
+            Outcome::Failed => "Failed",
+            Outcome::Skipped => "Skipped",
+        };
+        let key = format!("item/{}/{}", entry.name, conclusion.number);
+        let proof = json!({
+            "reason": entry.reason,
+            "message": entry.message,
+            "objects": entry.objects,
+            "inputDigest": entry.input_digest,
+            "run": entry.job.as_ref().map(|run| &run.name),
+            "signature": entry.sign_off.as_ref().and_then(|request| Some(&request.signature.as_ref()?.name)),
+        });
+        Some(JournalFact {
+            item: entry.name.clone(),
+            started_at: conclusion.started_at.clone(),
+            machine_seconds: took.machine.as_secs(),
+            people_seconds: took.people.as_secs(),
+            attempts: entry.attempts,
+            evidence: evidence(&proof),
+            ..self.fact(&key, JournalSubject::Item, outcome, time::instant(&conclusion.at))
+        })
+    }
+
+    /// The last run of the item's job, once it ended.
+    fn run(&self, entry: &ChecklistEntry) -> Option<JournalFact> {
+        let run = entry.job.as_ref()?;
+        let outcome = match run.state {
+            JobState::Running => return None,
+            JobState::Succeeded => "Succeeded",
+            JobState::Failed => "Failed",
+        };
+        let at = time::instant(run.ended_at.as_ref()?);
+        Some(JournalFact {
+            item: entry.name.clone(),
+            attempts: run.attempt,
+            evidence: evidence(&json!({"job": run.name, "digest": run.digest, "result": run.result})),
+            ..self.fact(&format!("run/{}/{}", entry.name, run.attempt), JournalSubject::Run, outcome, at)
+        })
+    }
+
+    /// The signature that counts.
+    fn signature(&self, entry: &ChecklistEntry) -> Option<JournalFact> {
+        let request = entry.sign_off.as_ref()?;
+        let signature = request.signature.as_ref()?;
+        let proof = json!({
+            "signOff": signature.name,
+            "as": request.party,
+            "orderDigest": request.order_digest,
+            "via": signature.via,
+        });
+        let key = format!("signature/{}/{}", entry.name, signature.name);
+        Some(JournalFact {
+            item: entry.name.clone(),
+            actor: cut(&signature.by, ACTOR_LIMIT),
+            evidence: evidence(&proof),
+            ..self.fact(&key, JournalSubject::Signature, "Signed", time::instant(&signature.at))
+        })
+    }
+}
+
+/// Evidence as JSON, without what is not known. The bounds of a status leave room for all of it; something longer, which this
+/// version does not write, is left out.
+fn evidence(value: &Value) -> String {
+    let is_known = |value: &Value| !value.is_null() && value.as_str() != Some("");
+    let fields = value.as_object().into_iter().flatten().filter(|(_, value)| is_known(value));
+    let fields: serde_json::Map<String, Value> =
+        fields.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let text = Value::Object(fields).to_string();
+    if text.len() <= EVIDENCE_LIMIT { text } else { json!({"leftOut": text.len()}).to_string() }
+}
+
+#[cfg(test)]
+mod tests;

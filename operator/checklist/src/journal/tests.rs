@@ -1,0 +1,230 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tenantry_crds::blueprint::{Category, Party};
+use tenantry_crds::subscription::{
+    Conclusion, ItemState, JobResult, JobRun, OperationKind, Promise, SignOffRequest, Signature, TenantStatus,
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn entry(name: &str, number: i32, outcome: Outcome) -> ChecklistEntry {
+    ChecklistEntry {
+        name: name.to_owned(),
+        category: Category::Testing,
+        owner: Party::Provider,
+        state: ItemState::Done,
+        reason: "ObjectsObserved".to_owned(),
+        message: String::new(),
+        since: time::time(at(9)),
+        started_at: Some(time::time(at(2))),
+        attempts: 0,
+        next_retry_at: None,
+        input_digest: Some("d1".to_owned()),
+        objects: 3,
+        sign_off: None,
+        job: None,
+        due: None,
+        overdue: false,
+        estimated_seconds: None,
+        conclusion: Some(Conclusion {
+            number,
+            outcome,
+            started_at: Some(time::time(at(2))),
+            worked_at: time::time(at(5)),
+            at: time::time(at(9)),
+            reopened: false,
+        }),
+    }
+}
+
+fn status(checklist: Vec<ChecklistEntry>) -> TenantSubscriptionStatus {
+    let promise =
+        Promise { machine_seconds: 5, people_seconds: 60, completion: time::time(at(65)), nine_of_ten: None };
+    TenantSubscriptionStatus {
+        tenant: Some(TenantStatus { id: "k7".to_owned(), ..TenantStatus::default() }),
+        accepted: Some(AcceptedRevisions { plan: "gold@1".to_owned(), ..AcceptedRevisions::default() }),
+        operation: Some(OperationStatus {
+            number: 1,
+            kind: OperationKind::Provision,
+            started_at: time::time(at(0)),
+            promise,
+            estimated_completion: None,
+            completed_at: None,
+            took: None,
+        }),
+        checklist,
+        ..TenantSubscriptionStatus::default()
+    }
+}
+
+fn ids(facts: &[JournalFact]) -> Vec<&str> {
+    facts.iter().map(|fact| fact.id.as_str()).collect()
+}
+
+#[test]
+fn a_status_tells_what_happened_and_what_proves_it() {
+    let mut tested = entry("testing", 2, Outcome::Done);
+    tested.job = Some(JobRun {
+        name: "testing-3-abc".to_owned(),
+        attempt: 3,
+        digest: "d1".to_owned(),
+        state: JobState::Succeeded,
+        ended_at: Some(time::time(at(8))),
+        result: Some(JobResult { message: "12 checks".to_owned(), ..JobResult::default() }),
+        let_go: false,
+    });
+    tested.sign_off = Some(SignOffRequest {
+        party: Party::Customer,
+        order_digest: "o1".to_owned(),
+        evidence_required: false,
+        signature: Some(Signature {
+            name: "acme-testing-x".to_owned(),
+            by: "ada@acme.example".to_owned(),
+            via: None,
+            at: time::time(at(9)),
+        }),
+    });
+    let mut status = status(vec![tested]);
+    if let Some(operation) = &mut status.operation {
+        operation.completed_at = Some(time::time(at(20)));
+    }
+    let facts = facts(&status);
+    assert_eq!(
+        ids(&facts),
+        [
+            "k7/operation/1/began",
+            "k7/operation/1/ended",
+            "k7/item/testing/2",
+            "k7/run/testing/3",
+            "k7/signature/testing/acme-testing-x"
+        ]
+    );
+    let outcomes: Vec<&str> = facts.iter().map(|fact| fact.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["Began", COMPLETED, DONE, "Succeeded", "Signed"]);
+    let [_, _, item, run, signature] = &facts[..] else { panic!("five facts") };
+    assert_eq!((item.machine_seconds, item.people_seconds, item.at.clone()), (3, 4, time::time(at(9))));
+    assert_eq!((run.attempts, signature.actor.as_str()), (3, "ada@acme.example"));
+    assert!(run.evidence.contains("12 checks") && item.evidence.contains(r#""run":"testing-3-abc""#));
+    assert!(!item.evidence.contains("null"), "{}", item.evidence);
+}
+
+#[test]
+fn nothing_is_told_before_there_is_a_tenant() {
+    assert_eq!(facts(&TenantSubscriptionStatus::default()), []);
+    assert_eq!(ending(&TenantSubscriptionStatus::default(), DeletionPolicy::Delete, at(0)), []);
+}
+
+#[test]
+fn an_end_tells_of_what_was_under_way() {
+    let told = ending(&status(Vec::new()), DeletionPolicy::Retain, at(50));
+    assert_eq!(ids(&told), ["k7/operation/1/ended", "k7/ended"]);
+    assert_eq!(told[0].outcome, "Abandoned");
+    assert!(told[1].evidence.contains("Retain"));
+    let mut done = status(Vec::new());
+    if let Some(operation) = &mut done.operation {
+        operation.completed_at = Some(time::time(at(20)));
+    }
+    assert_eq!(ids(&ending(&done, DeletionPolicy::Delete, at(50))), ["k7/ended"]);
+}
+
+#[test]
+fn what_would_be_overwritten_is_carried_until_it_is_recorded() {
+    let failed = status(vec![entry("a", 1, Outcome::Failed)]);
+    let done = status(vec![entry("a", 2, Outcome::Done)]);
+    assert_eq!(carry(&failed, done.clone(), |_| true).unrecorded, []);
+    let carried = carry(&failed, done.clone(), |_| false);
+    assert_eq!(ids(&carried.unrecorded), ["k7/item/a/1"], "what the new status tells itself is not carried");
+    let later = carry(&carried, done.clone(), |_| false);
+    assert_eq!(later.unrecorded, carried.unrecorded);
+    assert_eq!(carry(&later, done, |fact| fact.id == "k7/item/a/1").unrecorded, []);
+}
+
+#[test]
+fn a_status_that_carries_much_keeps_new_things_from_beginning() {
+    let mut status = status(Vec::new());
+    assert!(!is_full(&status));
+    let fact = facts(&status).remove(0);
+    status.unrecorded = vec![fact; BOUND];
+    assert!(is_full(&status));
+}
+
+/// What happens to one tenant next.
+#[derive(Clone, Debug)]
+enum Step {
+    /// An item ends, and the status is written.
+    Ends { item: usize, outcome: Outcome },
+    /// The database is away, or back.
+    Away(bool),
+    /// The process is killed: what it knows of the database is lost.
+    Killed,
+    /// What waits is written to the database, which may be before or after the process knows of it.
+    Written { known: bool },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0_usize..3, any::<bool>()).prop_map(|(item, done)| Step::Ends {
+            item,
+            outcome: if done { Outcome::Done } else { Outcome::Failed }
+        }),
+        1 => any::<bool>().prop_map(Step::Away),
+        1 => Just(Step::Killed),
+        3 => any::<bool>().prop_map(|known| Step::Written { known }),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+proptest! {
+    /// Whatever happens when: once the database is back, everything that a status ever told is there, and nothing else, and no
+    /// status has more on it than its room.
+    #[test]
+    fn nothing_is_lost_and_nothing_doubled(steps in steps()) {
+        let mut now = status(Vec::new());
+        let mut numbers = [0_i32; 3];
+        let mut told: BTreeMap<String, JournalFact> = BTreeMap::new();
+        let mut database: BTreeMap<String, JournalFact> = BTreeMap::new();
+        // What this process knows that the database has.
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut away = false;
+        for step in steps.into_iter().chain([Step::Away(false), Step::Killed, Step::Written { known: true }]) {
+            match step {
+                Step::Ends { item, outcome } => {
+                    numbers[item] += 1;
+                    let name = ["a", "b", "c"][item];
+                    let mut next = now.clone();
+                    next.checklist.retain(|entry| entry.name != name);
+                    next.checklist.push(entry(name, numbers[item], outcome));
+                    now = carry(&now, next, |fact| known.contains(&fact.id));
+                    prop_assert!(now.unrecorded.len() <= ROOM);
+                    for fact in facts(&now) {
+                        told.entry(fact.id.clone()).or_insert(fact);
+                    }
+                }
+                Step::Away(is_away) => away = is_away,
+                Step::Killed => known = if away { BTreeSet::new() } else { database.keys().cloned().collect() },
+                Step::Written { .. } if away => {}
+                Step::Written { known: is_known } => {
+                    for fact in facts(&now) {
+                        if is_known {
+                            known.insert(fact.id.clone());
+                        }
+                        database.entry(fact.id.clone()).or_insert(fact);
+                    }
+                }
+            }
+        }
+        let all: Vec<JournalFact> = facts(&now);
+        let unique: BTreeSet<&str> = all.iter().map(|fact| fact.id.as_str()).collect();
+        prop_assert_eq!(unique.len(), all.len());
+        // `facts` of the first status are told by the next one as well.
+        told.extend(all.into_iter().map(|fact| (fact.id.clone(), fact)));
+        let ids = |facts: &BTreeMap<String, JournalFact>| facts.keys().cloned().collect::<Vec<_>>();
+        prop_assert_eq!(ids(&database), ids(&told));
+        for (id, fact) in &told {
+            prop_assert_eq!(&database[id].outcome, &fact.outcome);
+        }
+    }
+}

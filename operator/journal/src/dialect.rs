@@ -1,0 +1,76 @@
+//! Where SQLite and PostgreSQL differ; pure.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, SqlStr};
+
+/// Which database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// What a connection that writes says first.
+    ///
+    /// A process that is stopped amid a transaction must not keep the next leader out: PostgreSQL ends its session. A
+    /// server that acknowledges before it has written is asked not to; one that waits for more than that is left alone.
+    pub(crate) fn to_write(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"
+            }
+            Self::Postgres => {
+                "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'; \
+                 SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit') = 'off'"
+            }
+        }
+    }
+
+    /// What a connection that reads says first. A file is opened for reading only.
+    pub(crate) fn to_read(self) -> &'static str {
+        match self {
+            Self::Sqlite => "PRAGMA busy_timeout = 5000",
+            Self::Postgres => "SET lock_timeout = '10s'; SET default_transaction_read_only = on",
+        }
+    }
+
+    /// Bounds the statements of a connection; none for the one that migrates, which may take long.
+    pub(crate) fn bounded(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "SET statement_timeout = '10s'",
+        }
+    }
+
+    /// Begins a transaction that writes. SQLite takes its lock at once: one that reads first and finds out later that
+    /// another wrote meanwhile could only begin anew.
+    pub(crate) fn begin(self) -> SqlStr {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE".into_sql_str(),
+            Self::Postgres => "BEGIN".into_sql_str(),
+        }
+    }
+
+    /// Reads the fence and keeps others from changing it until the transaction ends.
+    pub(crate) fn fence(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT epoch, holder, lease_uid, transitions FROM fence",
+            Self::Postgres => "SELECT epoch, holder, lease_uid, transitions FROM fence FOR UPDATE",
+        }
+    }
+
+    /// The schema, embedded.
+    pub(crate) fn migrator(self) -> Migrator {
+        let journal = match self {
+            Self::Sqlite => include_str!("../migrations/sqlite/0001_journal.sql"),
+            Self::Postgres => include_str!("../migrations/postgres/0001_journal.sql"),
+        };
+        let steps = [("journal", journal)];
+        let migrations = (1..).zip(steps).map(|(version, (name, sql))| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(migrations.collect())
+    }
+}

@@ -1,0 +1,181 @@
+//! O12: the journal has what happened, once, and nothing else. What happened is read off every status that the store ever held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Finding;
+use crate::history::{Key, Record, SUBSCRIPTIONS, Sort};
+use crate::journal::Fact;
+
+/// What must be on record, by id, with what may have come of it.
+type Told = BTreeMap<String, BTreeSet<String>>;
+
+/// Everything that a status told is on record once, and nothing else.
+#[must_use]
+pub fn recorded_once(record: &Record) -> Vec<Finding> {
+    let Some(journal) = &record.journal else { return Vec::new() };
+    let told = told(record);
+    let mut findings: Vec<Finding> = missing(record, journal)
+        .into_iter()
+        .map(|id| Finding::new("O12", format!("{id} is not in the journal")))
+        .collect();
+    let mut seen = BTreeSet::new();
+    for fact in journal {
+        if !seen.insert(&fact.id) {
+            findings.push(Finding::new("O12", format!("{} is twice in the journal", fact.id)));
+        }
+        match told.get(&fact.id) {
+            Some(outcomes) if !outcomes.contains(&fact.outcome) => {
+                let what = format!("{} is in the journal as {}, which nobody said", fact.id, fact.outcome);
+                findings.push(Finding::new("O12", what));
+            }
+            // What happened before the record began is known by its latest form only.
+            None if !is_earlier(&fact.id, &told) => {
+                findings.push(Finding::new("O12", format!("{} never happened", fact.id)));
+            }
+            Some(_) | None => {}
+        }
+    }
+    findings
+}
+
+/// What happened and is not in the journal.
+#[must_use]
+pub fn missing(record: &Record, journal: &[Fact]) -> Vec<String> {
+    let known: BTreeSet<&str> = journal.iter().map(|fact| fact.id.as_str()).collect();
+    told(record).into_keys().filter(|id| !known.contains(id.as_str())).collect()
+}
+
+fn told(record: &Record) -> Told {
+    let key = Key::new(SUBSCRIPTIONS, "", &record.tenant);
+    let mut told = Told::new();
+    for (_, object) in record.forms().filter(|(known, _)| **known == key) {
+        let Some(tenant) = object.pointer("/status/tenant/id").and_then(Value::as_str) else { continue };
+        tell(tenant, &object["status"], &mut told);
+    }
+    let ended = record.changes.iter().filter(|change| change.key == key && change.sort == Sort::Deleted);
+    for change in ended {
+        let Some(tenant) = change.object.pointer("/status/tenant/id").and_then(Value::as_str) else {
+            continue;
+        };
+        told.entry(format!("{tenant}/ended")).or_default().insert("Ended".to_owned());
+        if let Some(number) = change.object.pointer("/status/operation/number").and_then(Value::as_i64) {
+            let outcomes = told.entry(format!("{tenant}/operation/{number}/ended")).or_default();
+            outcomes.insert("Abandoned".to_owned());
+        }
+    }
+    told
+}
+
+fn tell(tenant: &str, status: &Value, told: &mut Told) {
+    let mut say = |what: String, outcome: &str| {
+        told.entry(format!("{tenant}/{what}")).or_default().insert(outcome.to_owned());
+    };
+    if let Some(number) = status.pointer("/operation/number").and_then(Value::as_i64) {
+        say(format!("operation/{number}/began"), "Began");
+        if status.pointer("/operation/completedAt").is_some() {
+            say(format!("operation/{number}/ended"), "Completed");
+        }
+    }
+    let checklist = status.get("checklist").and_then(Value::as_array);
+    for entry in checklist.into_iter().flatten() {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
+        let number = |pointer: &str| entry.pointer(pointer).and_then(Value::as_i64);
+        let Some(name) = text("/name") else { continue };
+        if let (Some(number), Some(outcome)) = (number("/conclusion/number"), text("/conclusion/outcome")) {
+            say(format!("item/{name}/{number}"), outcome);
+        }
+        if let (Some(attempt), Some(state @ ("Succeeded" | "Failed"))) =
+            (number("/job/attempt"), text("/job/state"))
+        {
+            say(format!("run/{name}/{attempt}"), state);
+        }
+        if let Some(signature) = text("/signOff/signature/name") {
+            say(format!("signature/{name}/{signature}"), "Signed");
+        }
+    }
+}
+
+/// Whether an id is that of an earlier end of what was told of a later one.
+fn is_earlier(id: &str, told: &Told) -> bool {
+    let split = |id: &str| {
+        let (what, number) = id.rsplit_once('/')?;
+        Some((what.to_owned(), number.parse::<i64>().ok()?))
+    };
+    let Some((what, number)) = split(id) else { return false };
+    told.keys().filter_map(|known| split(known)).any(|(known, latest)| known == what && number < latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::testing::Story;
+    use serde_json::json;
+
+    fn status(number: i64, outcome: &str) -> Value {
+        json!({"metadata": {"uid": "s1"}, "status": {
+            "tenant": {"id": "t"},
+            "operation": {"number": 1},
+            "checklist": [
+                {"name": "a", "conclusion": {"number": number, "outcome": outcome},
+                 "job": {"attempt": 2, "state": "Succeeded"}, "signOff": {"signature": {"name": "acme-x"}}},
+                {"name": "b", "job": {"attempt": 1, "state": "Running"}}]}})
+    }
+
+    fn told_by(statuses: &[Value]) -> Story {
+        let key = Key::new(SUBSCRIPTIONS, "", "acme");
+        statuses
+            .iter()
+            .fold(Story::of("acme"), |story, status| story.with(Sort::Changed, key.clone(), status.clone()))
+    }
+
+    fn judged(story: Story, facts: &[(&str, &str)]) -> Vec<String> {
+        let fact =
+            |(id, outcome): &(&str, &str)| Fact { id: (*id).to_owned(), outcome: (*outcome).to_owned() };
+        let record = Record { journal: Some(facts.iter().map(fact).collect()), ..story.record() };
+        recorded_once(&record).into_iter().map(|finding| finding.what).collect()
+    }
+
+    const ALL: [(&str, &str); 4] = [
+        ("t/operation/1/began", "Began"),
+        ("t/item/a/1", "Failed"),
+        ("t/run/a/2", "Succeeded"),
+        ("t/signature/a/acme-x", "Signed"),
+    ];
+
+    #[test]
+    fn everything_that_was_told_is_on_record_once() {
+        let story = || told_by(&[status(1, "Failed")]);
+        assert_eq!(judged(story(), &ALL), Vec::<String>::new());
+        assert_eq!(judged(story(), &ALL[1..]), ["t/operation/1/began is not in the journal"]);
+        let [first, ..] = ALL;
+        assert_eq!(
+            judged(story(), &[&ALL[..], &[first]].concat()),
+            ["t/operation/1/began is twice in the journal"]
+        );
+        let never = ("t/item/b/1", "Done");
+        assert_eq!(judged(story(), &[&ALL[..], &[never]].concat()), ["t/item/b/1 never happened"]);
+        let other = ("t/item/a/1", "Done");
+        let wrong = [ALL[0], other, ALL[2], ALL[3]];
+        assert_eq!(judged(story(), &wrong), ["t/item/a/1 is in the journal as Done, which nobody said"]);
+    }
+
+    #[test]
+    fn what_was_overwritten_is_missed_and_what_was_before_the_record_is_not() {
+        let twice = told_by(&[status(1, "Failed"), status(2, "Done")]);
+        let latest = [ALL[0], ("t/item/a/2", "Done"), ALL[2], ALL[3]];
+        assert_eq!(judged(twice, &latest), ["t/item/a/1 is not in the journal"]);
+        let earlier = [&latest[..], &[("t/run/a/1", "Failed"), ("t/item/a/1", "Failed")]].concat();
+        assert_eq!(judged(told_by(&[status(2, "Done")]), &earlier), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_end_is_on_record() {
+        let story = || told_by(&[status(1, "Failed")]).ended();
+        let missed = ["t/ended is not in the journal", "t/operation/1/ended is not in the journal"];
+        assert_eq!(judged(story(), &ALL), missed);
+        let ended = [&ALL[..], &[("t/ended", "Ended"), ("t/operation/1/ended", "Abandoned")]].concat();
+        assert_eq!(judged(story(), &ended), Vec::<String>::new());
+    }
+}
