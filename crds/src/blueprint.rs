@@ -106,11 +106,11 @@ pub enum AllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff or goLive"),
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external or goLive"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
     validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
     validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm) || has(self.job)").message("runs says when somebody has to sign again or a job runs again; remove it, or add signOff, confirm or job").field_path(".runs"),
-    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !(has(self.signOff) || has(self.job))").message("a sign-off makes no objects, and a job none but itself; move the baseline to another item").field_path(".baseline"),
+    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !(has(self.signOff) || has(self.job) || has(self.external))").message("a sign-off makes no objects, a job none but itself, and what is external is made by others; move the baseline to another item").field_path(".baseline"),
 )]
 pub struct Item {
     /// Name of the item, unique in the blueprint.
@@ -155,6 +155,9 @@ pub struct Item {
     /// Action: somebody's signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sign_off: Option<SignOffAction>,
+    /// Action: waits for an object that somebody else makes and keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalAction>,
     /// Action: the objects that open the tenant to its customers, once the agreed time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveAction>,
@@ -220,6 +223,27 @@ pub struct JobAction {
     /// How a conversion runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
+}
+
+/// Waits until an object that somebody else makes and keeps is as it should be. Tenantry only reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.kind != 'Secret'").message("Secrets are not read; wait for an object that says that the Secret is there").field_path(".kind"))]
+pub struct ExternalAction {
+    /// Group and version of its kind, such as `cert-manager.io/v1`.
+    #[schemars(length(min = 1, max = 317), regex(pattern = r"^([a-z0-9.-]+/)?v[0-9][a-z0-9]*$"))]
+    pub api_version: String,
+    /// Its kind, such as `Certificate`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))]
+    pub kind: String,
+    /// Its name: in the tenant's namespace, or in none where the kind has none. Without one that of the subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: Option<String>,
+    /// CEL expression over `object` that says whether it is as it should be, such as `object.status.ready`. The item is open
+    /// again as soon as it is not.
+    #[schemars(length(min = 1, max = 1024))]
+    pub until: String,
 }
 
 /// How a conversion runs.

@@ -4,7 +4,7 @@
 //! The YAML lies in `operator/manifests` and is embedded. `tenantry manifests` prints it; the demo, the tests and the
 //! benchmarks install exactly this, and run as the ServiceAccount in it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// Namespace in the embedded YAML, which every other one is put in place of.
@@ -20,6 +20,7 @@ const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
 const RBAC_SIGN_OFFS: &str = include_str!("../manifests/rbac-sign-offs.yaml");
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
+const JOURNAL: &str = include_str!("../manifests/journal.yaml");
 const POLICIES: [&str; 10] = [
     include_str!("../manifests/policies/controller-namespaces.yaml"),
     include_str!("../manifests/policies/controller-rolebindings.yaml"),
@@ -56,6 +57,9 @@ pub enum Error {
         "namespace {0:?} is no DNS label; use at most 63 of a-z, 0-9 and dashes, without a dash at either end"
     )]
     Namespace(String),
+    /// The Secret with the database cannot have that name.
+    #[error("secret {0:?} is no name of a Secret; use for example tenantry-database")]
+    Secret(String),
     /// The image cannot be a reference to a container image.
     #[error("image {0:?} is no image reference; use for example registry.example/tenantry:0.1.0")]
     Image(String),
@@ -101,19 +105,28 @@ impl Group {
     }
 }
 
+/// Where the controller keeps its journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journal<'a> {
+    /// In a file on a volume of its own, which one replica can have.
+    Volume,
+    /// In a PostgreSQL, whose URL is in the Secret of this name.
+    Secret(&'a str),
+}
+
 /// Everything that is installed, in an order in which each object's needs come before it. With an image, the
 /// controller's Deployment comes last.
 ///
 /// # Errors
 ///
-/// When the namespace is not a DNS label or the image is not an image reference.
-pub fn all(namespace: &str, image: Option<&str>) -> Result<Vec<Value>, Error> {
+/// When the namespace is not a DNS label, the image is not an image reference, or the Secret's name is none.
+pub fn all(namespace: &str, image: Option<&str>, journal: Journal<'_>) -> Result<Vec<Value>, Error> {
     let mut objects = Vec::new();
     for group in Group::ALL {
         objects.extend(group.objects(namespace)?);
     }
     if let Some(image) = image {
-        objects.extend(controller(namespace, image)?);
+        objects.extend(controller(namespace, image, journal)?);
     }
     Ok(objects)
 }
@@ -133,7 +146,7 @@ pub fn yaml(objects: &[Value]) -> Result<String, Error> {
     Ok(text)
 }
 
-fn controller(namespace: &str, image: &str) -> Result<Vec<Value>, Error> {
+fn controller(namespace: &str, image: &str, journal: Journal<'_>) -> Result<Vec<Value>, Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._:@/-".contains(c);
     if image.is_empty() || image.len() > 512 || !image.chars().all(fits) {
         return Err(Error::Image(image.chars().take(64).collect()));
@@ -142,6 +155,52 @@ fn controller(namespace: &str, image: &str) -> Result<Vec<Value>, Error> {
     for object in &mut objects {
         if let Some(slot) = object.pointer_mut("/spec/template/spec/containers/0/image") {
             *slot = Value::from(image);
+        }
+    }
+    match journal {
+        Journal::Volume => on_a_volume(objects, parse(JOURNAL, namespace)?),
+        Journal::Secret(name) => in_a_database(objects, name),
+    }
+}
+
+/// The controller with its journal in a file: one replica, because two could not have the volume, and none that begins before
+/// the other has ended.
+fn on_a_volume(mut objects: Vec<Value>, claims: Vec<Value>) -> Result<Vec<Value>, Error> {
+    objects.retain(|object| object["kind"] != "PodDisruptionBudget");
+    let volume = json!([{"name": "journal", "persistentVolumeClaim": {"claimName": "tenantry-journal"}}]);
+    let mount = json!([{"name": "journal", "mountPath": "/var/lib/tenantry"}]);
+    for deployment in &mut objects {
+        let group = deployment.pointer("/spec/template/spec/securityContext/runAsGroup").cloned();
+        put(deployment, "/spec", "replicas", json!(1));
+        put(deployment, "/spec", "strategy", json!({"type": "Recreate"}));
+        put(deployment, "/spec/template/spec", "volumes", volume.clone());
+        put(deployment, "/spec/template/spec/securityContext", "fsGroup", json!(group));
+        put(deployment, "/spec/template/spec/containers/0", "volumeMounts", mount.clone());
+    }
+    Ok(claims.into_iter().chain(objects).collect())
+}
+
+/// Sets a field of what a pointer leads to.
+fn put(object: &mut Value, pointer: &str, field: &str, value: Value) {
+    if let Some(fields) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
+/// The controller with its journal in a PostgreSQL whose URL is in a Secret, under the key `url`.
+fn in_a_database(mut objects: Vec<Value>, secret: &str) -> Result<Vec<Value>, Error> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if secret.is_empty() || secret.len() > 253 || !secret.chars().all(fits) {
+        return Err(Error::Secret(secret.chars().take(64).collect()));
+    }
+    for object in &mut objects {
+        if let Some(env) =
+            object.pointer_mut("/spec/template/spec/containers/0/env").and_then(Value::as_array_mut)
+        {
+            env.push(json!({
+                "name": "TENANTRY_DATABASE",
+                "valueFrom": {"secretKeyRef": {"name": secret, "key": "url"}},
+            }));
         }
     }
     Ok(objects)
@@ -180,7 +239,7 @@ mod tests {
 
     #[test]
     fn another_namespace_is_put_everywhere() {
-        let objects = all("platform", Some("registry.example/tenantry:0.1.0")).unwrap();
+        let objects = all("platform", Some("registry.example/tenantry:0.1.0"), Journal::Volume).unwrap();
         let yaml = yaml(&objects).unwrap();
         assert!(!yaml.contains(DEFAULT_NAMESPACE), "{yaml}");
         assert!(yaml.contains("system:serviceaccount:platform:tenantry-controller"));
@@ -195,8 +254,36 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_on_a_volume_has_one_replica_and_one_in_a_database_may_have_more() {
+        let of = |journal| {
+            let objects = all(DEFAULT_NAMESPACE, Some("tenantry"), journal).unwrap();
+            let kinds: Vec<String> = objects.iter().map(|object| text(object, "/kind").to_owned()).collect();
+            let deployment = objects.into_iter().find(|object| object["kind"] == "Deployment").unwrap();
+            (kinds, deployment["spec"].clone())
+        };
+        let (kinds, spec) = of(Journal::Volume);
+        assert!(kinds.iter().any(|kind| kind == "PersistentVolumeClaim"), "{kinds:?}");
+        assert_eq!((&spec["replicas"], &spec["strategy"]["type"]), (&json!(1), &json!("Recreate")));
+        let pod = &spec["template"]["spec"];
+        assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "tenantry-journal");
+        let path = text(pod, "/containers/0/volumeMounts/0/mountPath");
+        let database = crate::controller::DATABASE.strip_prefix("sqlite:").unwrap();
+        assert!(database.starts_with(path), "{database} is not on {path}");
+        assert_eq!(pod["securityContext"]["fsGroup"], json!(65532));
+        let (kinds, spec) = of(Journal::Secret("tenantry-database"));
+        assert!(!kinds.iter().any(|kind| kind == "PersistentVolumeClaim"), "{kinds:?}");
+        assert_eq!(spec["replicas"], json!(2));
+        let env = spec["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+        assert!(env.iter().any(|one| one["valueFrom"]["secretKeyRef"]["name"] == "tenantry-database"));
+        for wrong in ["", "a b", "A"] {
+            let refused = all(DEFAULT_NAMESPACE, Some("tenantry"), Journal::Secret(wrong));
+            assert!(matches!(refused, Err(Error::Secret(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn each_object_comes_once_and_after_what_it_needs() {
-        let objects = all(DEFAULT_NAMESPACE, None).unwrap();
+        let objects = all(DEFAULT_NAMESPACE, None, Journal::Volume).unwrap();
         let key = |o: &Value| {
             let part = |pointer| text(o, pointer).to_owned();
             (part("/apiVersion"), part("/kind"), part("/metadata/namespace"), part("/metadata/name"))
@@ -247,7 +334,7 @@ mod tests {
 
     #[test]
     fn no_role_holds_a_wildcard_or_rights_over_rights() {
-        for object in all(DEFAULT_NAMESPACE, None).unwrap() {
+        for object in all(DEFAULT_NAMESPACE, None, Journal::Volume).unwrap() {
             for rule in object["rules"].as_array().into_iter().flatten() {
                 let name = text(&object, "/metadata/name");
                 let verbs = list(rule, "/verbs");
@@ -315,11 +402,14 @@ mod tests {
     #[test]
     fn what_cannot_be_a_name_is_refused() {
         for namespace in ["", "Platform", "a.b", "-a", "a-", "a\nb: c", &"a".repeat(64)] {
-            let error = all(namespace, None).unwrap_err();
+            let error = all(namespace, None, Journal::Volume).unwrap_err();
             assert!(matches!(error, Error::Namespace(_)), "{namespace:?}: {error}");
         }
         for image in ["", "a b", "a\"b", "a\nb", &"a".repeat(513)] {
-            assert!(matches!(all(DEFAULT_NAMESPACE, Some(image)), Err(Error::Image(_))), "{image:?}");
+            assert!(
+                matches!(all(DEFAULT_NAMESPACE, Some(image), Journal::Volume), Err(Error::Image(_))),
+                "{image:?}"
+            );
         }
     }
 }

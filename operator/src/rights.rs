@@ -73,6 +73,11 @@ impl Needs {
         self.watcher.entry(resource.clone()).or_default().extend(words(&WATCHER_VERBS));
     }
 
+    /// Takes in that objects of a kind are observed, which others make and keep.
+    pub(crate) fn add_observed(&mut self, resource: Resource) {
+        self.watcher.entry(resource).or_default().extend(WATCHER_VERBS.map(str::to_owned));
+    }
+
     /// Takes in that jobs are run, and results read from the pods that are kept for them.
     pub(crate) fn add_jobs(&mut self) {
         let job = Resource { group: "batch".to_owned(), plural: "jobs".to_owned() };

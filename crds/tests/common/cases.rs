@@ -158,6 +158,24 @@ fn items() -> Vec<Case> {
             item(json!({"manifests": [], "baseline": ["Namespace"]})),
         ),
         accepted("go-live", item(json!({"goLive": {"manifests": manifests}}))),
+        accepted(
+            "external",
+            item(
+                json!({"external": {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "until": "object.status.ready"}}),
+            ),
+        ),
+        refused(
+            "an external Secret",
+            item(json!({"external": {"apiVersion": "v1", "kind": "Secret", "until": "true"}})),
+            "Secrets are not read",
+        ),
+        refused(
+            "external with a baseline",
+            item(
+                json!({"external": {"apiVersion": "v1", "kind": "ConfigMap", "until": "true"}, "baseline": ["Namespace"]}),
+            ),
+            "what is external is made by others",
+        ),
         refused("no action", item(json!({})), ONE),
         refused("baseline alone", item(json!({"baseline": ["Namespace"]})), ONE),
         refused("two actions", item(json!({"check": {}, "manifests": manifests})), ONE),
@@ -226,7 +244,7 @@ fn people() -> Vec<Case> {
         refused(
             "job with objects",
             item(json!({"job": {"role": "Verify"}, "baseline": ["Namespace"]})),
-            "a sign-off makes no objects, and a job none but itself",
+            "a sign-off makes no objects, a job none but itself",
         ),
         refused(
             "sign-off with objects",

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(moved, Refreshed { appeared: vec![new.clone()], vanished: vec![old.clone()] });
         assert!(!discovery.is_late(&old), "that version is not served any more");
         discovery.all_defined(&HashSet::new());
-        assert_eq!(discovery.refresh().await.unwrap().vanished, [new.clone()]);
+        assert_eq!(discovery.refresh().await.unwrap().vanished, std::slice::from_ref(&new));
         assert!(!discovery.is_late(&new), "its definition is gone");
     }
 }

@@ -15,10 +15,12 @@ impl Dialect {
     ///
     /// A process that is stopped amid a transaction must not keep the next leader out: PostgreSQL ends its session. A
     /// server that acknowledges before it has written is asked not to; one that waits for more than that is left alone.
+    /// SQLite sorts in memory: the controller's image may have no place that can be written.
     pub(crate) fn to_write(self) -> &'static str {
         match self {
             Self::Sqlite => {
-                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL"
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                 PRAGMA temp_store = MEMORY"
             }
             Self::Postgres => {
                 "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'; \
@@ -31,7 +33,7 @@ impl Dialect {
     /// What a connection that reads says first. A file is opened for reading only.
     pub(crate) fn to_read(self) -> &'static str {
         match self {
-            Self::Sqlite => "PRAGMA busy_timeout = 5000",
+            Self::Sqlite => "PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY",
             Self::Postgres => "SET lock_timeout = '10s'; SET default_transaction_read_only = on",
         }
     }

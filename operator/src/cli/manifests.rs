@@ -1,7 +1,7 @@
 //! `tenantry manifests`: what a cluster needs installed, as YAML. Needs no client.
 
 use super::Outcome;
-use crate::manifests::{self, Group};
+use crate::manifests::{self, Group, Journal};
 use clap::{Args, ValueEnum};
 
 /// Arguments of `tenantry manifests`.
@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     /// Image of the controller; without one its Deployment is left out.
     #[arg(long)]
     image: Option<String>,
+    /// Secret in that namespace with the URL of a PostgreSQL for the journal, under the key url; then there are two replicas.
+    /// Without one the journal is a file on a volume, and there is one replica.
+    #[arg(long, requires = "image")]
+    database_secret: Option<String>,
 }
 
 /// A part of what is installed.
@@ -38,8 +42,9 @@ enum Part {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Arguments { part, namespace, image } = arguments;
-    let everything = || manifests::all(namespace, image.as_deref());
+    let Arguments { part, namespace, image, database_secret } = arguments;
+    let journal = database_secret.as_deref().map_or(Journal::Volume, Journal::Secret);
+    let everything = || manifests::all(namespace, image.as_deref(), journal);
     let objects = match part {
         None => everything()?,
         Some(Part::Argocd) => {

@@ -3,6 +3,7 @@
 use super::admin::Readiness;
 use super::config::Config;
 use super::events::Events;
+use super::foreign::Foreign;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::queue::Queue;
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) definition_queue: Queue<Key>,
     pub(crate) index: Arc<SharedIndex>,
     pub(crate) streams: Streams,
+    /// What others make and checklists wait for.
+    pub(crate) foreign: Foreign,
     pub(crate) discovery: Arc<Discovery>,
     pub(crate) executor: Executor,
     pub(crate) events: Events,
@@ -153,6 +156,7 @@ impl Context {
     /// A subscription is gone: what was its is free, and whoever was refused because of it may go on.
     pub(crate) fn subscription_gone(&self, root: &Root) {
         self.queue.forget(&root.name);
+        self.foreign.forget(&root.name);
         if let Some(tenant) = &root.brief.tenant_id {
             self.journal.forget(tenant);
         }

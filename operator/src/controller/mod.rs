@@ -11,6 +11,7 @@ mod admin;
 mod config;
 mod context;
 mod events;
+mod foreign;
 pub(crate) mod journal;
 mod leadership;
 mod metrics;

@@ -4,6 +4,7 @@ use super::admin::{self, Readiness};
 use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
+use super::foreign::Foreign;
 use super::journal::writer;
 use super::leadership::Leadership;
 use super::metrics::{Counted, Metrics};
@@ -194,6 +195,7 @@ fn context(
     Ok(Context {
         events: Events::new(client.clone(), &config.identity),
         streams: Streams::new(watch_client.clone(), Arc::clone(&index), counters),
+        foreign: Foreign::new(watch_client.clone(), Arc::clone(&queue)),
         config,
         client,
         watch_client,
@@ -397,6 +399,7 @@ async fn follow_kinds(context: Arc<Context>) {
             Ok(refreshed) => {
                 for kind in &refreshed.vanished {
                     context.streams.remove(kind);
+                    context.foreign.remove(kind);
                 }
                 if !refreshed.appeared.is_empty() || !refreshed.vanished.is_empty() {
                     context.wake_all();

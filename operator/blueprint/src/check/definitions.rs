@@ -125,6 +125,10 @@ impl Checker<'_> {
         if let Some(when) = item.confirm.as_ref().and_then(|confirm| confirm.when.as_ref()) {
             self.expression(when, &format!("{pointer}/confirm/when"), schema);
         }
+        if let Some(action) = &item.external {
+            let object = ContextSchema::from_shapes([("object", Shape::Any)]);
+            self.expression(&action.until, &format!("{pointer}/external/until"), &object);
+        }
         let opening = item.go_live.as_ref().map(|action| action.manifests.as_slice());
         let own = item.manifests.as_deref();
         for (manifests, below) in [(own, "manifests"), (opening, "goLive/manifests")] {
@@ -210,8 +214,12 @@ impl Checker<'_> {
     fn item_of(&mut self, manifest: &Manifest, pointer: &str, blueprint: &BlueprintSpec) {
         let Some(name) = &manifest.item else { return };
         match blueprint.items.iter().find(|item| item.name == *name) {
-            Some(item) if item.check.is_some() || item.job.is_some() => {
-                let does = if item.check.is_some() { "checks" } else { "runs a job" };
+            Some(item) if item.check.is_some() || item.job.is_some() || item.external.is_some() => {
+                let does = match (&item.check, &item.job) {
+                    (Some(_), _) => "checks",
+                    (None, Some(_)) => "runs a job",
+                    (None, None) => "waits for what others make",
+                };
                 self.error(
                     pointer,
                     format!("the item `{name}` only {does} and holds no objects"),

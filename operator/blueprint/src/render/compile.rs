@@ -41,6 +41,8 @@ pub(crate) struct CompiledItem {
     pub(crate) manifests: Vec<CompiledManifest>,
     /// The job it runs.
     pub(crate) job: Option<CompiledJob>,
+    /// What is waited for of somebody else's object.
+    pub(crate) external: Option<usize>,
 }
 
 /// The job of an item.
@@ -278,6 +280,9 @@ impl<'a> Builder<'a> {
             .as_ref()
             .and_then(|confirm| confirm.when.as_deref())
             .and_then(|source| self.expression(source, || format!("items[{}].confirm.when", item.name)));
+        let external = item.external.as_ref().and_then(|action| {
+            self.readiness(&action.until, || format!("items[{}].external.until", item.name))
+        });
         let manifests = own_manifests(item)
             .map(|manifest| {
                 self.manifest(manifest, blueprint_origin(&item.name, &manifest.name), Author::Blueprint)
@@ -287,6 +292,7 @@ impl<'a> Builder<'a> {
             name: item.name.clone(),
             when,
             confirm_when,
+            external,
             baseline: item.baseline.clone(),
             manifests,
             job: item.job.as_ref().map(|action| CompiledJob {
@@ -324,13 +330,19 @@ impl<'a> Builder<'a> {
     }
 
     fn manifest(&mut self, manifest: &'a Manifest, origin: String, author: Author) -> CompiledManifest {
-        let ready_when = manifest.ready_when.as_deref().and_then(|source| {
-            let expression = self.expression(source, || format!("{origin}: readyWhen"))?;
-            self.readiness.push(expression);
-            Some(self.readiness.len() - 1)
-        });
+        let ready_when = manifest
+            .ready_when
+            .as_deref()
+            .and_then(|source| self.readiness(source, || format!("{origin}: readyWhen")));
         self.texts.push((origin.clone(), &manifest.template));
         CompiledManifest { origin, author, optional: manifest.optional, ready_when }
+    }
+
+    /// An expression over an object, by its place among those.
+    fn readiness(&mut self, source: &str, field: impl FnOnce() -> String) -> Option<usize> {
+        let expression = self.expression(source, field)?;
+        self.readiness.push(expression);
+        Some(self.readiness.len() - 1)
     }
 
     fn expression(&mut self, source: &str, field: impl FnOnce() -> String) -> Option<Expression> {

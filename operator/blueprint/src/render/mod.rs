@@ -38,6 +38,8 @@ pub struct RenderedItem {
     pub objects: Vec<RenderedObject>,
     /// The job that it runs.
     pub job: Option<RenderedJob>,
+    /// Index of the expression that says whether somebody else's object is as it should be, for [`Compiled::readiness`].
+    pub external: Option<usize>,
 }
 
 /// One object of a tenant.
@@ -156,6 +158,7 @@ impl Compiled {
             baseline: item.baseline.clone(),
             objects,
             job,
+            external: item.external.filter(|_| applies),
         })
     }
 

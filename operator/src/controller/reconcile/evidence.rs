@@ -1,5 +1,6 @@
 //! What the index and the inventory prove about each checklist item; no client or clock.
 
+use crate::controller::foreign::Sight;
 use std::collections::{BTreeMap, HashMap};
 use tenantry_apply::classify::{Failure, Verdict};
 use tenantry_apply::executor::Outcome;
@@ -82,6 +83,39 @@ pub(crate) fn evidence(
         }
     }
     all
+}
+
+/// Evidence of an item that waits for somebody else's object. `kind` is how people know it.
+#[must_use]
+pub(crate) fn external(id: &ObjectId, until: &Expression, sight: Option<Sight>) -> Evidence {
+    let (kind, name) = (id.kind.name(), &id.name);
+    let waits = |reason: &str, message: String| {
+        let waiting = Some(item::Waiting { reason: reason.to_owned(), message });
+        Evidence { desired: 1, waiting, ..Evidence::default() }
+    };
+    let object = match sight {
+        None => {
+            let message = format!("{kind} {name} needs the kind {} to be installed in this cluster", id.kind);
+            return waits("KindNotInstalled", message);
+        }
+        Some(Sight::NotSynced) => {
+            return waits("NotObserved", format!("{kind} {name} has not been looked at yet"));
+        }
+        Some(Sight::Absent) => {
+            return waits("ExternalMissing", format!("{kind} {name} is not there; somebody else makes it"));
+        }
+        Some(Sight::There(object)) => object,
+    };
+    match until.ready(&object) {
+        Ok(true) => Evidence { desired: 1, live: 1, ..Evidence::default() },
+        Ok(false) => {
+            waits("ExternalPending", format!("{kind} {name} is there; waiting until {}", until.source()))
+        }
+        Err(error) => waits(
+            "ExternalUnreadable",
+            format!("{kind} {name} does not fit what is asked of it, {}: {error}", until.source()),
+        ),
+    }
 }
 
 /// Evidence of one item by the record alone, for a tenant nothing can be rendered for.

@@ -3,11 +3,13 @@
 use crate::controller::config::Config;
 use crate::definitions::compiler::Compiler;
 use crate::rights::{Needs, Resource, Rights};
+use kube::core::ApiResource;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tenantry_apply::canonical::digest;
 use tenantry_apply::discovery::Discovery;
-use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, Owner, Policy, Stage};
+use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_blueprint::baseline::{self, BaselineInput, Limits, Quota, ServiceAccount};
 use tenantry_blueprint::context::{Context as Values, Tenant};
@@ -20,7 +22,7 @@ use tenantry_checklist::order::Order;
 use tenantry_checklist::sign_off::{self, Wanted};
 use tenantry_checklist::sizing::{self, Offer};
 use tenantry_crds::ServicePlanSpec;
-use tenantry_crds::blueprint::{Baseline, CheckSubject, Item};
+use tenantry_crds::blueprint::{Baseline, CheckSubject, ExternalAction, Item};
 use tenantry_crds::subscription::{DeclaredData, SizingStatus, SizingVerdict};
 use tenantry_crds::version::GeneratedSecret;
 
@@ -62,6 +64,8 @@ pub(crate) struct PreparedItem {
     pub(crate) is_sign_off: bool,
     /// The job that it runs.
     pub(crate) job: Option<PreparedJob>,
+    /// Somebody else's object that it waits for.
+    pub(crate) external: Option<PreparedExternal>,
     /// What it found out, for people.
     pub(crate) note: Option<String>,
 }
@@ -77,6 +81,17 @@ pub(crate) struct PreparedJob {
     pub(crate) declared: Option<DeclaredData>,
     /// What has to happen outside before it runs.
     pub(crate) waits: Option<Waiting>,
+}
+
+/// Somebody else's object that an item waits for under an order.
+#[derive(Clone, Debug)]
+pub(crate) struct PreparedExternal {
+    /// Which object.
+    pub(crate) id: ObjectId,
+    /// Says whether it is as it should be.
+    pub(crate) until: Expression,
+    /// Digest of what is waited for.
+    pub(crate) digest: String,
 }
 
 /// What orders are prepared with.
@@ -122,6 +137,7 @@ impl Workshop<'_> {
         let has_jobs = items.iter().any(|item| item.job.is_some());
         problems.extend(self.missing_rights(
             &desired,
+            &items,
             has_jobs,
             order.definitions.application.revision.name(),
         ));
@@ -149,8 +165,20 @@ impl Workshop<'_> {
     }
 
     /// Rights that the controller lacks, as one problem that holds the remedy.
-    fn missing_rights(&self, desired: &[Desired], has_jobs: bool, application: &str) -> Option<Problem> {
+    fn missing_rights(
+        &self,
+        desired: &[Desired],
+        items: &[PreparedItem],
+        has_jobs: bool,
+        application: &str,
+    ) -> Option<Problem> {
         let mut needs = Needs::default();
+        for external in items.iter().filter_map(|item| item.external.as_ref()) {
+            if let Some(served) = self.discovery.resolve(&external.id.kind) {
+                let ApiResource { group, plural, .. } = served.resource;
+                needs.add_observed(Resource { group, plural });
+            }
+        }
         if has_jobs {
             needs.add_jobs();
         }
@@ -234,6 +262,7 @@ impl<'a> Assembly<'a> {
                 self.add(&item.name, stage_in(item, &object), object);
             }
             let job = rendered.job.map(|rendered| prepared_job(order, item, rendered));
+            let external = rendered.external.and_then(|index| self.external(item, index));
             let sizing = sizing.filter(|_| checks_size(item));
             let too_small = sizing.filter(|sizing| sizing.verdict == SizingVerdict::DoesNotFit);
             let is_sign_off = item.sign_off.is_some() || too_small.is_some();
@@ -244,6 +273,7 @@ impl<'a> Assembly<'a> {
                 wanted: too_small.map(|sizing| sign_off::approval(order, item, sizing)).or(asked),
                 is_sign_off,
                 job,
+                external,
                 note: sizing.map(sizing::told).or_else(|| checks_size(item).then(|| NOT_SIZED.to_owned())),
             });
         }
@@ -270,6 +300,17 @@ impl<'a> Assembly<'a> {
         self.desired.push(desired);
     }
 
+    /// What an item waits for of somebody else.
+    fn external(&self, item: &Item, until: usize) -> Option<PreparedExternal> {
+        let action = item.external.as_ref()?;
+        let is_namespaced = |kind: &Kind| self.shop.discovery.scope(kind) != Some(Scope::Cluster);
+        Some(PreparedExternal {
+            id: external_id(action, &self.owner, is_namespaced),
+            until: self.compiled.readiness(until)?.clone(),
+            digest: digest(&json!(action)),
+        })
+    }
+
     fn secret(&mut self, item: &str, secret: &GeneratedSecret) {
         let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret.name}, "type": "Opaque"});
         match Desired::new(&self.owner, item, Stage::Ordinary, true, body) {
@@ -284,6 +325,18 @@ impl<'a> Assembly<'a> {
             Err(error) => self.problems.push(cannot_render_one(&format!("secret {}: {error}", secret.name))),
         }
     }
+}
+
+/// Which object an item waits for. A kind that is not served is taken for a namespaced one; it is waited for.
+pub(super) fn external_id(
+    action: &ExternalAction,
+    owner: &Owner,
+    is_namespaced: impl Fn(&Kind) -> bool,
+) -> ObjectId {
+    let kind = Kind::from_api_version(&action.api_version, &action.kind);
+    let namespace = is_namespaced(&kind).then(|| owner.namespace.clone());
+    let name = action.name.as_deref().unwrap_or(&owner.subscription);
+    ObjectId { kind, namespace, name: name.into() }
 }
 
 fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob) -> PreparedJob {

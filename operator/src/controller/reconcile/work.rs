@@ -2,7 +2,7 @@
 
 use super::dereference::Snapshot;
 use super::evidence::{Observations, evidence};
-use super::prepare::{Prepared, PreparedItem};
+use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
 use super::write::{self, WriteError};
 use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
@@ -19,8 +19,10 @@ use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
+use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
+use tenantry_blueprint::expression::Expression;
 use tenantry_checklist::Problem;
 use tenantry_checklist::item::{
     self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
@@ -160,6 +162,12 @@ async fn await_watches(context: &Context, session: &mut Session, prepared: &Prep
     let of_jobs = prepared.has_jobs().then_some(&job);
     let of_objects = prepared.desired.iter().map(|object| &object.id.kind);
     let kinds: BTreeSet<&Kind> = of_objects.chain(of_jobs).filter(is_watched).collect();
+    let externals = prepared.items.iter().filter_map(|item| item.external.as_ref());
+    for kind in externals.map(|external| &external.id.kind) {
+        if let Some(served) = context.discovery.resolve(kind) {
+            context.foreign.synced(kind, &served.resource, SYNC_PATIENCE).await;
+        }
+    }
     if context.index.is_synced(kinds.iter().copied()) {
         session.blind_since = None;
         return;
@@ -259,13 +267,17 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
         .items
         .iter()
         .filter_map(|prepared_item| {
-            let PreparedItem { item, skipped, wanted, is_sign_off, job, note } = prepared_item;
+            let PreparedItem { item, skipped, wanted, is_sign_off, job, external, note } = prepared_item;
             let mut proof = evidence.remove(&item.name).unwrap_or_default();
-            let digest = match (wanted.as_ref().filter(|_| *is_sign_off), job) {
-                (Some(wanted), _) => wanted.digest.clone(),
-                (None, Some(job)) => job.digest.clone(),
-                (None, None) => input_digest(prepared, &item.name),
+            let digest = match (wanted.as_ref().filter(|_| *is_sign_off), job, external) {
+                (Some(wanted), ..) => wanted.digest.clone(),
+                (None, Some(job), _) => job.digest.clone(),
+                (None, None, Some(external)) => external.digest.clone(),
+                (None, None, None) => input_digest(prepared, &item.name),
             };
+            if let Some(PreparedExternal { id, until, .. }) = external {
+                proof = external_evidence(context, &snapshot.root.name, id, until);
+            }
             let run = jobs::input(snapshot, prepared_item, runs, &prepared.owner, ledger);
             if let Some(run) = &run {
                 proof.desired += 1;
@@ -517,11 +529,27 @@ pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) ->
         .iter()
         .filter_map(|entry| {
             let item = blueprint.items.iter().find(|item| item.name == entry.name)?;
-            ItemInput::kept(item, entry, recorded_evidence(&inventory, &owner, &view, context, &entry.name))
-                .ok()
+            // What others make is not in the record and is looked at as always.
+            let evidence = match &item.external {
+                Some(action) => {
+                    let is_namespaced = |kind: &Kind| context.discovery.scope(kind) != Some(Scope::Cluster);
+                    let id = external_id(action, &owner, is_namespaced);
+                    let until = Expression::compile(&action.until).ok()?;
+                    external_evidence(context, &snapshot.root.name, &id, &until)
+                }
+                None => recorded_evidence(&inventory, &owner, &view, context, &entry.name),
+            };
+            ItemInput::kept(item, entry, evidence).ok()
         })
         .collect();
     Some(evaluate_items(snapshot, &items))
+}
+
+/// Evidence of an item that waits for somebody else's object.
+fn external_evidence(context: &Context, subscription: &str, id: &ObjectId, until: &Expression) -> Evidence {
+    let served = context.discovery.resolve(&id.kind);
+    let sight = served.map(|served| context.foreign.look(id, &served.resource, subscription));
+    super::evidence::external(id, until, sight)
 }
 
 /// Evidence by the record alone, for an item that nothing can be rendered for.

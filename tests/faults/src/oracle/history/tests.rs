@@ -121,9 +121,10 @@ fn ready_without_its_objects_is_found() {
 #[test]
 fn what_comes_with_the_hand_over_is_promised_by_live_alone() {
     let tells = |live: &str| {
-        let condition = |type_: &str, status: &str| json!({"type": type_, "status": status});
+        let condition =
+            |type_: &str, status: &str| json!({"type": type_, "status": status, "observedGeneration": 1});
         let route = json!({"kind": "gateway.networking.k8s.io/v1/HTTPRoute", "name": "public", "state": "Pending", "item": "go-live"});
-        let object = json!({"metadata": {"uid": "s1"}, "status": {
+        let object = json!({"metadata": {"uid": "s1", "generation": 1}, "status": {
             "conditions": [condition("Ready", "True"), condition("Live", live)],
             "checklist": [{"name": "go-live", "category": "GoLive"}],
             "inventory": {"objects": [route]}}});
