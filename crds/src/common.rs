@@ -96,3 +96,8 @@ pub struct Manifest {
     #[schemars(length(min = 1, max = 1024))]
     pub ready_when: Option<String>,
 }
+
+/// Whether a value is the one that is left out.
+pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

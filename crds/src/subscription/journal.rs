@@ -1,6 +1,7 @@
 //! What the journal keeps of a subscription, in the form in which a status carries it.
 
-use super::status::{AcceptedRevisions, is_zero};
+use super::revisions::AcceptedRevisions;
+use crate::common::is_zero;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,11 @@
 //! `TenantSubscription`: one customer's order, the only object an order creates.
 
 mod journal;
+mod revisions;
 mod status;
 
 pub use journal::*;
+pub use revisions::*;
 pub use status::*;
 
 use crate::application::{empty_object, free_object, is_empty_object};

@@ -2,8 +2,9 @@
 
 use super::BusinessInputs;
 use super::journal::{Conclusion, JournalFact};
+use super::revisions::AcceptedRevisions;
 use crate::blueprint::{Category, Party};
-use crate::common::{Condition, DNS_LABEL};
+use crate::common::{Condition, DNS_LABEL, is_zero};
 use crate::inventory::Inventory;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -94,24 +95,6 @@ pub enum Phase {
     Failed,
     /// The tenant is being removed.
     Terminating,
-}
-
-/// Revisions of definitions that a tenant runs, each as name and digest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AcceptedRevisions {
-    /// Revision of the plan.
-    #[schemars(length(max = 300))]
-    pub plan: String,
-    /// Revision of the application.
-    #[schemars(length(max = 300))]
-    pub application: String,
-    /// Revision of the application version.
-    #[schemars(length(max = 300))]
-    pub version: String,
-    /// Revision of the blueprint.
-    #[schemars(length(max = 300))]
-    pub blueprint: String,
 }
 
 /// The running thing behind an order.
@@ -476,8 +459,4 @@ pub enum ItemState {
 
 fn one() -> i32 {
     1
-}
-
-pub(super) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

@@ -10,6 +10,7 @@ mod files;
 mod get;
 mod history;
 mod manifests;
+mod orders;
 mod output;
 mod pause;
 mod plurals;

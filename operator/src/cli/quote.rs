@@ -1,40 +1,29 @@
 //! `tenantry quote`: how long an order will take before it is placed. Needs no cluster, and the database only if it is named.
 
 use super::Outcome;
-use super::check::{Schemas, is_error, problems};
-use super::files::{Library, finding};
+use super::orders::{Rendered, Source};
 use super::output::Format;
 use super::table::table;
 use crate::controller::DatabaseUrl;
+use anyhow::bail;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use std::path::PathBuf;
-use tenantry_blueprint::check::{Finding, Severity};
-use tenantry_blueprint::context::Specs;
-use tenantry_blueprint::pack::Packed;
-use tenantry_blueprint::render::{Compiled, RenderedItem};
+use tenantry_blueprint::render::RenderedItem;
 use tenantry_checklist::forecast::{Estimate, Length};
-use tenantry_checklist::hosts::Claims;
 use tenantry_checklist::item::{EvaluateInput, Evidence, ItemInput, SignatureInput, evaluate};
 use tenantry_checklist::learned::{Learned, MOST, Similar};
 use tenantry_checklist::order::Order;
 use tenantry_checklist::sign_off::{self, Standing};
 use tenantry_checklist::time;
-use tenantry_crds::TenantSubscriptionSpec;
 use tenantry_crds::blueprint::Party;
 use tenantry_journal::Database;
 
 /// Arguments of `tenantry quote`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// File with the subscription, or with several.
-    #[arg(short, long, value_name = "SUBSCRIPTION")]
-    filename: PathBuf,
-    /// Folder or file with what the subscription refers to: plan, application, version and blueprint. May be given
-    /// several times.
-    #[arg(long, value_name = "DIR")]
-    with: Vec<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Database of the controller, for how long similar orders took; without it the blueprint's estimates count.
     #[arg(long, env = "TENANTRY_DATABASE", hide_env_values = true)]
     database: Option<DatabaseUrl>,
@@ -80,31 +69,14 @@ struct QuotedItem {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    // The subscription's file comes first, so that it counts and not a copy of it in the folders.
-    let library = Library::read(std::iter::once(&arguments.filename).chain(&arguments.with))?;
-    let schemas = Schemas::new()?;
+    let Some(orders) = arguments.source.read()? else { return Ok(Outcome::Bad) };
     let learned = match &arguments.database {
         Some(url) => learned(url).await?,
         None => Learned::default(),
     };
-    let file = arguments.filename.to_string_lossy();
-    let mut findings = library.findings().to_vec();
-    let mut quotes = Vec::new();
-    for (packed, spec) in library.orders().filter(|(packed, _)| file == packed.sources.file()) {
-        match quote(&library, &schemas, packed, spec, &learned) {
-            Ok(quote) => quotes.push(quote),
-            Err(found) => findings.extend(found),
-        }
-    }
-    for finding in &findings {
-        eprintln!("{finding}");
-    }
-    if findings.iter().any(is_error) {
-        return Ok(Outcome::Bad);
-    }
-    if quotes.is_empty() {
-        anyhow::bail!("{file} holds no TenantSubscription; name the file of one");
-    }
+    let quotes: anyhow::Result<Vec<Quote>> =
+        orders.into_iter().map(|rendered| quote(rendered, &learned)).collect();
+    let quotes = quotes?;
     match arguments.output {
         Format::Table => print!("{}", told(&quotes, false)),
         Format::Wide => print!("{}", told(&quotes, true)),
@@ -121,33 +93,9 @@ async fn learned(url: &DatabaseUrl) -> anyhow::Result<Learned> {
     Ok(crate::controller::journal::learned(samples))
 }
 
-/// How long an order will take, or what is wrong with it.
-fn quote(
-    library: &Library,
-    schemas: &Schemas,
-    packed: &Packed,
-    spec: &TenantSubscriptionSpec,
-    learned: &Learned,
-) -> Result<Quote, Vec<Finding>> {
-    let map = &packed.sources;
-    let shape = schemas.check(packed);
-    if shape.iter().any(is_error) {
-        return Err(shape);
-    }
-    let order =
-        library.resolve(packed.name(), spec, &Claims::default()).map_err(|found| problems(map, &found))?;
-    let failed =
-        |error: &dyn ToString| vec![finding(map.field("/spec"), Severity::Error, error.to_string(), "")];
-    let definitions = &order.definitions;
-    let specs = Specs {
-        blueprint: &definitions.blueprint.spec,
-        application: &definitions.application.spec,
-        version: &definitions.version.spec,
-    };
-    let compiled = Compiled::new(specs)
-        .map_err(|errors| errors.iter().flat_map(|error| failed(error)).collect::<Vec<_>>())?;
-    let rendered = compiled.render(&compiled.context(&order)).map_err(|error| failed(&error))?;
-    let items = items(&order, rendered, learned).map_err(|error| failed(&error))?;
+/// How long an order will take.
+fn quote(Rendered { order, items }: Rendered, learned: &Learned) -> anyhow::Result<Quote> {
+    let items = inputs(&order, items, learned)?;
     let input = EvaluateInput {
         subscription: order.name.as_str(),
         items: &items,
@@ -156,9 +104,10 @@ fn quote(
         observed_retry: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    let forecast = evaluate(&input)
-        .map_err(|errors| errors.iter().flat_map(|error| failed(error)).collect::<Vec<_>>())?
-        .forecast;
+    let forecast = match evaluate(&input) {
+        Ok(evaluation) => evaluation.forecast,
+        Err(errors) => bail!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+    };
     let Length { machine, people } = forecast.length;
     let quoted = |item: ItemInput| {
         let Estimate { machine, people } = item.applicable();
@@ -171,11 +120,12 @@ fn quote(
             skipped: item.skipped,
         }
     };
+    let Similar { application, version, plan } = Similar::of(&order.definitions.accepted());
     Ok(Quote {
         name: order.name.to_string(),
-        plan: spec.plan_ref.name.clone(),
-        application: spec.application_ref.name.clone(),
-        version: spec.application_ref.version.clone(),
+        plan,
+        application,
+        version,
         machine_seconds: machine.as_secs(),
         people_seconds: people.as_secs(),
         machine_seconds_nine_of_ten: forecast.nine_of_ten.map(|length| length.machine.as_secs()),
@@ -185,7 +135,7 @@ fn quote(
 }
 
 /// The items of an order as nothing has begun, with how long each takes.
-fn items(
+fn inputs(
     order: &Order,
     rendered: Vec<RenderedItem>,
     learned: &Learned,
@@ -235,13 +185,10 @@ fn told(quotes: &[Quote], with_items: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::cli::orders::example;
 
     fn quoted(tenant: &str, learned: &Learned) -> Quote {
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-        let library = Library::read([&examples]).unwrap();
-        let (packed, spec) = library.orders().find(|(packed, _)| packed.name() == tenant).unwrap();
-        quote(&library, &Schemas::new().unwrap(), packed, spec, learned).unwrap()
+        quote(example(tenant), learned).unwrap()
     }
 
     #[test]
@@ -264,7 +211,7 @@ mod tests {
         let mut learned = Learned::default();
         let similar = Similar {
             application: before.application.clone(),
-            version: format!("{}-{}", before.application, before.version),
+            version: before.version.clone(),
             plan: before.plan.clone(),
         };
         for _ in 0..20 {

@@ -1,94 +1,36 @@
 //! `tenantry render`: the objects an order would have, as YAML. Needs neither client nor clock.
 
 use super::Outcome;
-use super::check::{Schemas, is_error, problems};
-use super::files::{Library, finding};
+use super::orders::{Rendered, Source};
 use crate::manifests::{DEFAULT_NAMESPACE, SERVICE_ACCOUNT};
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::path::PathBuf;
 use tenantry_apply::object::{Desired, Kind, Owner, Stage};
 use tenantry_blueprint::baseline::{self, BaselineInput, ServiceAccount};
-use tenantry_blueprint::check::{Finding, Severity};
-use tenantry_blueprint::context::{Specs, Tenant};
-use tenantry_blueprint::pack::Packed;
-use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedObject};
-use tenantry_checklist::hosts::Claims;
+use tenantry_blueprint::context::Tenant;
+use tenantry_blueprint::render::{RenderedItem, RenderedObject};
 use tenantry_checklist::order::Order;
-use tenantry_crds::TenantSubscriptionSpec;
 use tenantry_crds::blueprint::Baseline;
 
 /// Arguments of `tenantry render`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// File with the subscription, or with several.
-    #[arg(short, long, value_name = "SUBSCRIPTION")]
-    filename: PathBuf,
-    /// Folder or file with what the subscription refers to: plan, application, version and blueprint. May be given
-    /// several times.
-    #[arg(long, value_name = "DIR")]
-    with: Vec<PathBuf>,
+    #[command(flatten)]
+    source: Source,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    // The subscription's file comes first, so that it counts and not a copy of it in the folders.
-    let library = Library::read(std::iter::once(&arguments.filename).chain(&arguments.with))?;
-    let schemas = Schemas::new()?;
-    let file = arguments.filename.to_string_lossy();
-    let mut findings = library.findings().to_vec();
-    let mut texts = String::new();
-    let orders: Vec<_> = library.orders().filter(|(packed, _)| file == packed.sources.file()).collect();
-    for (packed, spec) in &orders {
-        match preview(&library, &schemas, packed, spec)? {
-            Ok(text) => texts.push_str(&text),
-            Err(found) => findings.extend(found),
-        }
-    }
-    for finding in &findings {
-        eprintln!("{finding}");
-    }
-    if findings.iter().any(is_error) {
-        return Ok(Outcome::Bad);
-    }
-    if orders.is_empty() {
-        anyhow::bail!("{file} holds no TenantSubscription; name the file of one");
-    }
-    print!("{texts}");
+    let Some(orders) = arguments.source.read()? else { return Ok(Outcome::Bad) };
+    let texts: anyhow::Result<Vec<String>> = orders.into_iter().map(preview).collect();
+    print!("{}", texts?.concat());
     Ok(Outcome::Good)
 }
 
-/// The objects of one order as YAML, or what is wrong with it.
-fn preview(
-    library: &Library,
-    schemas: &Schemas,
-    packed: &Packed,
-    spec: &TenantSubscriptionSpec,
-) -> anyhow::Result<Result<String, Vec<Finding>>> {
-    let map = &packed.sources;
-    let shape = schemas.check(packed);
-    if shape.iter().any(is_error) {
-        return Ok(Err(shape));
-    }
-    let order = match library.resolve(packed.name(), spec, &Claims::default()) {
-        Ok(order) => order,
-        Err(found) => return Ok(Err(problems(map, &found))),
-    };
-    let failed = |error: &dyn ToString| finding(map.field("/spec"), Severity::Error, error.to_string(), "");
-    let definitions = &order.definitions;
-    let compiled = match Compiled::new(Specs {
-        blueprint: &definitions.blueprint.spec,
-        application: &definitions.application.spec,
-        version: &definitions.version.spec,
-    }) {
-        Ok(compiled) => compiled,
-        Err(errors) => return Ok(Err(errors.iter().map(|error| failed(error)).collect())),
-    };
-    match compiled.render(&compiled.context(&order)) {
-        Ok(items) => Ok(Ok(Preview::new(&order).text(items)?)),
-        Err(error) => Ok(Err(vec![failed(&error)])),
-    }
+/// The objects of one order as YAML.
+fn preview(Rendered { order, items }: Rendered) -> anyhow::Result<String> {
+    Preview::new(&order).text(items)
 }
 
 /// A text that grows object by object.
@@ -183,13 +125,10 @@ impl<'a> Preview<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use crate::cli::orders::example;
 
     fn rendered(tenant: &str) -> String {
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-        let library = Library::read([&examples]).unwrap();
-        let (packed, spec) = library.orders().find(|(packed, _)| packed.name() == tenant).unwrap();
-        preview(&library, &Schemas::new().unwrap(), packed, spec).unwrap().unwrap()
+        preview(example(tenant)).unwrap()
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 pub(crate) mod writer;
 
-use super::context::Context;
 use super::roots::Root;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -286,16 +285,6 @@ fn hash(id: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Everybody whose facts may be missing looks again.
-fn wake(context: &Context, subscriptions: Vec<String>, everybody: bool) {
-    for name in subscriptions {
-        context.queue.wake(name);
-    }
-    if everybody {
-        context.wake_everybody();
-    }
 }
 
 #[cfg(test)]

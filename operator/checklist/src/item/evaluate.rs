@@ -426,7 +426,6 @@ impl<'a> Pass<'a> {
     fn estimated(&self) -> Option<i64> {
         let said = self.before.filter(|before| {
             self.item.nine_of_ten.is_some()
-                && before.estimated_seconds.is_some()
                 && before.input_digest.as_deref() == Some(self.item.input_digest.as_str())
         });
         said.map_or_else(|| Some(estimate(self.item).whole().as_secs()), |before| before.estimated_seconds)

@@ -3,7 +3,7 @@
 //! One task, one transaction at a time: what comes while one is under way goes with the next. While the database is away it
 //! is tried on, less and less often, and the controller's other work goes on. At rest there is no statement.
 
-use super::{learned, wake};
+use super::learned;
 use crate::controller::context::Context;
 use std::time::Duration;
 use tenantry_apply::lease::Tenure;
@@ -77,6 +77,16 @@ async fn begin(context: &Context, leader: &Leader) -> Result<(Database, Epoch), 
         wake(context, Vec::new(), true);
     }
     Ok((database, epoch))
+}
+
+/// Everybody whose facts may be missing looks again.
+fn wake(context: &Context, subscriptions: Vec<String>, everybody: bool) {
+    for name in subscriptions {
+        context.queue.wake(name);
+    }
+    if everybody {
+        context.wake_everybody();
+    }
 }
 
 // === impl Outage ===

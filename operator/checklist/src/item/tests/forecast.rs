@@ -108,6 +108,16 @@ fn what_is_learned_is_promised_beside_what_nine_of_ten_keep() {
     world.items[0].estimate = Estimate::of_seconds(20, 0);
     world.pass(2);
     assert_eq!(world.entry("security").estimated_seconds, Some(10));
+    // Found by the fault harness: of an item without an estimate nothing was said, and that stays as well.
+    world.items[0].estimate = Estimate::default();
+    world.items[0].nine_of_ten = None;
+    world.items[0].input_digest = "another".to_owned();
+    world.pass(3);
+    assert_eq!(world.entry("security").estimated_seconds, None);
+    world.items[0].estimate = Estimate::of_seconds(20, 0);
+    world.items[0].nine_of_ten = Some(Estimate::of_seconds(40, 0));
+    world.pass(4);
+    assert_eq!(world.entry("security").estimated_seconds, None);
 }
 
 #[test]

@@ -1,0 +1,22 @@
+//! Which revisions of definitions a tenant runs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Revisions of definitions that a tenant runs, each as name and digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedRevisions {
+    /// Revision of the plan.
+    #[schemars(length(max = 300))]
+    pub plan: String,
+    /// Revision of the application.
+    #[schemars(length(max = 300))]
+    pub application: String,
+    /// Revision of the application version.
+    #[schemars(length(max = 300))]
+    pub version: String,
+    /// Revision of the blueprint.
+    #[schemars(length(max = 300))]
+    pub blueprint: String,
+}
