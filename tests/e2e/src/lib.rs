@@ -5,6 +5,7 @@ pub mod census;
 pub mod holdings;
 pub mod http;
 pub mod install;
+pub mod journal;
 pub mod kept;
 pub mod meddling;
 pub mod metrics;

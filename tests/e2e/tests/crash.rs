@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantry_control_plane::{AuditEvent, Follower, Mark};
 use tenantry_crds::TenantSubscription;
 use tenantry_e2e::census::{Census, differences, key_of};
+use tenantry_e2e::journal::History;
 use tenantry_e2e::report::is_for;
 use tenantry_e2e::seed::Seed;
 use tenantry_e2e::{Setup, World, wait};
@@ -98,7 +99,17 @@ async fn a_crash_after_any_write_loses_nothing_and_repeats_nothing() {
     }
     for last in &ended {
         no_remains(&world, last).await;
+        remembered(&world, &last.name_any()).await;
     }
+}
+
+/// Whatever was cut off: the tenant's way is on record, each step once, with the result of its one run.
+async fn remembered(world: &World, name: &str) {
+    let history = History::of(world.identity(), world.directory(), name).await.unwrap();
+    assert_eq!(history.outcomes("Operation", ""), ["Began", "Completed"], "{name}: {history:#?}");
+    assert_eq!(history.outcomes("Item", "go-live"), ["Done"], "{name}: {history:#?}");
+    assert_eq!(history.outcomes("Run", "testing"), ["Succeeded"], "{name}: {history:#?}");
+    assert_eq!(history.outcomes("Tenant", ""), ["Ended"], "{name}: {history:#?}");
 }
 
 /// What a tenant is that was made without a crash.

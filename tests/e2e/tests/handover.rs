@@ -1,7 +1,12 @@
 //! The hand-over of an ERP on a real node: a conversion of data that fails its count once, an acceptance test that fails once, a
 //! training, and the opening; all of it by jobs and people as in production. Needs root on Linux; elsewhere it is skipped by
 //! name.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
@@ -13,6 +18,7 @@ use tenantry_control_plane::tools::Toolset;
 use tenantry_control_plane::{Profile, skipped};
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun, JobState};
+use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, with};
 use tenantry_e2e::people::{Signer, asked, tenantry};
 use tenantry_e2e::wait::stands;
@@ -104,6 +110,26 @@ async fn data_test_training_and_opening() {
     subscriptions.delete("acme", &Default::default()).await.unwrap();
     wait::gone(subscriptions, "acme").await.unwrap();
     wait::gone(Api::<Namespace>::all(world.client.clone()), NAMESPACE).await.unwrap();
+    remembered(&world).await;
+}
+
+/// What was found, who signed and that it ended is on record when nothing of the tenant is left.
+async fn remembered(world: &World) {
+    let history = History::of(world.identity(), world.directory(), "acme").await.unwrap();
+    assert_eq!(history.outcomes("Run", "data-trial"), ["Failed", "Succeeded"], "{history:#?}");
+    assert_eq!(history.outcomes("Item", "data-trial"), ["Failed", "Done"], "{history:#?}");
+    assert_eq!(history.outcomes("Run", "data-cutover"), ["Succeeded"], "{history:#?}");
+    assert_eq!(history.outcomes("Run", "testing"), ["Failed", "Succeeded"], "{history:#?}");
+    assert_eq!(history.outcomes("Signature", "training"), ["Signed"], "{history:#?}");
+    assert_eq!(history.outcomes("Operation", ""), ["Began", "Completed"], "{history:#?}");
+    assert_eq!(history.outcomes("Tenant", ""), ["Ended"], "{history:#?}");
+    let cutover = history.0.iter().find(|fact| fact.subject == "Run" && fact.item == "data-cutover").unwrap();
+    let proof: Value = serde_json::from_str(&cutover.evidence).unwrap();
+    assert_eq!(proof["result"]["rows"], json!(3), "{proof}");
+    assert!(
+        proof["result"]["checksum"].is_string() && proof["result"]["sourceSha256"].is_string(),
+        "{proof}"
+    );
 }
 
 /// The trial finds another count than was declared; corrected, it passes; the final run waits for what is declared for it.

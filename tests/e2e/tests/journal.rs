@@ -9,29 +9,14 @@
 
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use tenantry_control_plane::{Postgres, skipped};
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::common::ConditionStatus;
+use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::mail;
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::wait::{condition, is_live};
 use tenantry_e2e::{Setup, World, wait};
-
-/// The facts of a subscription's name: subject, item and outcome of each, as the command shows them.
-async fn history(world: &World, database: &str, name: &str) -> Vec<(String, String, String)> {
-    let arguments = ["history", name, "--database", database, "--output", "json"];
-    let facts: Value = serde_json::from_str(&tenantry(world.identity(), &arguments).await.unwrap()).unwrap();
-    let facts = facts.as_array().unwrap().clone();
-    let ids: BTreeSet<&str> = facts.iter().map(|fact| fact["id"].as_str().unwrap()).collect();
-    assert_eq!(ids.len(), facts.len(), "a fact is there twice");
-    let text = |fact: &Value, field: &str| fact[field].as_str().unwrap().to_owned();
-    facts.iter().map(|fact| (text(fact, "subject"), text(fact, "item"), text(fact, "outcome"))).collect()
-}
-
-fn count(facts: &[(String, String, String)], subject: &str, item: &str, outcome: &str) -> usize {
-    facts.iter().filter(|(s, i, o)| (s.as_str(), i.as_str(), o.as_str()) == (subject, item, outcome)).count()
-}
 
 /// Whether the subscription is live on what is ordered now.
 fn is_settled(subscription: &TenantSubscription) -> bool {
@@ -87,16 +72,15 @@ async fn what_happens_while_the_database_is_away_is_recorded_once_when_it_is_bac
     postgres.restart().unwrap();
     wait::gone(subscriptions, "goes").await.unwrap();
     world.until("late", |late| unrecorded(late) == 0).await.unwrap();
-    let goes = history(&world, &database, "goes").await;
-    assert_eq!(count(&goes, "Operation", "", "Began"), 1, "{goes:#?}");
-    assert_eq!(count(&goes, "Operation", "", "Completed"), 1, "{goes:#?}");
-    assert_eq!(count(&goes, "Tenant", "", "Ended"), 1, "{goes:#?}");
-    let late = history(&world, &database, "late").await;
-    assert_eq!(count(&late, "Item", "application", "Done"), 2, "{late:#?}");
-    assert_eq!(count(&late, "Item", "contract", "Done"), 1, "{late:#?}");
-    assert_eq!(count(&late, "Operation", "", "Completed"), 1, "{late:#?}");
-    let next = history(&world, &database, "next").await;
-    assert_eq!(count(&next, "Operation", "", "Completed"), 1, "{next:#?}");
+    let history = async |name: &str| History::read(world.identity(), &database, name).await.unwrap();
+    let goes = history("goes").await;
+    assert_eq!(goes.outcomes("Operation", ""), ["Began", "Completed"], "{goes:#?}");
+    assert_eq!(goes.outcomes("Tenant", ""), ["Ended"], "{goes:#?}");
+    let late = history("late").await;
+    assert_eq!(late.outcomes("Item", "application"), ["Done", "Done"], "{late:#?}");
+    assert_eq!(late.outcomes("Item", "contract"), ["Done"], "{late:#?}");
+    assert_eq!(late.outcomes("Operation", ""), ["Began", "Completed"], "{late:#?}");
+    assert_eq!(history("next").await.outcomes("Operation", ""), ["Began", "Completed"]);
     let log = world.controller.as_ref().unwrap().log().unwrap();
     let password = database.split([':', '@']).nth(2).unwrap();
     assert!(!log.contains(password), "the log shows the password");

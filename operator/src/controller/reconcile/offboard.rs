@@ -85,13 +85,9 @@ pub(super) async fn run(
     }
     let (inventory, plan, done) = remove(context, &owner, &keep, recorded, session).await;
     let is_removed = is_removed(&inventory);
-    let mut unrecorded = false;
-    if is_removed && !inventory.objects.iter().any(is_own_access) {
-        let mut facts = journal::facts(&snapshot.status);
-        facts.extend(journal::ending(&snapshot.status, policy, snapshot.now));
-        unrecorded = !context.journal.record(&snapshot.root, facts, JOURNAL_PATIENCE).await;
-    }
-    if is_removed && !unrecorded && !inventory.objects.iter().any(is_own_access) {
+    let is_over = is_removed && !inventory.objects.iter().any(is_own_access);
+    let unrecorded = is_over && !is_recorded(context, snapshot, policy).await;
+    if is_over && !unrecorded {
         sign_offs::remove(context, snapshot).await?;
         write::finalizer(context, snapshot, false).await?;
         tracing::info!(subscription = %snapshot.root.name, ?policy, "ended");
@@ -120,6 +116,13 @@ pub(super) async fn run(
         return Ok((Outcome::Waiting, Some(snapshot.instant)));
     }
     Ok((Outcome::Waiting, next(snapshot, session, &done, waited)))
+}
+
+/// Whether the journal has the tenant's history, its end included.
+async fn is_recorded(context: &Context, snapshot: &Snapshot, policy: DeletionPolicy) -> bool {
+    let mut facts = journal::facts(&snapshot.status);
+    facts.extend(journal::ending(&snapshot.status, policy, snapshot.now));
+    context.journal.record(&snapshot.root, facts, JOURNAL_PATIENCE).await
 }
 
 /// Asks for watches of everything that is recorded.
