@@ -102,6 +102,7 @@ fn quote(Rendered { order, items }: Rendered, learned: &Learned) -> anyhow::Resu
         previous: &[],
         retry: None,
         observed_retry: None,
+        is_over: false,
         now: Timestamp::UNIX_EPOCH,
     };
     let forecast = match evaluate(&input) {

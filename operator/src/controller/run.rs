@@ -297,7 +297,6 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
     watches::start(context, tasks);
     let recording = Arc::clone(context);
     tasks.spawn(async move {
-        recording.wait_synced().await;
         if let Err(error) = writer::run(&recording, &tenure).await {
             tracing::error!(%error, "the journal is written by another process");
         }

@@ -2,8 +2,8 @@
 
 use super::forecast::{estimate, forecast};
 use super::{
-    ATTEMPTS_EXHAUSTED, CONFIRMATION_MISSING, EvaluateInput, Evaluation, Evidence, ItemFailure, ItemInput,
-    Kind, NOT_BEFORE, ORDER_REFUSED, RetryRequest, SignatureInput, TIMED_OUT,
+    ATTEMPTS_EXHAUSTED, CONFIRMATION_MISSING, EvaluateInput, Evaluation, Evidence, Forecast, ItemFailure,
+    ItemInput, Kind, NOT_BEFORE, ORDER_REFUSED, RetryRequest, SignatureInput, TIMED_OUT,
 };
 use crate::graph::{self, GraphError, Node};
 use crate::text::{cut, list, word};
@@ -61,7 +61,10 @@ pub fn evaluate(input: &EvaluateInput<'_>) -> Result<Evaluation, Vec<GraphError>
     }
     let entries: Vec<ChecklistEntry> = entries.into_values().collect();
     Ok(Evaluation {
-        forecast: forecast(input.items, &waits, &entries, &order, time::whole(input.now)),
+        forecast: match input.is_over {
+            true => Forecast::default(),
+            false => forecast(input.items, &waits, &entries, &order, time::whole(input.now)),
+        },
         entries,
         released: progress.released,
         held: progress.held,

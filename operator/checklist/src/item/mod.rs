@@ -234,6 +234,8 @@ pub struct EvaluateInput<'a> {
     pub retry: Option<&'a str>,
     /// Value of that annotation that was last acted on, from the status or from an evaluation.
     pub observed_retry: Option<&'a str>,
+    /// Whether the operation is over, so that nobody asks how long it takes: most looks are at such tenants.
+    pub is_over: bool,
     /// The present.
     pub now: Timestamp,
 }

@@ -70,6 +70,7 @@ impl World {
                 previous: entries,
                 retry: self.retry.as_deref(),
                 observed_retry: observed,
+                is_over: false,
                 now: at(seconds),
             };
             evaluate(&input).unwrap()

@@ -67,10 +67,12 @@ pub(crate) async fn run(context: &Context, tenure: &Tenure) -> Result<(), Databa
 async fn begin(context: &Context, leader: &Leader) -> Result<(Database, Epoch), DatabaseError> {
     let database = Database::open(context.config.database.reveal()).await?;
     let epoch = database.take_over(leader).await?;
+    let learned = learned(database.samples(i64::try_from(MOST).unwrap_or(i64::MAX)).await?);
+    // Until here it went on beside the first lists of the watches; whose facts are asked for, these say.
+    context.wait_synced().await;
     let tenants: Vec<String> =
         context.roots.all().iter().filter_map(|root| root.brief.tenant_id.clone()).collect();
     let recorded = database.recorded(&tenants).await?;
-    let learned = learned(database.samples(i64::try_from(MOST).unwrap_or(i64::MAX)).await?);
     tracing::info!(facts = recorded.len(), "the journal is open");
     let is_late = context.journal.load(recorded, learned);
     if is_late {

@@ -324,6 +324,11 @@ fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
         previous: &snapshot.status.checklist,
         retry: snapshot.root.retry.as_deref(),
         observed_retry: snapshot.status.observed_retry.as_deref(),
+        is_over: match &snapshot.status.operation {
+            Some(operation) => operation.completed_at.is_some(),
+            // A tenant from before there were operations has none, and gets none.
+            None => snapshot.status.accepted.is_some(),
+        },
         now: snapshot.now,
     };
     evaluate(&input).unwrap_or_else(|errors| {

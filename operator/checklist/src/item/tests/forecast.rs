@@ -121,6 +121,24 @@ fn what_is_learned_is_promised_beside_what_nine_of_ten_keep() {
 }
 
 #[test]
+fn of_what_is_over_nobody_asks_how_long_it_takes() {
+    let mut world = world();
+    let under_way = world.pass(0);
+    let input = EvaluateInput {
+        subscription: "acme",
+        items: &world.items,
+        previous: &under_way.entries,
+        retry: None,
+        observed_retry: None,
+        is_over: true,
+        now: at(0),
+    };
+    let over = evaluate(&input).unwrap();
+    assert_ne!(under_way.forecast, Forecast::default());
+    assert_eq!(over, Evaluation { forecast: Forecast::default(), ..under_way });
+}
+
+#[test]
 fn an_agreed_time_moves_the_completion_and_is_no_work() {
     let mut world = world();
     world.items[3].kind = Kind::GoLive { not_before: Some(at(100_000)) };
