@@ -28,7 +28,7 @@ const ACTOR_LIMIT: usize = 253;
 const MACHINE: &str = "tenantry";
 
 /// What an operation ends with that reached its end.
-pub const COMPLETED: &str = "Completed";
+const COMPLETED: &str = "Completed";
 /// What an item ends with that is done.
 pub const DONE: &str = "Done";
 

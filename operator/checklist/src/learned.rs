@@ -5,6 +5,7 @@
 
 use crate::forecast::Estimate;
 use crate::revision::name_of;
+use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use tenantry_crds::subscription::AcceptedRevisions;
 
@@ -14,7 +15,7 @@ pub const ENOUGH: usize = 20;
 pub const MOST: usize = 200;
 
 /// Which orders are similar.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Similar {
     /// Name of the application.
     pub application: String,

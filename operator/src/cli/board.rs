@@ -69,12 +69,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let api: Api<TenantSubscription> = Api::all(client().await?);
     let all = api.list(&ListParams::default()).await.map_err(|e| explain(e, "cannot list subscriptions"))?;
     let rows = rows(&all.items, arguments);
-    match arguments.output {
-        Format::Table => print!("{}", board(&rows, Timestamp::now(), false)),
-        Format::Wide => print!("{}", board(&rows, Timestamp::now(), true)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&rows)?),
-    }
+    arguments.output.print(&rows, |wide| board(&rows, Timestamp::now(), wide))?;
     Ok(Outcome::Good)
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 #[serde(rename_all = "camelCase")]
 struct Row {
     #[serde(flatten)]
-    similar: Names,
+    similar: Similar,
     /// Orders that were carried to their end.
     orders: usize,
     /// Seconds of the machines' work that were promised, in the middle.
@@ -46,14 +46,6 @@ struct Row {
     /// Percent of the orders whose machines' work took no longer than promised.
     kept_percent: usize,
     items: Vec<Item>,
-}
-
-/// Which orders.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Names {
-    application: String,
-    version: String,
-    plan: String,
 }
 
 /// How long one item takes in similar orders.
@@ -89,12 +81,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let samples = database.samples(i64::try_from(MOST)?).await?;
     database.close().await;
     let rows = rows(&operations, &samples);
-    match arguments.output {
-        Format::Table => print!("{}", estimates(&rows, false)),
-        Format::Wide => print!("{}", estimates(&rows, true)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&rows)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&rows)?),
-    }
+    arguments.output.print(&rows, |wide| estimates(&rows, wide))?;
     if rows.is_empty() {
         eprintln!("no order has been carried to its end yet");
     }
@@ -121,9 +108,8 @@ fn row(similar: Similar, orders: &[(&Entry, Promised)], samples: &[Sample]) -> R
     let middle = |of: &dyn Fn(&(&Entry, Promised)) -> i64| percentile(orders.iter().map(of), 50);
     let kept = orders.iter().filter(|(entry, promised)| entry.machine_seconds <= promised.machine_seconds);
     let items = items(&similar, samples);
-    let Similar { application, version, plan } = similar;
     Row {
-        similar: Names { application, version, plan },
+        similar,
         orders: orders.len(),
         promised_machine_seconds: middle(&|(_, promised)| promised.machine_seconds),
         machine_seconds: middle(&|(entry, _)| entry.machine_seconds),
@@ -168,7 +154,7 @@ fn estimates(rows: &[Row], with_items: bool) -> String {
     let length = |seconds: i64| time::length(SignedDuration::from_secs(seconds));
     let mut lines: Vec<[String; 10]> = Vec::new();
     for row in rows {
-        let Names { application, version, plan } = &row.similar;
+        let Similar { application, version, plan } = &row.similar;
         lines.push([
             application.clone(),
             version.clone(),

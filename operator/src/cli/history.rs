@@ -33,12 +33,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let database = arguments.location.open().await?;
     let entries = database.history(&of).await?;
     database.close().await;
-    match arguments.output {
-        Format::Table => print!("{}", history(&entries, false)),
-        Format::Wide => print!("{}", history(&entries, true)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&entries)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&entries)?),
-    }
+    arguments.output.print(&entries, |wide| history(&entries, wide))?;
     if entries.is_empty() {
         eprintln!("the journal has nothing under this name");
         return Ok(Outcome::Bad);

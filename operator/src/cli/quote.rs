@@ -77,12 +77,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let quotes: anyhow::Result<Vec<Quote>> =
         orders.into_iter().map(|rendered| quote(rendered, &learned)).collect();
     let quotes = quotes?;
-    match arguments.output {
-        Format::Table => print!("{}", told(&quotes, false)),
-        Format::Wide => print!("{}", told(&quotes, true)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&quotes)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&quotes)?),
-    }
+    arguments.output.print(&quotes, |wide| told(&quotes, wide))?;
     Ok(Outcome::Good)
 }
 
@@ -152,9 +147,7 @@ fn inputs(
         Ok(ItemInput {
             skipped: rendered.skipped,
             signature: asked.map(|wanted| SignatureInput { wanted, standing: Standing::Missing }),
-            estimate: usual.map_or(input.estimate, |usual| usual.typical),
-            nine_of_ten: usual.map(|usual| usual.nine_of_ten),
-            ..input
+            ..input.learning(usual)
         })
     };
     blueprint.items.iter().zip(rendered).map(input).collect()

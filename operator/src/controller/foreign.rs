@@ -3,6 +3,7 @@
 //! One watch a kind, however many tenants wait. Of namespaced kinds only what lies in tenants' namespaces is kept. Nothing
 //! here is ever written, and no Secret is ever read: the API refuses such an item.
 
+use super::patience::until;
 use super::queue::Queue;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
@@ -89,16 +90,7 @@ impl Foreign {
     /// Waits until the watch of a kind has delivered its first set, but no longer than `patience`.
     pub(crate) async fn synced(&self, kind: &Kind, resource: &ApiResource, patience: Duration) {
         let known = self.watch(kind, resource);
-        let done = async {
-            loop {
-                let synced = known.synced.notified();
-                if known.lock().is_synced {
-                    return;
-                }
-                synced.await;
-            }
-        };
-        let _late = tokio::time::timeout(patience, done).await;
+        let _late = until(&known.synced, patience, || known.lock().is_synced).await;
     }
 
     /// A subscription is gone and waits for nothing any more.

@@ -6,6 +6,7 @@
 
 pub(crate) mod writer;
 
+use super::patience::until;
 use super::roots::Root;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +31,7 @@ pub(crate) struct Journal {
     learned: RwLock<Learned>,
     /// Something waits to be recorded.
     offered: Notify,
-    /// Something was recorded, or the database is away.
+    /// Something was recorded, or it is known what the database has.
     moved: Notify,
 }
 
@@ -101,16 +102,7 @@ impl Journal {
         }
         self.waits(&root.name);
         self.offer(root, facts.clone());
-        let done = async {
-            loop {
-                let moved = self.moved.notified();
-                if is_recorded() {
-                    return;
-                }
-                moved.await;
-            }
-        };
-        tokio::time::timeout(patience, done).await.is_ok()
+        until(&self.moved, patience, is_recorded).await
     }
 
     /// A subscription goes on when something of its is recorded.
@@ -130,16 +122,7 @@ impl Journal {
 
     /// Waits until it is known what the database has, but no longer than `patience`.
     pub(crate) async fn opened(&self, patience: Duration) {
-        let known = async {
-            loop {
-                let moved = self.moved.notified();
-                if self.lock().known {
-                    return;
-                }
-                moved.await;
-            }
-        };
-        let _late = tokio::time::timeout(patience, known).await;
+        let _late = until(&self.moved, patience, || self.lock().known).await;
     }
 
     /// Facts that wait to be recorded.

@@ -17,6 +17,7 @@ mod leadership;
 mod metrics;
 mod packed;
 mod patch;
+mod patience;
 mod queue;
 mod reconcile;
 pub(crate) mod roots;

@@ -17,6 +17,7 @@ pub use retry::RetryRequest;
 use crate::due::Dates;
 use crate::duration::{self, DurationError};
 use crate::forecast::{Estimate, Length};
+use crate::learned::Usual;
 use crate::sign_off::{Standing, Wanted};
 use crate::time;
 use jiff::{SignedDuration, Timestamp};
@@ -309,6 +310,17 @@ impl ItemInput {
             estimate: Estimate::of(item)?,
             nine_of_ten: None,
         })
+    }
+
+    /// The same with what similar orders teach of how long it takes, where they teach anything.
+    #[must_use]
+    pub fn learning(self, usual: Option<Usual>) -> Self {
+        match usual {
+            Some(Usual { typical, nine_of_ten }) => {
+                Self { estimate: typical, nine_of_ten: Some(nine_of_ten), ..self }
+            }
+            None => self,
+        }
     }
 
     /// How long it usually takes under its order: nothing if it does not apply, and nobody is waited for who is not asked.

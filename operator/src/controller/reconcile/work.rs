@@ -298,9 +298,7 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
                 hold,
                 job: run,
                 note: note.clone(),
-                estimate: usual.map_or(input.estimate, |usual| usual.typical),
-                nine_of_ten: usual.map(|usual| usual.nine_of_ten),
-                ..input
+                ..input.learning(usual)
             })
         })
         .collect();
