@@ -53,7 +53,7 @@ pub struct HostedApplicationVersionSpec {
     pub manifests: Vec<Manifest>,
     /// Work on the tenant's data that items of the checklist ask for, as jobs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 4))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["role".into()]))]
     pub jobs: Vec<VersionJob>,
     /// Secrets that are generated once for each tenant. Templates hold only their names.
@@ -90,6 +90,10 @@ pub enum JobRole {
     /// Tests whether the application does what was ordered.
     #[default]
     Verify,
+    /// Copies the tenant's data to where it can be restored from.
+    Backup,
+    /// Puts the tenant's data into formats that others read.
+    Export,
 }
 
 /// A secret that is generated once for each tenant and never changed afterwards.

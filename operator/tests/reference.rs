@@ -1,10 +1,12 @@
 //! The page of what templates read says what the schema says. Needs the file system, neither client nor clock.
 #![allow(clippy::expect_used, reason = "a test may fail loudly")]
 
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use tenantry_blueprint::schema::ContextSchema;
+use tenantry_blueprint::schema::{ContextSchema, OUTPUTS, PathEntry};
 
 const HEAD: &str = "# What templates and expressions read
 
@@ -22,13 +24,32 @@ needs a filter that names the language which reads it: `text`, `json`, `yaml`, `
 |---|---|---|
 ";
 
+const JOBS: &str = "
+## Templates of jobs
+
+They read two things more: what their run is (`job`; for others than conversions it is empty), and what the jobs before it found
+(`outputs`). Of these a template reads only what every item that runs it waits for, directly or through others; `tenantry check`
+says so where it does not. What did not run for an order, or found no such thing, is 0 or empty.
+
+| path | holds | restricted |
+|---|---|---|
+";
+
+fn rows<'a>(paths: impl Iterator<Item = &'a PathEntry>) -> String {
+    let mut rows = String::new();
+    for entry in paths {
+        let restricted = if entry.kind == "text" && entry.restricted { "yes" } else { "" };
+        writeln!(rows, "| `{}` | {} | {restricted} |", entry.path, entry.kind).expect("a text grows");
+    }
+    rows
+}
+
 #[test]
 fn the_page_of_the_context_is_current() {
-    let mut page = HEAD.to_owned();
-    for entry in ContextSchema::new(None).paths() {
-        let restricted = if entry.kind == "text" && entry.restricted { "yes" } else { "" };
-        writeln!(page, "| `{}` | {} | {restricted} |", entry.path, entry.kind).expect("a text grows");
-    }
+    let everywhere = ContextSchema::new(None).paths();
+    let of_job = ContextSchema::of_job(&Value::Null, &BTreeSet::from(OUTPUTS)).paths();
+    let only_there = of_job.iter().filter(|entry| !everywhere.contains(entry));
+    let page = [HEAD, &rows(everywhere.iter()), JOBS, &rows(only_there)].concat();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/templates.md");
     if std::env::var_os("TENANTRY_UPDATE").is_some_and(|value| value == "1") {
         fs::write(&file, &page).expect("the file can be written");

@@ -1,10 +1,10 @@
 //! The values of one order in the forms that rendering needs; pure.
 
 use crate::expression::Variables;
-use crate::schema::ContextSchema;
+use crate::schema::{self, ContextSchema};
 use crate::sizing;
 use crate::template::Values;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tenantry_checklist::access::{self, Namespace, TenantId};
 use tenantry_checklist::order::Order;
 use tenantry_crds::ServicePlanSpec;
@@ -44,6 +44,8 @@ pub struct Context {
     pub(crate) variables: Variables,
     /// What templates see, for those that see more.
     json: Value,
+    /// What jobs that are done found, for the templates of later ones.
+    outputs: Value,
 }
 
 // === impl Tenant ===
@@ -84,11 +86,18 @@ impl Context {
             values: Values::new(&json),
             variables: Variables::new(&json),
             json,
+            outputs: schema::outputs(Map::new()),
         }
     }
 
-    /// What the template of a job sees: everything, and what its run is. A conversion is a trial or for good, and has to find
-    /// what the customer declared; for other jobs this is empty.
+    /// The same with what jobs that are done found, see [`tenantry_checklist::job::outputs`].
+    #[must_use]
+    pub fn with_outputs(self, outputs: Map<String, Value>) -> Self {
+        Self { outputs: schema::outputs(outputs), ..self }
+    }
+
+    /// What the template of a job sees: everything, what its run is, and what the jobs before it found. A conversion is a trial
+    /// or for good, and has to find what the customer declared; for other jobs this is empty.
     pub(crate) fn for_job(&self, action: &JobAction) -> Values {
         let part = match action.load {
             Some(Load::Trial) => "trial",
@@ -106,6 +115,7 @@ impl Context {
                 "sha256": of("sha256").unwrap_or_else(|| json!("")),
             });
             context.insert("job".to_owned(), job);
+            context.insert("outputs".to_owned(), self.outputs.clone());
         }
         Values::new(&json)
     }

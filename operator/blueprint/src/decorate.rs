@@ -52,6 +52,14 @@ pub(crate) fn pod_path(kind: &GroupKind) -> Option<&'static str> {
     }
 }
 
+/// Names of the claims whose volumes the pods of an object mount.
+pub fn claims<'a>(object: &'a Value, kind: &GroupKind) -> impl Iterator<Item = &'a str> + use<'a> {
+    let template = pod_path(kind).and_then(|path| object.pointer(path));
+    let volumes = template.and_then(|template| template.pointer("/spec/volumes")).and_then(Value::as_array);
+    let claim = |volume: &'a Value| volume.pointer("/persistentVolumeClaim/claimName")?.as_str();
+    volumes.into_iter().flatten().filter_map(claim)
+}
+
 fn pod_template<'a>(object: &'a mut Value, kind: &GroupKind) -> Option<&'a mut Map<String, Value>> {
     object.pointer_mut(pod_path(kind)?)?.as_object_mut()
 }

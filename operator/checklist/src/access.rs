@@ -5,6 +5,8 @@ use std::str::FromStr;
 use tenantry_crds::plan::Role;
 use thiserror::Error;
 
+/// What the namespaces of tenants begin with, and no others (policy `tenantry-controller-namespaces`).
+pub const NAMESPACE_PREFIX: &str = "tenant-";
 /// Longest name of a subscription: the namespace `tenant-<name>` and names made from it stay within 63 characters.
 const NAME_LIMIT: usize = 50;
 /// Longest tenant id a status takes.
@@ -111,7 +113,7 @@ impl SubscriptionName {
     /// Namespace of the tenant behind the subscription.
     #[must_use]
     pub fn namespace(&self) -> Namespace {
-        Namespace(format!("tenant-{}", self.0))
+        Namespace(format!("{NAMESPACE_PREFIX}{}", self.0))
     }
 }
 

@@ -6,11 +6,16 @@
 
 use crate::order::Order;
 use crate::text::cut;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tenantry_crds::blueprint::{Item, JobAction, Load};
 use tenantry_crds::canonical;
-use tenantry_crds::subscription::{DeclaredData, JobResult, JobState};
+use tenantry_crds::subscription::{ChecklistEntry, DeclaredData, JobResult, JobState};
+use tenantry_crds::version::JobRole;
 use thiserror::Error;
+
+/// Secret in the tenant's namespace with what a conversion needs in order to reach the data of the system before. Whoever brings
+/// the data makes it; only that it is there is ever looked at.
+pub const SOURCE_SECRET: &str = "conversion-source";
 
 /// Hexadecimal digits of what a run is about.
 const DIGITS: usize = 32;
@@ -73,6 +78,38 @@ pub fn declared<'a>(order: &'a Order, job: &JobAction) -> Option<&'a DeclaredDat
         Load::Trial => Some(&data.trial),
         Load::CutOver => data.cut_over.as_ref(),
     }
+}
+
+/// What the result of an action is called where later items read it, as in `outputs.convert.rows`.
+#[must_use]
+pub const fn output_name(action: &JobAction) -> &'static str {
+    match (action.role, action.load) {
+        (JobRole::Convert, Some(Load::Trial)) => "trial",
+        (JobRole::Convert, _) => "convert",
+        (JobRole::Verify, _) => "verify",
+        (JobRole::Backup, _) => "backup",
+        (JobRole::Export, _) => "export",
+    }
+}
+
+/// What the runs that succeeded found, by [`output_name`], for the jobs of later items. Of several items with the same action
+/// the last of the checklist counts.
+#[must_use]
+pub fn outputs(items: &[Item], entries: &[ChecklistEntry]) -> Map<String, Value> {
+    let found = items.iter().filter_map(|item| {
+        let action = item.job.as_ref()?;
+        let run = entries.iter().find(|entry| entry.name == item.name)?.job.as_ref()?;
+        let result = run.result.as_ref().filter(|_| run.state == JobState::Succeeded)?;
+        let output = json!({
+            "run": run.name,
+            "rows": result.rows,
+            "sourceSha256": result.source_sha256,
+            "checksum": result.checksum,
+            "reportSha256": result.report_sha256,
+        });
+        Some((output_name(action).to_owned(), output))
+    });
+    found.collect()
 }
 
 /// Name of the Job of an attempt, which is also the token that the attempt is given.
@@ -296,5 +333,46 @@ mod tests {
             prop_assert!(result.message.len() <= MESSAGE_LIMIT);
             prop_assert!(result.differences.iter().all(|one| one.len() <= DIFFERENCE_LIMIT));
         }
+    }
+
+    #[test]
+    fn later_jobs_read_what_succeeded_and_nothing_else() {
+        let item = |name: &str, role: JobRole, load: Option<Load>| Item {
+            name: name.to_owned(),
+            job: Some(JobAction { role, load }),
+            ..Item::default()
+        };
+        let items = [
+            item("rehearsal", JobRole::Convert, Some(Load::Trial)),
+            item("loading", JobRole::Convert, Some(Load::CutOver)),
+            item("testing", JobRole::Verify, None),
+            item("again", JobRole::Verify, None),
+        ];
+        let entry = |name: &str, state: &str, rows: i64| -> ChecklistEntry {
+            serde_json::from_value(json!({
+                "name": name, "category": "Testing", "owner": "Provider", "state": "Done", "reason": "JobSucceeded",
+                "since": "2026-11-27T06:00:00Z",
+                "job": {"name": format!("{name}-1-d"), "attempt": 1, "digest": "d", "state": state,
+                    "result": {"message": "m", "rows": rows, "checksum": sum("c")}},
+            }))
+            .unwrap()
+        };
+        let entries = [
+            entry("rehearsal", "Succeeded", 3),
+            entry("loading", "Failed", 4),
+            entry("testing", "Succeeded", 5),
+            entry("again", "Succeeded", 6),
+            entry("elsewhere", "Succeeded", 7),
+        ];
+        let found = outputs(&items, &entries);
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            ["trial", "verify"],
+            "what failed found nothing to build on"
+        );
+        assert_eq!((&found["trial"]["rows"], &found["trial"]["run"]), (&json!(3), &json!("rehearsal-1-d")));
+        assert_eq!(found["trial"]["checksum"], json!(sum("c")));
+        assert_eq!(found["verify"]["rows"], json!(6), "the last of the checklist counts");
+        assert!(outputs(&items, &[]).is_empty());
     }
 }

@@ -1,13 +1,15 @@
 //! Objects that somebody else makes and keeps, and that checklists wait for. Needs a client.
 //!
 //! One watch a kind, however many tenants wait. Of namespaced kinds only what lies in tenants' namespaces is kept. Nothing
-//! here is ever written, and no Secret is ever read: the API refuses such an item.
+//! here is ever written. Of Secrets only those of one name are looked at, whose rights name it, and only their metadata is
+//! asked for; no item may wait for another one.
 
 use super::patience::until;
 use super::queue::Queue;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, PartialObjectMeta};
 use kube::runtime::watcher::{Config, Event};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -15,13 +17,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tenantry_apply::object::{Kind, ObjectId};
 use tenantry_apply::streams::follow;
+use tenantry_checklist::access::NAMESPACE_PREFIX;
+use tenantry_checklist::job::SOURCE_SECRET;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// Objects per page of a list.
 const PAGE: u32 = 100;
-/// Namespaces of tenants begin with this.
-const TENANTS: &str = "tenant-";
 
 /// Namespace and name.
 type Key = (Option<String>, String);
@@ -87,6 +89,11 @@ impl Foreign {
         }
     }
 
+    /// Whether the watch of a kind has delivered its first set.
+    pub(crate) fn is_synced(&self, kind: &Kind, resource: &ApiResource) -> bool {
+        self.watch(kind, resource).lock().is_synced
+    }
+
     /// Waits until the watch of a kind has delivered its first set, but no longer than `patience`.
     pub(crate) async fn synced(&self, kind: &Kind, resource: &ApiResource, patience: Duration) {
         let known = self.watch(kind, resource);
@@ -117,11 +124,18 @@ impl Foreign {
             return Arc::clone(&watched.known);
         }
         let known = Arc::<Known>::default();
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let (feed, queue) = (Arc::clone(&known), Arc::clone(&self.queue));
-        let task = tokio::spawn(async move {
-            follow(api, Config::default().page_size(PAGE), |event| feed.take(event, &queue), || {}).await;
-        });
+        let config = Config::default().page_size(PAGE);
+        let task = if kind.is_secret() {
+            let api: Api<PartialObjectMeta<Secret>> = Api::all(self.client.clone());
+            let config = config.fields(&format!("metadata.name={SOURCE_SECRET}"));
+            tokio::spawn(async move {
+                follow(api, config, |event| feed.take(mapped(event, bare), &queue), || {}).await;
+            })
+        } else {
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+            tokio::spawn(async move { follow(api, config, |event| feed.take(event, &queue), || {}).await })
+        };
         kinds.insert(kind.clone(), Watched { known: Arc::clone(&known), task });
         known
     }
@@ -197,7 +211,7 @@ struct Put {
 impl State {
     fn put(&mut self, mut object: DynamicObject) -> Put {
         let key = key_of(&object);
-        if key.0.as_ref().is_some_and(|namespace| !namespace.starts_with(TENANTS)) {
+        if key.0.as_ref().is_some_and(|namespace| !namespace.starts_with(NAMESPACE_PREFIX)) {
             return Put { key: None, news: None };
         }
         object.metadata.managed_fields = None;
@@ -205,6 +219,22 @@ impl State {
         let is_news = self.objects.get(&key).is_none_or(|known| **known != object);
         self.objects.insert(key.clone(), Arc::new(object));
         Put { key: Some(key.clone()), news: is_news.then_some(key) }
+    }
+}
+
+/// An object of which only the metadata is known.
+fn bare<K>(meta: PartialObjectMeta<K>) -> DynamicObject {
+    DynamicObject { types: meta.types, metadata: meta.metadata, data: Value::Null }
+}
+
+/// The event with another form of its object.
+fn mapped<K, L>(event: Event<K>, form: impl Fn(K) -> L) -> Event<L> {
+    match event {
+        Event::Apply(object) => Event::Apply(form(object)),
+        Event::Delete(object) => Event::Delete(form(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(form(object)),
+        Event::InitDone => Event::InitDone,
     }
 }
 

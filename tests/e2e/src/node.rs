@@ -53,11 +53,11 @@ pub fn subscriptions() -> Result<Vec<Value>> {
     Ok(all)
 }
 
-/// What a tenant's first endpoint answers to a request for its first page, through its Service.
+/// What a tenant's first endpoint answers to a request for one of its pages, such as `/`, through its Service.
 ///
 /// # Errors
 /// When there is no such Service, or it does not answer.
-pub async fn page(client: &Client, tenant: &str) -> Result<Answer> {
+pub async fn page(client: &Client, tenant: &str, path: &'static str) -> Result<Answer> {
     let subscriptions: Api<TenantSubscription> = Api::all(client.clone());
     let application = subscriptions.get(tenant).await?.spec.application_ref;
     let (application, version) = (application.name, application.version);
@@ -73,7 +73,7 @@ pub async fn page(client: &Client, tenant: &str) -> Result<Answer> {
     let service = services.get(name).await?;
     let address = service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
     let address = address.with_context(|| format!("{} has no address", service.name_any()))?.parse()?;
-    tokio::task::spawn_blocking(move || http::get(SocketAddr::new(address, port), "/")).await?
+    tokio::task::spawn_blocking(move || http::get(SocketAddr::new(address, port), path)).await?
 }
 
 /// The demo application as one static file. Blocks.

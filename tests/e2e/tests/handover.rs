@@ -46,6 +46,7 @@ fn order() -> Value {
     let data = json!({"source": {"system": "Orderly 3", "format": "csv"}, "trial": {"rows": 4}});
     let hold = json!([{"item": "testing", "reason": "the test itself is tested"}]);
     let order = with(erp("acme"), "spec.users", json!([ada]));
+    let order = with(order, "spec.network.hosts", json!(["acme.erp.example"]));
     let order = with(order, "spec.training", json!({"participants": ["ada"]}));
     with(with(order, "spec.dataConversion", data), "spec.holds", hold)
 }
@@ -102,7 +103,9 @@ async fn data_test_training_and_opening() {
     let waiting = world.until("acme", trained).await.unwrap();
     Signer::new(world.cluster.kubeconfig()).look(&waiting).await.unwrap();
     world.until("acme", wait::is_live).await.unwrap();
-    assert_eq!(node::page(&world.client, "acme").await.unwrap().status, 200);
+    assert_eq!(node::page(&world.client, "acme", "/").await.unwrap().status, 200);
+    client_kit(&world).await;
+    kept_copies(&world).await;
 
     let kubeconfig = world.cluster.kubeconfig();
     tenantry(&kubeconfig, &["describe", "acme"]).await.unwrap();
@@ -111,6 +114,39 @@ async fn data_test_training_and_opening() {
     wait::gone(subscriptions, "acme").await.unwrap();
     wait::gone(Api::<Namespace>::all(world.client.clone()), NAMESPACE).await.unwrap();
     remembered(&world).await;
+}
+
+/// What the customer's people need to begin is a page of their own application, by their own order.
+async fn client_kit(world: &World) {
+    let page = node::page(&world.client, "acme", "/client").await.unwrap();
+    assert_eq!(page.status, 200);
+    for part in ["acme Ltd", "https://acme.erp.example/", "/downloads/orderly-4.2.1.msi", "What is new"] {
+        assert!(page.body.contains(part), "no {part:?} in {}", page.body);
+    }
+    let kit = node::page(&world.client, "acme", "/client/kit.json").await.unwrap();
+    let kit: Value = serde_json::from_str(&kit.body).unwrap();
+    assert_eq!(
+        (&kit["version"], &kit["addresses"]),
+        (&json!("4.2.1"), &json!(["acme.erp.example"])),
+        "{kit}"
+    );
+}
+
+/// A backup and an export were made before the tenant opened, each with its checksum and its report; and the acceptance test was
+/// given what the conversion found.
+async fn kept_copies(world: &World) {
+    for name in ["backup", "export-trial"] {
+        let (_, run) = item(world, name, ItemState::Done, "JobSucceeded").await;
+        let run = run.unwrap();
+        let result = run.result.clone().unwrap();
+        assert_eq!((run.attempt, run.state), (1, JobState::Succeeded), "{run:?}");
+        assert!(result.checksum.is_some() && result.report_sha256.is_some(), "{run:?}");
+    }
+    let (_, run) = item(world, "testing", ItemState::Done, "JobSucceeded").await;
+    let api: Api<Job> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let job = serde_json::to_value(api.get(&run.unwrap().name).await.unwrap()).unwrap();
+    let given = job.pointer("/spec/template/spec/containers/0/args").unwrap();
+    assert!(given.as_array().unwrap().contains(&json!("--expect-table=customers=3")), "{given}");
 }
 
 /// What was found, who signed and that it ended is on record when nothing of the tenant is left.
@@ -126,15 +162,17 @@ async fn remembered(world: &World) {
     let cutover = history.0.iter().find(|fact| fact.subject == "Run" && fact.item == "data-cutover").unwrap();
     let proof: Value = serde_json::from_str(&cutover.evidence).unwrap();
     assert_eq!(proof["result"]["rows"], json!(3), "{proof}");
-    assert!(
-        proof["result"]["checksum"].is_string() && proof["result"]["sourceSha256"].is_string(),
-        "{proof}"
-    );
+    for sum in ["checksum", "sourceSha256", "reportSha256"] {
+        assert!(proof["result"][sum].is_string(), "no {sum}: {proof}");
+    }
+    assert_eq!(history.outcomes("Run", "backup"), ["Succeeded"], "{history:#?}");
+    assert_eq!(history.outcomes("Run", "export-trial"), ["Succeeded"], "{history:#?}");
 }
 
 /// The trial finds another count than was declared; corrected, it passes; the final run waits for what is declared for it.
 async fn conversion(world: &World) {
-    item(world, "data-trial", ItemState::Running, "JobRunning").await;
+    let (waiting, run) = item(world, "data-trial", ItemState::Waiting, "SourceMissing").await;
+    assert!(waiting.message.contains("Secret conversion-source") && run.is_none(), "{waiting:?}");
     hand_over(&world.client).await;
     let (failed, run) = item(world, "data-trial", ItemState::Failed, "JobFailed").await;
     let run = run.unwrap();

@@ -40,7 +40,7 @@ async fn the_erp_runs_in_containers() {
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), "tenant-acme");
     let all = running(&pods).await;
     assert_eq!(all.keys().map(String::as_str).collect::<Vec<_>>(), ["database", "web", "worker"], "{all:?}");
-    let page = node::page(&world.client, "acme").await.unwrap();
+    let page = node::page(&world.client, "acme", "/").await.unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("acme Ltd"), "{}", page.body);
 
@@ -60,7 +60,7 @@ async fn the_erp_runs_in_containers() {
     // The node hears of the new pod's address a moment later, and there is no watch for what it does then.
     let again = async {
         let mut moments = tokio::time::interval(Duration::from_millis(100));
-        while node::page(&world.client, "acme").await.unwrap().status != 200 {
+        while node::page(&world.client, "acme", "/").await.unwrap().status != 200 {
             moments.tick().await;
         }
     };

@@ -163,6 +163,12 @@ impl Sum<'_> {
             }
             None => self.misfits.push(Misfit::NotAQuantity { object: subject.label() }),
         }
+        // Volumes that each pod makes for itself (Kubernetes, generic ephemeral volumes).
+        let volumes = spec.and_then(|spec| spec.get("volumes")).and_then(Value::as_array);
+        for volume in volumes.into_iter().flatten() {
+            let claim = volume.pointer("/ephemeral/volumeClaimTemplate");
+            claim.into_iter().for_each(|claim| self.claim(subject, claim, pods));
+        }
         if subject.kind.is("apps", "StatefulSet") {
             let replicas = replicas(subject, scales);
             let claims = subject.body.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);

@@ -252,6 +252,12 @@ fn storage_and_services_are_counted() {
             "requests.storage 21Gi>20Gi"
         ]
     );
+    let mut deployment =
+        workload("Deployment", json!({"replicas": 3, "strategy": {"type": "Recreate"}}), json!([]));
+    let own = claim("fast", "7Gi")["spec"].clone();
+    deployment["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": own}}}]);
+    assert!(misfits(&[deployment]).contains(&"requests.storage 21Gi>20Gi".to_owned()), "one for each pod");
     let service =
         |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": spec});
     let ports = json!([{"port": 80}, {"port": 443}]);

@@ -6,7 +6,7 @@ use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::problem::Position;
 use crate::render::{blueprint_origin, job_origin, version_origin};
-use crate::schema::{ContextSchema, Shape};
+use crate::schema::{ContextSchema, OUTPUTS, Shape};
 use crate::sizing::formulas;
 use crate::source::SourceMap;
 use crate::suggest;
@@ -74,9 +74,11 @@ pub fn check_version(
     let schema = ContextSchema::new(Some(&application.parameters_schema));
     let mut checker = Checker { map: source.map, findings: Vec::new() };
     checker.manifests(&source.spec.manifests, "/spec/manifests", version_origin, &schema);
-    let with_jobs = ContextSchema::of_jobs(&application.parameters_schema);
     for (index, job) in source.spec.jobs.iter().enumerate() {
-        checker.template(&job.template, &format!("/spec/jobs/{index}"), &job_origin(job.role), &with_jobs);
+        let known = blueprint
+            .map_or_else(|| BTreeSet::from(OUTPUTS), |blueprint| graph::found_before(blueprint, job.role));
+        let schema = ContextSchema::of_job(&application.parameters_schema, &known);
+        checker.template(&job.template, &format!("/spec/jobs/{index}"), &job_origin(job.role), &schema);
     }
     if let Some(blueprint) = blueprint {
         for (index, manifest) in source.spec.manifests.iter().enumerate() {

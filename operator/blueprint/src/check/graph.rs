@@ -8,7 +8,9 @@ use crate::source::SourceMap;
 use crate::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_checklist::graph::{GraphError, nodes, order};
+use tenantry_checklist::job::output_name;
 use tenantry_crds::blueprint::{Baseline, BlueprintSpec, Item};
+use tenantry_crds::version::JobRole;
 
 /// Every object Tenantry builds itself, in the order of a checklist.
 const BASELINE: [Baseline; 5] = [
@@ -47,6 +49,35 @@ fn starts_pods(template: &str) -> bool {
     })
 }
 
+/// What is certainly found before an item runs the job of this role: the results of the jobs that every such item waits for.
+pub(super) fn found_before(blueprint: &BlueprintSpec, role: JobRole) -> BTreeSet<&'static str> {
+    let items = &blueprint.items;
+    let output = |index: &usize| Some(output_name(items.get(*index)?.job.as_ref()?));
+    let runs = |item: &Item| item.job.as_ref().is_some_and(|job| job.role == role);
+    let before = items.iter().enumerate().filter(|(_, item)| runs(item)).map(|(index, _)| {
+        let awaited = closure(items, index).into_iter().filter(|awaited| *awaited != index);
+        awaited.filter_map(|index| output(&index)).collect::<BTreeSet<_>>()
+    });
+    before.reduce(|known, other| known.intersection(&other).copied().collect()).unwrap_or_default()
+}
+
+fn position(items: &[Item], name: &str) -> Option<usize> {
+    items.iter().position(|item| item.name == name)
+}
+
+/// Everything an item waits for, itself included.
+fn closure(items: &[Item], index: usize) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![index];
+    while let Some(at) = open.pop() {
+        if reached.insert(at) {
+            let needs = items.get(at).into_iter().flat_map(|item| &item.depends_on);
+            open.extend(needs.filter_map(|name| position(items, name)));
+        }
+    }
+    reached
+}
+
 struct Graph<'a> {
     items: &'a [Item],
     map: &'a SourceMap,
@@ -61,7 +92,7 @@ impl<'a> Graph<'a> {
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        self.items.iter().position(|item| item.name == name)
+        position(self.items, name)
     }
 
     fn actions(&mut self) {
@@ -179,24 +210,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn needs(&self, index: usize) -> impl Iterator<Item = usize> + use<'_, 'a> {
-        self.items
-            .get(index)
-            .into_iter()
-            .flat_map(|item| &item.depends_on)
-            .filter_map(|name| self.index(name))
-    }
-
-    /// Everything an item waits for, itself included.
     fn closure(&self, index: usize) -> BTreeSet<usize> {
-        let mut reached = BTreeSet::new();
-        let mut open = vec![index];
-        while let Some(at) = open.pop() {
-            if reached.insert(at) {
-                open.extend(self.needs(at));
-            }
-        }
-        reached
+        closure(self.items, index)
     }
 
     fn unreachable(&mut self, broken: &BTreeSet<usize>) {

@@ -3,7 +3,7 @@
 use super::finding::Note;
 use crate::scan::expression::{Expr, Node as Expression};
 use crate::scan::tree::{For, Node};
-use crate::schema::{ContextSchema, Shape, merge};
+use crate::schema::{ContextSchema, OUTPUTS, Shape, merge};
 use crate::suggest;
 use crate::template::TARGETS;
 use std::collections::BTreeMap;
@@ -230,7 +230,12 @@ impl Follower {
         match fields.get(name) {
             Some(shape) => shape.clone(),
             None => {
-                let hint = did_you_mean(name, fields.keys().map(String::as_str), "fields");
+                let is_output = |name: &str| OUTPUTS.contains(&name);
+                let hint = if is_output(name) && fields.keys().all(|field| is_output(field)) {
+                    "every item that runs this job has to wait for the job that finds it: add that item to dependsOn".to_owned()
+                } else {
+                    did_you_mean(name, fields.keys().map(String::as_str), "fields")
+                };
                 self.error(expr, format!("there is no field `{name}` here"), hint);
                 Shape::Any
             }

@@ -4,6 +4,7 @@ use super::compile::{Compiled, CompiledJob};
 use super::{RenderError, tenants_own};
 use crate::baseline::JOB_DISK;
 use crate::context::Context;
+use crate::decorate;
 use crate::kinds::GroupKind;
 use crate::object::{Author, Fault};
 use serde_json::{Map, Value, json};
@@ -29,6 +30,11 @@ pub struct RenderedJob {
 // === impl RenderedJob ===
 
 impl RenderedJob {
+    /// Names of the claims whose volumes it mounts.
+    pub fn claims(&self) -> impl Iterator<Item = &str> {
+        decorate::claims(&self.body, &GroupKind::new("batch/v1", "Job"))
+    }
+
     /// The Job of one run.
     #[must_use]
     pub fn of_run(&self, name: &str) -> Value {
@@ -112,6 +118,14 @@ fn settle(body: &mut Value, kind: &GroupKind, timeout: &str) -> Result<(), Fault
     }
     let pod = template.get_mut("spec").and_then(Value::as_object_mut);
     let Some(pod) = pod else { return Err(fault("template", "the Job has no pod", "describe its pod")) };
+    let volumes = pod.get("volumes").and_then(Value::as_array);
+    if volumes.into_iter().flatten().any(|volume| volume.get("ephemeral").is_some()) {
+        return Err(fault(
+            "ephemeral",
+            "the job makes a volume for itself, which the tenant's quota could refuse",
+            "mount a claim that a manifest brings, or an emptyDir",
+        ));
+    }
     pod.insert("restartPolicy".to_owned(), json!("Never"));
     pod.insert("priorityClassName".to_owned(), json!(JOB_PRIORITY));
     match pod.get_mut("containers").and_then(Value::as_array_mut).map(Vec::as_mut_slice) {
@@ -183,6 +197,10 @@ mod tests {
                 },
             })
         );
+        let mounts = json!([{"name": "a", "persistentVolumeClaim": {"claimName": "archive"}}, {"name": "b", "emptyDir": {}}]);
+        let mut with_claim = body.clone();
+        with_claim["spec"]["template"]["spec"]["volumes"] = mounts;
+        assert_eq!(RenderedJob { body: with_claim }.claims().collect::<Vec<_>>(), ["archive"]);
         let run = RenderedJob { body }.of_run("testing-2-0123456789");
         assert_eq!(run["metadata"]["name"], "testing-2-0123456789");
         assert_eq!(run["metadata"]["labels"], json!({"tenantry.io/run": "testing-2-0123456789"}));
@@ -203,6 +221,12 @@ mod tests {
         let hungry = json!({"name": "a", "resources": {"limits": {"ephemeral-storage": "2Gi"}}});
         let hungry = settled(json!({"template": {"spec": {"containers": [hungry]}}}));
         assert_eq!(hungry.unwrap_err(), "the job asks for more than 1Gi of ephemeral storage");
+        let own = json!({"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}});
+        let own = json!({"template": {"spec": {"containers": [{"name": "a"}], "volumes": [own]}}});
+        assert_eq!(
+            settled(own).unwrap_err(),
+            "the job makes a volume for itself, which the tenant's quota could refuse"
+        );
         assert_eq!(settled(json!({})).unwrap_err(), "the Job has no pod template");
         let mut other = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
         let fault = settle(&mut other, &GroupKind::new("v1", "Pod"), "15m").unwrap_err();

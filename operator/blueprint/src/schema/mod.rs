@@ -9,7 +9,7 @@ mod pattern;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::blueprint::Settings;
 use tenantry_crds::subscription::BusinessInputs;
 use tenantry_crds::{ServicePlanSpec, TenantSubscriptionSpec};
@@ -170,12 +170,17 @@ impl ContextSchema {
         ]))
     }
 
-    /// The same for the jobs of a version, which also read what their run is.
+    /// The same for a job of a version, which also reads what its run is, and of what the jobs before it found the parts that
+    /// `known` names.
     #[must_use]
-    pub fn of_jobs(parameters_schema: &Value) -> Self {
+    pub fn of_job(parameters_schema: &Value, known: &BTreeSet<&str>) -> Self {
         let Self(mut roots) = Self::new(Some(parameters_schema));
         let job = fields([("load", RESTRICTED), ("rows", Shape::Integer), ("sha256", RESTRICTED)]);
         roots.insert("job".to_owned(), job);
+        if let Shape::Object(mut outputs) = output_shapes() {
+            outputs.retain(|name, _| known.contains(name.as_str()));
+            roots.insert("outputs".to_owned(), Shape::Object(outputs));
+        }
         Self(roots)
     }
 
@@ -216,6 +221,27 @@ impl ContextSchema {
         let complete = |(name, shape): (&String, &Shape)| (name.clone(), shape.complete(given.remove(name)));
         Value::Object(self.0.iter().map(complete).collect())
     }
+}
+
+/// What jobs can have found, by [`tenantry_checklist::job::output_name`].
+pub const OUTPUTS: [&str; 5] = ["trial", "convert", "verify", "backup", "export"];
+
+fn output_shapes() -> Shape {
+    let output = || {
+        fields([
+            ("run", RESTRICTED),
+            ("rows", Shape::Integer),
+            ("sourceSha256", RESTRICTED),
+            ("checksum", RESTRICTED),
+            ("reportSha256", RESTRICTED),
+        ])
+    };
+    fields(OUTPUTS.map(|name| (name, output())))
+}
+
+/// What jobs found, made total: who did not find something has 0 or an empty text there.
+pub(crate) fn outputs(found: Map<String, Value>) -> Value {
+    output_shapes().complete(Some(Value::Object(found)))
 }
 
 const RESTRICTED: Shape = Shape::Text { restricted: true };
@@ -330,6 +356,9 @@ pub(crate) fn merge(left: Shape, right: Shape) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tenantry_checklist::job::output_name;
+    use tenantry_crds::blueprint::{JobAction, Load};
+    use tenantry_crds::version::JobRole;
 
     fn entry(schema: &ContextSchema, path: &str) -> PathEntry {
         schema
@@ -397,5 +426,27 @@ mod tests {
         assert_eq!(context["order"]["goLive"]["notBefore"], json!(""));
         assert_eq!(context["parameters"], json!({"n": 0}), "what is not published is not there");
         assert_eq!(context["plan"]["network"]["bandwidth"]["perPod"]["ingress"], json!(""));
+    }
+
+    #[test]
+    fn jobs_read_what_was_found_before_them_and_every_action_has_a_name() {
+        let roles = [JobRole::Convert, JobRole::Verify, JobRole::Backup, JobRole::Export];
+        let mut named: BTreeSet<&str> =
+            roles.map(|role| output_name(&JobAction { role, load: None })).into_iter().collect();
+        named.insert(output_name(&JobAction { role: JobRole::Convert, load: Some(Load::Trial) }));
+        assert_eq!(named, BTreeSet::from(OUTPUTS));
+
+        let schema = ContextSchema::of_job(&Value::Null, &BTreeSet::from(["convert"]));
+        let rows = entry(&schema, "outputs.convert.rows");
+        assert_eq!((rows.kind, rows.restricted), ("integer", true));
+        assert!(!schema.paths().iter().any(|entry| entry.path.starts_with("outputs.trial")));
+
+        let given = json!({"convert": {"run": "c-1-d", "rows": null, "checksum": "ab"}});
+        let found = outputs(given.as_object().cloned().unwrap());
+        assert_eq!(
+            found["convert"],
+            json!({"run": "c-1-d", "rows": 0, "sourceSha256": "", "checksum": "ab", "reportSha256": ""})
+        );
+        assert_eq!(found["export"]["run"], json!(""));
     }
 }

@@ -55,7 +55,7 @@ fn every_fault_is_found_where_it_stands() {
             "applications/erp/4.2.1/version.yaml",
             "file: web.yaml.tera",
             "file: gone.yaml.tera",
-            "applications/erp/4.2.1/version.yaml:14:30: ",
+            "applications/erp/4.2.1/version.yaml:15:30: ",
             "gone.yaml.tera",
         ),
         (

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
+use tenantry_checklist::job;
 use tenantry_checklist::order::{self, Order, OrderInput};
 use tenantry_checklist::report::Pause;
 use tenantry_checklist::select::{Moves, SelectInput, select};
@@ -132,11 +133,14 @@ fn prepare(
         })
     };
     let surroundings = context.surroundings.generation();
+    let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
     let known = session.prepared.clone();
     let is_known = |order: &Order| {
-        known
-            .as_ref()
-            .is_some_and(|prepared| prepared.order.is_same(order) && prepared.surroundings == surroundings)
+        known.as_ref().is_some_and(|prepared| {
+            prepared.order.is_same(order)
+                && prepared.surroundings == surroundings
+                && prepared.outputs == outputs
+        })
     };
     let order = resolve(&is_known)?;
     if let (true, Some(prepared)) = (is_known(&order), &known) {
@@ -150,7 +154,7 @@ fn prepare(
         surroundings,
         plans: &|| context.store.plans_on_offer(),
     };
-    let prepared = Arc::new(workshop.prepare(order)?);
+    let prepared = Arc::new(workshop.prepare(order, outputs.clone())?);
     // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.
     resolve(&|_| true)?;
     session.prepared = Some(Arc::clone(&prepared));

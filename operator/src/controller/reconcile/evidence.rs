@@ -23,8 +23,19 @@ pub(crate) struct Observations<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Compiled readiness expressions by their text.
     pub(crate) ready_when: &'a HashMap<String, Expression>,
-    /// Storage classes whose volumes come only with the first pod that mounts them.
-    pub(crate) waits_for_consumer: &'a dyn Fn(&Desired) -> bool,
+    /// Who brings the volume of a claim, by mounting it.
+    pub(crate) consumer: &'a dyn Fn(&Desired) -> Consumer<'a>,
+}
+
+/// Whose pod a volume comes with. Volumes of some storage classes come only with the first pod that mounts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consumer<'a> {
+    /// Nobody's: it comes by itself.
+    None,
+    /// One of the pods of this item, which is not done before.
+    Item(&'a str),
+    /// That of a job. Nothing waits for it: the job does not begin before what the claim belongs to is done.
+    Job,
 }
 
 /// State of one desired object.
@@ -35,12 +46,10 @@ enum Standing {
     Present(Health),
 }
 
-/// Evidence by item. `application` is the item that installs the application: it also answers for volumes that other
-/// items asked for and that are not bound.
+/// Evidence by item. An item whose pods a volume comes with answers for it, whichever item asked for it.
 #[must_use]
 pub(crate) fn evidence(
     desired: &[Desired],
-    application: Option<&str>,
     observations: &Observations<'_>,
     waits: &[Waiting],
     outcomes: &[Outcome],
@@ -61,13 +70,13 @@ pub(crate) fn evidence(
         entry.desired += 1;
         if let Standing::Present(health) = standing(object, observations) {
             entry.live += 1;
-            let late = is_claim(object) && (observations.waits_for_consumer)(object);
-            match (unhealthy(&object.id, &health), application) {
-                (Some(found), Some(application)) if late => {
-                    all.entry(application.to_owned()).or_default().unhealthy.push(found);
+            let consumer = if is_claim(object) { (observations.consumer)(object) } else { Consumer::None };
+            match (unhealthy(&object.id, &health), consumer) {
+                (Some(found), Consumer::None) => entry.unhealthy.push(found),
+                (Some(found), Consumer::Item(item)) => {
+                    all.entry(item.to_owned()).or_default().unhealthy.push(found);
                 }
-                (Some(found), _) => entry.unhealthy.push(found),
-                (None, _) => {}
+                (Some(_), Consumer::Job) | (None, _) => {}
             }
         }
     }

@@ -7,6 +7,7 @@
 use super::dereference::Snapshot;
 use super::prepare::{Prepared, PreparedItem, PreparedJob};
 use crate::controller::context::Context;
+use crate::controller::foreign::Sight;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::streams::Mode;
 use tenantry_blueprint::render::{RESULT_FINALIZER, RUN_LABEL};
-use tenantry_checklist::item::{Evaluation, JobEnd, JobInput};
+use tenantry_checklist::item::{Evaluation, JobEnd, JobInput, Waiting};
 use tenantry_checklist::job::{self, Ended};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::inventory::InventoryEntry;
@@ -103,6 +104,7 @@ pub(super) fn result_is_new(before: &[ChecklistEntry], after: &[ChecklistEntry])
 
 /// What is observed of an item's job, for its state.
 pub(super) fn input(
+    context: &Context,
     snapshot: &Snapshot,
     item: &PreparedItem,
     observed: &Observed,
@@ -110,8 +112,13 @@ pub(super) fn input(
     ledger: &Ledger,
 ) -> Option<JobInput> {
     let job = item.job.as_ref()?;
-    let waits = job.waits.clone();
-    let Some(run) = run_of(&snapshot.status.checklist, &item.item.name) else {
+    let run = run_of(&snapshot.status.checklist, &item.item.name);
+    // Who has what he needs, or is at it, is asked for nothing.
+    let begins = run.is_none_or(|run| run.state == JobState::Failed || run.digest != job.digest);
+    let missing =
+        || job.source.as_ref().filter(|_| begins).and_then(|id| missing_source(context, snapshot, id));
+    let waits = job.waits.clone().or_else(missing);
+    let Some(run) = run else {
         return Some(JobInput { waits, ..JobInput::default() });
     };
     Some(JobInput {
@@ -138,6 +145,28 @@ pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation) -> Vec<Desir
     all
 }
 
+/// What a conversion waits for that whoever brings the data has to hand over.
+fn missing_source(context: &Context, snapshot: &Snapshot, id: &ObjectId) -> Option<Waiting> {
+    let served = context.discovery.resolve(&id.kind)?;
+    let namespace = id.namespace.as_deref().unwrap_or_default();
+    let (reason, message) = match context.foreign.look(id, &served.resource, &snapshot.root.name) {
+        Sight::There(_) => return None,
+        Sight::Absent => (
+            "SourceMissing",
+            format!(
+                "what the conversion reads is not there: put the data, or how to reach it, into the Secret {} of the namespace \
+                 {namespace}, as with kubectl create secret generic {} -n {namespace} --from-file=FILE",
+                id.name, id.name
+            ),
+        ),
+        Sight::NotSynced => (
+            "NotObserved",
+            format!("the Secret {} of the namespace {namespace} has not been looked for yet", id.name),
+        ),
+    };
+    Some(Waiting { reason: reason.to_owned(), message })
+}
+
 /// The last run of an item.
 fn run_of<'a>(entries: &'a [ChecklistEntry], item: &str) -> Option<&'a JobRun> {
     entries.iter().find(|entry| entry.name == item)?.job.as_ref()
@@ -155,6 +184,11 @@ fn made(owner: &Owner, ledger: &Ledger, run: &JobRun) -> Option<String> {
 // === impl Observed ===
 
 impl Observed {
+    /// Whether a run ended whose result is not on record.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.ends.is_empty()
+    }
+
     async fn read(
         &mut self,
         context: &Context,

@@ -4,8 +4,8 @@ use crate::controller::config::Config;
 use crate::definitions::compiler::Compiler;
 use crate::rights::{Needs, Resource, Rights};
 use kube::core::ApiResource;
-use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::discovery::Discovery;
@@ -13,7 +13,9 @@ use tenantry_apply::object::{Desired, GeneratedKey, HealthRule, Kind, ObjectId, 
 use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_blueprint::baseline::{self, BaselineInput, Limits, Quota, ServiceAccount};
 use tenantry_blueprint::context::{Context as Values, Tenant};
+use tenantry_blueprint::decorate::claims;
 use tenantry_blueprint::expression::Expression;
+use tenantry_blueprint::kinds::GroupKind;
 use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedJob, RenderedObject};
 use tenantry_checklist::Problem;
 use tenantry_checklist::item::Waiting;
@@ -24,7 +26,7 @@ use tenantry_checklist::sizing::{self, Offer};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, CheckSubject, ExternalAction, Item};
 use tenantry_crds::subscription::{DeclaredData, SizingStatus, SizingVerdict};
-use tenantry_crds::version::GeneratedSecret;
+use tenantry_crds::version::{GeneratedSecret, JobRole};
 
 /// Group of the role-based access control API.
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -48,6 +50,10 @@ pub(crate) struct Prepared {
     pub(crate) desired: Vec<Desired>,
     /// Compiled readiness expressions by their text.
     pub(crate) ready_when: HashMap<String, Expression>,
+    /// Claims whose volumes only jobs mount.
+    pub(crate) claims_of_jobs: BTreeSet<String>,
+    /// What jobs that are done found, as later ones read it.
+    pub(crate) outputs: Map<String, Value>,
     /// What it depends on besides the order: kinds that are served and rights that are held.
     pub(crate) surroundings: u64,
 }
@@ -81,6 +87,8 @@ pub(crate) struct PreparedJob {
     pub(crate) declared: Option<DeclaredData>,
     /// What has to happen outside before it runs.
     pub(crate) waits: Option<Waiting>,
+    /// The Secret without which it does not begin.
+    pub(crate) source: Option<ObjectId>,
 }
 
 /// Somebody else's object that an item waits for under an order.
@@ -112,6 +120,13 @@ impl Prepared {
     pub(crate) fn has_jobs(&self) -> bool {
         self.items.iter().any(|item| item.job.is_some())
     }
+
+    /// The kinds of objects that others make and that its items wait for.
+    pub(crate) fn foreign_kinds(&self) -> BTreeSet<&Kind> {
+        let externals = self.items.iter().filter_map(|item| Some(&item.external.as_ref()?.id.kind));
+        let sources = self.items.iter().filter_map(|item| Some(&item.job.as_ref()?.source.as_ref()?.kind));
+        externals.chain(sources).collect()
+    }
 }
 
 // === impl Workshop ===
@@ -121,11 +136,15 @@ impl Workshop<'_> {
     ///
     /// # Errors
     /// Every problem, each with its field, reason and remedy.
-    pub(crate) fn prepare(&self, order: Order) -> Result<Prepared, Vec<Problem>> {
+    pub(crate) fn prepare(
+        &self,
+        order: Order,
+        outputs: Map<String, Value>,
+    ) -> Result<Prepared, Vec<Problem>> {
         let compiled = self.compiler.compile(&order.definitions)?;
         let tenant = Tenant::of(&order);
         let plan = Arc::clone(&order.definitions.plan.spec);
-        let values = compiled.context(&order);
+        let values = compiled.context(&order).with_outputs(outputs.clone());
         let rendered = compiled.render(&values).map_err(cannot_render)?;
         let sizing = self.size(&compiled, &values, &order)?;
         let base = baseline::objects(BaselineInput::of(&tenant, &order)).map_err(cannot_render)?;
@@ -135,6 +154,7 @@ impl Workshop<'_> {
         let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
         let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
         let has_jobs = items.iter().any(|item| item.job.is_some());
+        let claims_of_jobs = claims_of_jobs(&items, &desired);
         problems.extend(self.missing_rights(
             &desired,
             &items,
@@ -142,7 +162,18 @@ impl Workshop<'_> {
             order.definitions.application.revision.name(),
         ));
         if problems.is_empty() {
-            Ok(Prepared { order, owner, items, sizing, desired, ready_when, surroundings: self.surroundings })
+            let surroundings = self.surroundings;
+            Ok(Prepared {
+                order,
+                owner,
+                items,
+                sizing,
+                desired,
+                ready_when,
+                claims_of_jobs,
+                outputs,
+                surroundings,
+            })
         } else {
             Err(problems)
         }
@@ -261,7 +292,7 @@ impl<'a> Assembly<'a> {
             for object in rendered.objects {
                 self.add(&item.name, stage_in(item, &object), object);
             }
-            let job = rendered.job.map(|rendered| prepared_job(order, item, rendered));
+            let job = rendered.job.map(|rendered| prepared_job(order, item, rendered, &self.owner));
             let external = rendered.external.and_then(|index| self.external(item, index));
             let sizing = sizing.filter(|_| checks_size(item));
             let too_small = sizing.filter(|sizing| sizing.verdict == SizingVerdict::DoesNotFit);
@@ -339,8 +370,9 @@ pub(super) fn external_id(
     ObjectId { kind, namespace, name: name.into() }
 }
 
-fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob) -> PreparedJob {
+fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob, owner: &Owner) -> PreparedJob {
     let action = item.job.clone().unwrap_or_default();
+    let secret = || ObjectId::new(Kind::new("", "v1", "Secret"), Some(&owner.namespace), job::SOURCE_SECRET);
     let declared = job::declared(order, &action).cloned();
     let waits = (action.load.is_some() && declared.is_none()).then(|| Waiting {
         reason: "NotDeclared".to_owned(),
@@ -348,7 +380,26 @@ fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob) -> PreparedJo
             "the final run waits until the order states what it has to find, in spec.dataConversion.cutOver"
                 .to_owned(),
     });
-    PreparedJob { rendered, digest: job::digest(order, item), declared, waits }
+    let source = (action.role == JobRole::Convert).then(secret);
+    PreparedJob { rendered, digest: job::digest(order, item), declared, waits, source }
+}
+
+/// The claims that jobs mount and nothing that runs for long does.
+fn claims_of_jobs(items: &[PreparedItem], desired: &[Desired]) -> BTreeSet<String> {
+    let of_jobs = items.iter().filter_map(|item| item.job.as_ref()).flat_map(|job| job.rendered.claims());
+    let mut all: BTreeSet<String> = of_jobs.map(str::to_owned).collect();
+    if !all.is_empty() {
+        for object in desired {
+            let kind = GroupKind {
+                group: object.id.kind.group().to_owned(),
+                kind: object.id.kind.name().to_owned(),
+            };
+            claims(&object.body, &kind).for_each(|claim| {
+                all.remove(claim);
+            });
+        }
+    }
+    all
 }
 
 /// Whether an item compares what the customer's business needs with the plan.

@@ -1,7 +1,7 @@
 //! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
 
 use super::dereference::Snapshot;
-use super::evidence::{Observations, evidence};
+use super::evidence::{Consumer, Observations, evidence};
 use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
 use super::write::{self, WriteError};
 use super::{
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::controller::context::Context;
 use crate::controller::session::Session;
+use kube::core::ApiResource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,6 +114,11 @@ pub(super) async fn run(
     let ledger = Ledger::new(progress.inventory.clone());
     let runs = jobs::observe(context, &current, prepared, &ledger).await;
     let mut desired = prepared.desired.clone();
+    if runs.has_ended() {
+        // A result is on record before anything builds on it, and what builds on it is rendered with it.
+        let look = look(context, &current, prepared, &runs, &mut desired, &progress);
+        return finish(context, &current, session, job, progress, look, &runs).await;
+    }
     let mut executor = None;
     for _ in 0..MAX_ROUNDS {
         let look = look(context, &current, prepared, &runs, &mut desired, &progress);
@@ -154,26 +160,32 @@ fn watch_kinds(context: &Context, desired: &[Desired]) {
 }
 
 /// Waits until the watches have delivered their first sets. What they have not delivered is not missing: without this a
-/// leader that has just started would say of every tenant that it is degraded. A watch that does not deliver for long
-/// is waited for no more, and then the checklist says what is not observed.
+/// leader that has just started would say of every tenant that it is degraded. Watches that do not deliver for long
+/// are waited for no more, and then the checklist says what is not observed.
 async fn await_watches(context: &Context, session: &mut Session, prepared: &Prepared) {
     let is_watched = |kind: &&Kind| !kind.is_secret() && context.discovery.resolve(kind).is_some();
     let job = jobs::kind();
     let of_jobs = prepared.has_jobs().then_some(&job);
     let of_objects = prepared.desired.iter().map(|object| &object.id.kind);
     let kinds: BTreeSet<&Kind> = of_objects.chain(of_jobs).filter(is_watched).collect();
-    let externals = prepared.items.iter().filter_map(|item| item.external.as_ref());
-    for kind in externals.map(|external| &external.id.kind) {
-        if let Some(served) = context.discovery.resolve(kind) {
-            context.foreign.synced(kind, &served.resource, SYNC_PATIENCE).await;
-        }
-    }
-    if context.index.is_synced(kinds.iter().copied()) {
+    let foreign: Vec<(&Kind, ApiResource)> = prepared
+        .foreign_kinds()
+        .into_iter()
+        .filter_map(|kind| Some((kind, context.discovery.resolve(kind)?.resource)))
+        .collect();
+    if context.index.is_synced(kinds.iter().copied())
+        && foreign.iter().all(|(kind, resource)| context.foreign.is_synced(kind, resource))
+    {
         session.blind_since = None;
         return;
     }
+    // One patience for all of them, however often the tenant is looked at meanwhile.
     let since = *session.blind_since.get_or_insert_with(Instant::now);
-    context.index.synced(kinds, SYNC_PATIENCE.saturating_sub(since.elapsed())).await;
+    let patience = || SYNC_PATIENCE.saturating_sub(since.elapsed());
+    context.index.synced(kinds, patience()).await;
+    for (kind, resource) in foreign {
+        context.foreign.synced(kind, &resource, patience()).await;
+    }
 }
 
 /// Looks at what exists, derives the checklist and plans what to do next.
@@ -252,14 +264,19 @@ fn plan(
 fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts: &Facts<'_>) -> Evaluation {
     let Facts { runs, ledger, view, waits, outcomes } = *facts;
     let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
-    let binds_late = |claim: &Desired| {
-        let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
-        class.is_some_and(|class| context.surroundings.binds_late(class))
-    };
-    let observations =
-        Observations { view, ledger, ready_when: &prepared.ready_when, waits_for_consumer: &binds_late };
     let application = application.map(|prepared| prepared.item.name.as_str());
-    let mut evidence = evidence(&prepared.desired, application, &observations, waits, outcomes, snapshot.now);
+    let consumer = |claim: &Desired| {
+        let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
+        let binds_late = class.is_some_and(|class| context.surroundings.binds_late(class));
+        match application {
+            _ if !binds_late => Consumer::None,
+            _ if prepared.claims_of_jobs.contains(&*claim.id.name) => Consumer::Job,
+            Some(item) => Consumer::Item(item),
+            None => Consumer::None,
+        }
+    };
+    let observations = Observations { view, ledger, ready_when: &prepared.ready_when, consumer: &consumer };
+    let mut evidence = evidence(&prepared.desired, &observations, waits, outcomes, snapshot.now);
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let similar = Similar::of(&prepared.order.definitions.accepted());
@@ -278,7 +295,7 @@ fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts:
             if let Some(PreparedExternal { id, until, .. }) = external {
                 proof = external_evidence(context, &snapshot.root.name, id, until);
             }
-            let run = jobs::input(snapshot, prepared_item, runs, &prepared.owner, ledger);
+            let run = jobs::input(context, snapshot, prepared_item, runs, &prepared.owner, ledger);
             if let Some(run) = &run {
                 proof.desired += 1;
                 proof.live += usize::from(run.made);

@@ -177,7 +177,7 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
     let mut report = report(world, mark, &live).await?;
     if is_real {
         for tenant in report.tenants.iter_mut().filter(|tenant| tenant.seconds_to_live.is_some()) {
-            let answer = node::page(&world.client, &tenant.name).await?;
+            let answer = node::page(&world.client, &tenant.name, "/").await?;
             tenant.page = Some(Page { status: answer.status, bytes: answer.body.len() });
         }
     }

@@ -298,6 +298,44 @@ fn versions_are_checked_against_application_and_blueprint() {
     );
 }
 
+/// A job reads what every item that runs it waits for, and nothing that may not be there yet.
+#[test]
+fn jobs_read_only_what_is_found_before_them() {
+    let job = |role: &str, text: &str| {
+        format!(
+            "  jobs:\n    - role: {role}\n      template: |\n        kind: Job\n        metadata: {{name: {text}}}\n"
+        )
+    };
+    let checklist = |after: &str| {
+        BLUEPRINT.replace(
+            "    - {name: accounts,",
+            &format!(
+                "    - {{name: loading, title: L, category: DataConversion, dependsOn: [application], job: {{role: Convert, load: CutOver}}}}\n\
+                 \x20   - {{name: testing, title: T, category: Testing, dependsOn: [{after}], job: {{role: Verify}}}}\n\
+                 \x20   - {{name: accounts,"
+            ),
+        )
+    };
+    let found = |after: &str, role: &str, text: &str| {
+        let mut shop = shop(&format!("{VERSION}{}", job(role, text)), CONFIG);
+        shop.blueprint = packed(&checklist(after), &[("dir/network.yaml.tera", NETWORK)]);
+        shop.findings()
+    };
+    let rows = "rows-{{ outputs.convert.rows }}";
+    assert_eq!(found("loading", "Verify", rows), Vec::<String>::new());
+    let late = found("application", "Verify", rows);
+    let is_told = |found: &[String]| {
+        found.iter().any(|one| {
+            one.contains(
+                "there is no field `convert` here; every item that runs this job has to wait for the job",
+            )
+        })
+    };
+    assert!(is_told(&late), "{late:?}");
+    let itself = found("loading", "Convert", rows);
+    assert!(is_told(&itself), "{itself:?}");
+}
+
 #[test]
 fn examples_show_what_only_a_render_can() {
     let found = shop(VERSION, &CONFIG.replace("ConfigMap", "Lease")).example(&plan(), "x");
