@@ -1,17 +1,20 @@
 //! How many requests are in flight, and who goes first; uses tokio, no client.
 //!
 //! Writes of all tenants share one bound. What somebody waits for at this moment does not queue behind a thousand orders that
-//! came before it: while such urgent work is under way, the others have a quarter of the bound, and urgent requests one of
-//! their own. The API server then answers them nearly as quickly as an idle one does.
+//! came before it: while such urgent work is under way, the others go one by one, and urgent requests have a bound of their
+//! own. The API server then answers them nearly as quickly as an idle one does. A request that is not answered soon stops nobody:
+//! another one goes beside it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout};
 
-/// While urgent work is under way the others have the bound divided by this. With one place a request that is not answered
-/// would stop everybody (found by the fault harness).
-const HELD_BACK: usize = 4;
+/// While urgent work is under way a request of the others that has waited so long for its answer is counted no more: with one
+/// place it would stop everybody (found by the fault harness).
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Permits for requests. Clones share one bound.
 #[derive(Clone, Debug)]
@@ -31,8 +34,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Ordinary requests in flight.
-    in_flight: usize,
+    /// When each ordinary request in flight left.
+    in_flight: Vec<Instant>,
     /// Urgent pieces of work under way.
     urgent: usize,
     waiting: VecDeque<oneshot::Sender<Ordinary>>,
@@ -50,9 +53,9 @@ enum Held<'a> {
     Urgent { _place: Option<SemaphorePermit<'a>> },
 }
 
-/// A place among the ordinary requests in flight.
+/// A place among the ordinary requests in flight, by when it was given.
 #[derive(Debug)]
-struct Ordinary(Arc<Shared>);
+struct Ordinary(Arc<Shared>, Instant);
 
 /// Urgent work is under way until this is dropped.
 #[derive(Debug)]
@@ -88,20 +91,25 @@ impl Permits {
     }
 
     async fn ordinary(&self) -> Ordinary {
-        let turn = {
+        let mut turn = {
             let mut state = self.shared.state();
-            if state.waiting.is_empty() && state.in_flight < state.bound(self.shared.most) {
-                state.in_flight += 1;
-                return Ordinary(Arc::clone(&self.shared));
+            if state.waiting.is_empty()
+                && let Some(at) = state.take(self.shared.most)
+            {
+                return Ordinary(Arc::clone(&self.shared), at);
             }
             let (grant, turn) = oneshot::channel();
             state.waiting.push_back(grant);
             turn
         };
-        match turn.await {
-            Ok(place) => place,
-            // Nobody drops a waiting sender without a grant.
-            Err(_) => Ordinary::uncounted(&self.shared),
+        loop {
+            match timeout(PATIENCE, &mut turn).await {
+                Ok(Ok(place)) => return place,
+                // Nobody drops a waiting sender without a grant.
+                Ok(Err(_)) => return Ordinary::uncounted(&self.shared),
+                // Whoever is in flight may have been there too long by now.
+                Err(_) => self.shared.grant(),
+            }
         }
     }
 }
@@ -118,19 +126,17 @@ impl Shared {
     /// under the lock.
     fn grant(self: &Arc<Self>) {
         loop {
-            let next = {
+            let (next, at) = {
                 let mut state = self.state();
-                if state.in_flight >= state.bound(self.most) {
+                state.waiting.retain(|waiting| !waiting.is_closed());
+                if state.waiting.is_empty() {
                     return;
                 }
+                let Some(at) = state.take(self.most) else { return };
                 let Some(next) = state.waiting.pop_front() else { return };
-                if next.is_closed() {
-                    continue;
-                }
-                state.in_flight += 1;
-                next
+                (next, at)
             };
-            let _gone = next.send(Ordinary(Arc::clone(self)));
+            let _gone = next.send(Ordinary(Arc::clone(self), at));
         }
     }
 }
@@ -138,9 +144,21 @@ impl Shared {
 // === impl State ===
 
 impl State {
-    /// Ordinary requests that may be in flight now.
-    fn bound(&self, most: usize) -> usize {
-        if self.urgent > 0 { most.div_ceil(HELD_BACK) } else { most }
+    /// Takes a place, if there is one now.
+    fn take(&mut self, most: usize) -> Option<Instant> {
+        let now = Instant::now();
+        let unanswered = self.in_flight.iter().filter(|at| now.duration_since(**at) >= PATIENCE).count();
+        let bound = if self.urgent > 0 { most.min(unanswered + 1) } else { most };
+        (self.in_flight.len() < bound).then(|| {
+            self.in_flight.push(now);
+            now
+        })
+    }
+
+    fn leave(&mut self, at: Instant) {
+        if let Some(place) = self.in_flight.iter().position(|known| *known == at) {
+            self.in_flight.swap_remove(place);
+        }
     }
 }
 
@@ -148,14 +166,15 @@ impl State {
 
 impl Ordinary {
     fn uncounted(shared: &Arc<Shared>) -> Self {
-        shared.state().in_flight += 1;
-        Self(Arc::clone(shared))
+        let now = Instant::now();
+        shared.state().in_flight.push(now);
+        Self(Arc::clone(shared), now)
     }
 }
 
 impl Drop for Ordinary {
     fn drop(&mut self) {
-        self.0.state().in_flight -= 1;
+        self.0.state().leave(self.1);
         self.0.grant();
     }
 }
@@ -171,10 +190,6 @@ impl Drop for Urgent {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
     use super::*;
 
     /// Whether leave is had at once.
@@ -218,14 +233,17 @@ mod tests {
             urgent.push(at_once(&work).await.expect("beside the others"));
         }
         assert!(at_once(&work).await.is_none(), "bounded as well");
-        busy.truncate(2);
-        assert!(at_once(&permits).await.is_none(), "two of eight are left to the others");
         busy.truncate(1);
-        let other = at_once(&permits).await;
-        assert!(other.is_some(), "nobody is stopped");
+        assert!(at_once(&permits).await.is_none(), "the others go one by one");
+        busy.clear();
+        busy.extend(at_once(&permits).await);
+        assert_eq!(busy.len(), 1, "nobody is stopped");
+        assert!(at_once(&permits).await.is_none());
+        let beside = timeout(PATIENCE * 2, permits.acquire()).await;
+        busy.push(beside.expect("who waits long for an answer keeps nobody"));
+        assert!(at_once(&permits).await.is_none(), "and the next goes alone again");
         drop(urgent);
         drop(work);
-        busy.extend(other);
         for _ in 0..6 {
             busy.push(at_once(&permits).await.expect("everything is theirs again"));
         }
