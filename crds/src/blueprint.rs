@@ -264,6 +264,12 @@ pub struct GoLiveAction {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub manifests: Vec<Manifest>,
+    /// Templates of the objects that stand in the place of these while nobody is let in: a route of the same name, with a page
+    /// that says why (`suspension.message`). Without any the route is taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub suspended: Vec<Manifest>,
     /// How long the customer is looked after more closely once the tenant is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod quantity;
 pub mod sign_off;
 pub mod subscription;
+pub mod suspension;
 pub mod version;
 
 pub use application::{HostedApplication, HostedApplicationSpec};
@@ -26,6 +27,7 @@ pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
 pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
+pub use suspension::{TenantSuspension, TenantSuspensionSpec};
 pub use version::{HostedApplicationVersion, HostedApplicationVersionSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -46,5 +48,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         HostedApplicationVersion::crd(),
         TenantSubscription::crd(),
         TenantSignOff::crd(),
+        TenantSuspension::crd(),
     ]
 }

@@ -83,7 +83,9 @@ async fn policies_on_a_real_api_server() {
 /// Everything of `operator/manifests` but the Deployment.
 fn installed() -> Vec<Value> {
     let mut objects = Vec::new();
-    for file in ["namespace", "rbac-controller", "rbac-tenants", "rbac-sign-offs", "classes"] {
+    for file in
+        ["namespace", "rbac-controller", "rbac-tenants", "rbac-sign-offs", "rbac-suspensions", "classes"]
+    {
         objects.extend(documents(&format!("operator/manifests/{file}.yaml")));
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/manifests/policies");
@@ -126,8 +128,11 @@ async fn speakers(cluster: &Cluster) -> Speakers {
     }
     // These may make sign-offs, and sign or carry for one subscription.
     let mut signers = Vec::new();
-    for (who, user, verb) in [(Who::Customer, "cora", "signoff-customer"), (Who::Portal, "portal", "carry")] {
-        for object in attempts::signer(user, verb) {
+    for (who, user, verbs) in [
+        (Who::Customer, "cora", &["signoff-customer", "suspend-own"][..]),
+        (Who::Portal, "portal", &["carry"]),
+    ] {
+        for object in attempts::signer(user, verbs) {
             admin.create(&object).await;
         }
         let file = cluster.kubeconfig_for(user, &[]).expect("a certificate");

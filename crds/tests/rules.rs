@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenantry_crds::{
     Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSignOff, TenantSubscription,
+    TenantSuspension,
 };
 
 /// Runs the rules that the derive generated for the object's kind.
@@ -42,6 +43,7 @@ fn validate(old: Option<&Value>, new: &Value) -> Result<(), ValidationErrors> {
         Some("HostedApplicationVersion") => run!(HostedApplicationVersion),
         Some("TenantSubscription") => run!(TenantSubscription),
         Some("TenantSignOff") => run!(TenantSignOff),
+        Some("TenantSuspension") => run!(TenantSuspension),
         other => panic!("there is no kind {other:?}"),
     }
 }
@@ -181,6 +183,8 @@ fn bounds_of_orders() -> Vec<Bound> {
         ),
         ("TenantSignOff", "/spec/orderDigest", json!("0af9"), json!("0AF9")),
         ("TenantSignOff", "/spec/as", json!("Partner"), json!("Friend")),
+        ("TenantSuspension", "/spec/scope", json!("Compute"), json!("Disk")),
+        ("TenantSuspension", "/spec/message", json!("m".repeat(512)), json!("m".repeat(513))),
         ("TenantSubscription", "/spec/deletionPolicy", json!("Delete"), json!("Shred")),
         ("TenantSubscription", "/spec/users", users(1000), users(1001)),
         ("TenantSubscription", "/spec/users", user(json!(["user"])), user(json!([]))),

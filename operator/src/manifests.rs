@@ -18,10 +18,11 @@ const NAMESPACE: &str = include_str!("../manifests/namespace.yaml");
 const RBAC_CONTROLLER: &str = include_str!("../manifests/rbac-controller.yaml");
 const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
 const RBAC_SIGN_OFFS: &str = include_str!("../manifests/rbac-sign-offs.yaml");
+const RBAC_SUSPENSIONS: &str = include_str!("../manifests/rbac-suspensions.yaml");
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
 const JOURNAL: &str = include_str!("../manifests/journal.yaml");
-const POLICIES: [&str; 10] = [
+const POLICIES: [&str; 11] = [
     include_str!("../manifests/policies/controller-namespaces.yaml"),
     include_str!("../manifests/policies/controller-rolebindings.yaml"),
     include_str!("../manifests/policies/controller-subscriptions.yaml"),
@@ -31,6 +32,7 @@ const POLICIES: [&str; 10] = [
     include_str!("../manifests/policies/managed-objects.yaml"),
     include_str!("../manifests/policies/reserved-keys.yaml"),
     include_str!("../manifests/policies/sign-offs.yaml"),
+    include_str!("../manifests/policies/suspensions.yaml"),
     include_str!("../manifests/policies/terminating.yaml"),
 ];
 
@@ -94,6 +96,7 @@ impl Group {
                 let mut objects = parse(RBAC_CONTROLLER, namespace)?;
                 objects.extend(parse(RBAC_TENANTS, namespace)?);
                 objects.extend(parse(RBAC_SIGN_OFFS, namespace)?);
+                objects.extend(parse(RBAC_SUSPENSIONS, namespace)?);
                 Ok(objects)
             }
             Self::Classes => parse(CLASSES, namespace),

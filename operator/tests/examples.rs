@@ -18,6 +18,7 @@ use tenantry_checklist::hosts::Claims;
 use tenantry_checklist::order::{Order, OrderInput, resolve};
 use tenantry_checklist::revision::Revision;
 use tenantry_checklist::select::{Definitions, Selected};
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::canonical::digest;
 use tenantry_crds::{
     BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec, TenantSubscription,
@@ -183,8 +184,8 @@ fn what_tenants_have_does_not_change_by_itself() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for tenant in names("tenants") {
         let (order, _) = order(&tenant);
-        let base =
-            objects(BaselineInput::of(&Tenant::of(&order), &order)).expect("the plan's numbers are right");
+        let base = objects(BaselineInput::of(&Tenant::of(&order), &order, &Effect::default()))
+            .expect("the plan's numbers are right");
         let all = base.into_values().flatten().chain(rendered(&tenant));
         let mut lines: Vec<String> = all
             .map(|object| format!("{} {}/{}\n", digest(&object.body, 32), object.kind, object.name))

@@ -96,6 +96,8 @@ pub enum JournalSubject {
     Run,
     /// One signature.
     Signature,
+    /// One suspension.
+    Suspension,
     /// The tenant as a whole.
     Tenant,
 }

@@ -6,6 +6,7 @@ use super::revisions::AcceptedRevisions;
 use crate::blueprint::{Category, Party};
 use crate::common::{Condition, DNS_LABEL, is_zero};
 use crate::inventory::Inventory;
+use crate::suspension::{LiftAuthority, SuspensionReason, SuspensionScope};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -56,6 +57,9 @@ pub struct TenantSubscriptionStatus {
     /// The hand-over to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveStatus>,
+    /// What the tenant is suspended for, and what it had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionStatus>,
     /// What happened and is not in the journal yet, because its database was away. It is there once the database is back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 192))]
@@ -91,6 +95,8 @@ pub enum Phase {
     Live,
     /// The customer has been live and something is not as it shall be.
     Degraded,
+    /// The tenant is not served on purpose; the condition Suspended says why.
+    Suspended,
     /// Something failed for good and a person has to act.
     Failed,
     /// The tenant is being removed.
@@ -266,10 +272,15 @@ pub struct OperationStatus {
     pub number: i32,
     /// What is done.
     pub kind: OperationKind,
+    /// Why, for people: the plans, or the suspensions, that it is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512))]
+    pub cause: String,
     /// When it began.
     pub started_at: Time,
-    /// What was promised then. It stays as it was, whatever happens.
-    pub promise: Promise,
+    /// What was promised then, where anything was. It stays as it was, whatever happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// When it will be done, as far as can be said; absent once it is done, and while something failed or is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion: Option<Time>,
@@ -298,6 +309,12 @@ pub struct Length {
 pub enum OperationKind {
     /// From the order to the customer's first use.
     Provision,
+    /// From another plan in the order to what it entitles to.
+    ChangePlan,
+    /// From a suspension to a tenant that is not served.
+    Suspend,
+    /// From the end of a suspension to what the others leave, or to a tenant as it was.
+    Resume,
 }
 
 /// How long an operation was said to take when it began: the longest way through the checklist.
@@ -315,6 +332,63 @@ pub struct Promise {
     /// What nine of ten such orders keep, once enough of them are in the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nine_of_ten: Option<Length>,
+}
+
+/// What a tenant is suspended for, and what it had before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspensionStatus {
+    /// The suspensions that hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub holds: Vec<SuspensionHold>,
+    /// How many pods each workload was set to have before it was given none. It is set to that again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub remembered: Vec<RememberedScale>,
+}
+
+/// One suspension that holds, as its object says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspensionHold {
+    /// Name of the TenantSuspension.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Why the tenant is not served.
+    pub reason: SuspensionReason,
+    /// Who may lift it.
+    pub lift_authority: LiftAuthority,
+    /// How much is taken away.
+    pub scope: SuspensionScope,
+    /// What happened and what to do about it, for the customer.
+    #[schemars(length(max = 512))]
+    pub message: String,
+    /// Who asked for it.
+    #[schemars(length(max = 253))]
+    pub requested_by: String,
+    /// Since when.
+    pub at: Time,
+}
+
+/// How many pods a workload was set to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RememberedScale {
+    /// Kind of the workload, such as `apps/v1/Deployment`.
+    #[schemars(length(max = 317))]
+    pub kind: String,
+    /// Name of the workload.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// UID of the workload: another one of that name was never scaled.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// How many pods it was set to have.
+    #[schemars(range(min = 0))]
+    pub replicas: i32,
 }
 
 /// The hand-over to the customer. Charges and service level count from it.

@@ -79,6 +79,10 @@ pub(crate) async fn prepare(admin: &Speaker) {
     admin.call(&Method::PATCH, &doomed, Some(&json!({"status": {"inUse": true}}))).await.good();
     admin.create(&base("TenantSubscription")).await;
     admin.create(&with(base("TenantSignOff"), "/spec/by", json!("admin"))).await;
+    let suspension = with(base("TenantSuspension"), "/spec/requestedBy", json!("admin"));
+    admin.create(&suspension).await;
+    let own = with(suspension, "/spec/liftAuthority", json!("Consumer"));
+    admin.create(&with(own, "/metadata/name", json!("acme-own"))).await;
     let open = with(base("TenantSubscription"), "/spec/deletionProtection", json!(false));
     admin.create(&with(open.clone(), "/metadata/name", json!("bolt"))).await;
     let mut ending = with(open, "/metadata/name", json!("corvus"));
@@ -153,6 +157,7 @@ pub(crate) fn attempts() -> Vec<Attempt> {
     let mut all = definitions();
     all.extend(subscriptions());
     all.extend(sign_offs());
+    all.extend(suspensions());
     all.extend(role_bindings());
     all.extend(namespaces());
     all.extend(crate::isolation::reserved_keys());
@@ -266,13 +271,14 @@ fn subscriptions() -> Vec<Attempt> {
     ]
 }
 
-/// A role that may make sign-offs and has one verb on one subscription, and its binding to a person.
-pub(crate) fn signer(user: &str, verb: &str) -> [Value; 2] {
+/// A role that may make sign-offs and suspensions and has some verbs on one subscription, and its binding to a person.
+pub(crate) fn signer(user: &str, verbs: &[&str]) -> [Value; 2] {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": user},
         "rules": [
-            {"apiGroups": ["tenantry.io"], "resources": ["tenantsubscriptions"], "resourceNames": ["acme"], "verbs": [verb]},
+            {"apiGroups": ["tenantry.io"], "resources": ["tenantsubscriptions"], "resourceNames": ["acme"], "verbs": verbs},
             {"apiGroups": ["tenantry.io"], "resources": ["tenantsignoffs"], "verbs": ["create"]},
+            {"apiGroups": ["tenantry.io"], "resources": ["tenantsuspensions"], "verbs": ["create", "delete"]},
         ],
     });
     let binding = json!({
@@ -327,6 +333,42 @@ fn sign_offs() -> Vec<Attempt> {
     ]
 }
 
+fn suspensions() -> Vec<Attempt> {
+    const POLICY: &str = "tenantry-suspensions";
+    const ELSE: &str = "nobody suspends in another's name";
+    let named = |name: &str| with(base("TenantSuspension"), "/metadata/name", json!(name));
+    let by = |user: &str| with(named("new"), "/spec/requestedBy", json!(user));
+    let asked = |user: &str| {
+        with(with(by(user), "/spec/reason", json!("Customer")), "/spec/liftAuthority", json!("Consumer"))
+    };
+    let suspend = |what, who, object: Value| attempt(POLICY, what, who, post(object));
+    let lift = |what, who, name: &str| attempt(POLICY, what, who, delete(path(&named(name))));
+    vec![
+        suspend("by the provider", Who::Staff, by("oskar")),
+        suspend("in another's name", Who::Staff, by("ada")).refused(ELSE),
+        suspend("by a customer, of himself", Who::Customer, asked("cora")),
+        suspend("by a customer, as the provider", Who::Customer, by("cora"))
+            .refused("that is the provider's, with the verb suspend on tenantsubscriptions/acme"),
+        suspend(
+            "by a customer, for a reason of the provider's",
+            Who::Customer,
+            with(asked("cora"), "/spec/reason", json!("Abuse")),
+        )
+        .refused("with the verb suspend on tenantsubscriptions/acme"),
+        suspend(
+            "by a customer, of another subscription",
+            Who::Customer,
+            with(asked("cora"), "/spec/subscriptionRef/name", json!("bolt")),
+        )
+        .refused("ask the provider for the verb suspend-own on tenantsubscriptions/bolt"),
+        lift("lifted by the provider", Who::Staff, "acme-8fj2k"),
+        lift("lifted by the customer, who may not", Who::Customer, "acme-8fj2k")
+            .refused("you may not lift this suspension of acme"),
+        lift("lifted by the customer, who may", Who::Customer, "acme-own"),
+        lift("lifted at the end of the tenant", Who::Controller, "acme-8fj2k"),
+    ]
+}
+
 fn role_bindings() -> Vec<Attempt> {
     const POLICY: &str = "tenantry-controller-rolebindings";
     const ROLES: &str = "binds only the shipped ClusterRoles";
@@ -354,6 +396,7 @@ fn role_bindings() -> Vec<Attempt> {
     let elsewhere = format!("{RBAC}/tenantry-system/rolebindings/tenantry-controller");
     vec![
         by("itself", make("tenant-bolt", "tenantry-tenant-manager", controller_subject())),
+        by("nobody any more", patch(existing.clone(), json!({"subjects": []}))),
         by(
             "people",
             make("tenant-acme", "tenantry-administrator", json!([group("k7w3q9m2", "administrator")])),

@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(people());
     cases.extend(orders());
     cases.extend(sign_offs());
+    cases.extend(suspensions());
     cases
 }
 
@@ -291,6 +292,28 @@ fn sign_offs() -> Vec<Case> {
             sign_off(),
             with(sign_off(), "/spec/note", json!("never mind")),
             Some("a sign-off cannot be changed"),
+        ),
+    ]
+}
+
+fn suspensions() -> Vec<Case> {
+    let suspension = || base("TenantSuspension");
+    let asked = |lift: &str| {
+        with(with(suspension(), "/spec/reason", json!("Customer")), "/spec/liftAuthority", json!(lift))
+    };
+    vec![
+        accepted("by the provider", suspension()),
+        accepted("by the customer", asked("Consumer")),
+        refused(
+            "asked for by who cannot lift it",
+            asked("Operator"),
+            "what a customer asks for the customer can lift",
+        ),
+        change(
+            "edited scope",
+            suspension(),
+            with(suspension(), "/spec/scope", json!("Network")),
+            Some("a suspension cannot be changed"),
         ),
     ]
 }

@@ -11,6 +11,7 @@ pub(crate) fn base(kind: &str) -> Value {
         "HostedApplicationVersion" => version(),
         "TenantSubscription" => order(),
         "TenantSignOff" => sign_off(),
+        "TenantSuspension" => suspension(),
         other => panic!("there is no kind {other}"),
     }
 }
@@ -97,4 +98,16 @@ fn sign_off() -> Value {
         "by": "cora",
     });
     object("TenantSignOff", "acme-training-x7k2q", spec)
+}
+
+fn suspension() -> Value {
+    let spec = json!({
+        "subscriptionRef": {"name": "acme", "uid": "6c1d2f0a-0000-4000-8000-000000000000"},
+        "reason": "Billing",
+        "liftAuthority": "Operator",
+        "scope": "All",
+        "message": "Invoice 2026-7 is not paid; pay it, and write to books@provider.example.",
+        "requestedBy": "oskar",
+    });
+    object("TenantSuspension", "acme-8fj2k", spec)
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::Client;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use tenantry_crds::inventory::Inventory;
 use tokio::time::Instant;
 
@@ -29,6 +31,8 @@ use crate::wave::Wave;
 
 mod request;
 mod steps;
+
+use request::Call;
 #[cfg(test)]
 mod tests;
 
@@ -160,6 +164,36 @@ impl Executor {
         Execution { outcomes, inventory: ledger.into_inventory() }
     }
 
+    /// Reads how many pods a workload is set to have, from the API server itself.
+    ///
+    /// # Errors
+    /// When it does not answer, refuses, or has another object of that name.
+    pub async fn replicas(&self, id: &ObjectId, uid: &str) -> Result<Option<i32>, Failure> {
+        let resource = self.resource(id)?;
+        let object: Value = match self.send(id, &Call::get(&resource, id, true)?).await {
+            Ok(object) => object,
+            Err(refusal) if is_gone(refusal.failure.verdict) => return Ok(None),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let is_meant = object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid);
+        let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+        Ok(is_meant.then(|| i32::try_from(replicas).unwrap_or(i32::MAX)))
+    }
+
+    /// Sets how many pods a workload has. Says whether there is that object.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or refuses.
+    pub async fn scale(&self, id: &ObjectId, uid: &str, replicas: i32) -> Result<bool, Failure> {
+        let call = Call::scale(&self.resource(id)?, id, uid, replicas)?;
+        match self.send::<IgnoredAny>(id, &call).await {
+            Ok(_) => Ok(true),
+            // Gone, or another object of that name.
+            Err(refusal) if is_gone(refusal.failure.verdict) => Ok(false),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
     /// UID of what a step deletes, if it is seen. Of what is not, because it lost our label, only the answer tells that it is
     /// gone, so without one nothing is recorded.
     fn deletes<'a>(&self, step: &'a Step) -> Option<&'a str> {
@@ -212,6 +246,14 @@ impl Executor {
             )),
         }
     }
+}
+
+/// Whether an answer says that there is no such object, or another one of its name.
+fn is_gone(verdict: Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::NotFound | Verdict::Precondition | Verdict::KindMissing | Verdict::NamespaceMissing
+    )
 }
 
 // === impl Bindings ===

@@ -43,6 +43,8 @@ pub struct Input<'a> {
     pub desired: &'a [Desired],
     /// Whether `desired` is everything: only then may anything be deleted.
     pub complete: bool,
+    /// What is not desired and goes even so: what lets people in while nobody shall get in.
+    pub leaving: &'a [ObjectId],
     /// What was recorded.
     pub inventory: &'a Inventory,
     /// What exists.
@@ -159,7 +161,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
         planner.tend(desired);
     }
     planner.gate();
-    if input.complete {
+    if input.complete || !input.leaving.is_empty() {
         planner.prune();
     }
     planner.finish()
@@ -313,7 +315,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Decides about what is recorded and no longer desired.
+    /// Decides about what is recorded and no longer desired, as far as it may be said.
     fn prune(&mut self) {
         let desired: std::collections::HashSet<&ObjectId> =
             self.input.desired.iter().map(|d| &d.id).collect();
@@ -322,7 +324,8 @@ impl<'a> Planner<'a> {
             let Some(kind) = Kind::parse(&entry.kind) else { continue };
             let scope = self.input.scopes.scope(&kind);
             let id = identity(&kind, entry, scope, self.input.owner);
-            if desired.contains(&id) || entry.state == EntryState::Kept {
+            let may_go = self.input.complete || self.input.leaving.contains(&id);
+            if !may_go || desired.contains(&id) || entry.state == EntryState::Kept {
                 continue;
             }
             match superfluous(&id, entry, scope, self.input) {

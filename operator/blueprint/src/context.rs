@@ -7,6 +7,7 @@ use crate::template::Values;
 use serde_json::{Map, Value, json};
 use tenantry_checklist::access::{self, Namespace, TenantId};
 use tenantry_checklist::order::Order;
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
 use tenantry_crds::blueprint::{BlueprintSpec, JobAction, Load, Settings};
@@ -42,6 +43,9 @@ pub struct Context {
     pub(crate) allow_from: Vec<String>,
     pub(crate) values: Values,
     pub(crate) variables: Variables,
+    /// Whether nobody gets in, and whether nothing runs.
+    pub(crate) network_suspended: bool,
+    pub(crate) compute_suspended: bool,
     /// What templates see, for those that see more.
     json: Value,
     /// What jobs that are done found, for the templates of later ones.
@@ -85,9 +89,26 @@ impl Context {
             allow_from,
             values: Values::new(&json),
             variables: Variables::new(&json),
+            network_suspended: false,
+            compute_suspended: false,
             json,
             outputs: schema::outputs(Map::new()),
         }
+    }
+
+    /// The same while suspensions hold.
+    #[must_use]
+    pub fn with_suspension(mut self, effect: &Effect) -> Self {
+        if !effect.is_some() {
+            return self;
+        }
+        let Effect { network, compute, message, holds: _ } = effect;
+        if let Some(context) = self.json.as_object_mut() {
+            let suspension = json!({"network": network, "compute": compute, "message": message});
+            context.insert("suspension".to_owned(), suspension);
+        }
+        let (values, variables) = (Values::new(&self.json), Variables::new(&self.json));
+        Self { network_suspended: *network, compute_suspended: *compute, values, variables, ..self }
     }
 
     /// The same with what jobs that are done found, see [`tenantry_checklist::job::outputs`].

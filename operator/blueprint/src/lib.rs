@@ -26,5 +26,6 @@ pub mod sizing;
 pub mod source;
 pub mod structure;
 mod suggest;
+pub mod suspend;
 pub mod template;
 mod token;

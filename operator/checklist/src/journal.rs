@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{
     AcceptedRevisions, ChecklistEntry, DeletionPolicy, JobState, JournalFact, JournalSubject,
-    OperationStatus, Outcome,
+    OperationStatus, Outcome, SuspensionHold,
 };
 
 /// Facts that a status carries before nothing new begins for its tenant.
@@ -43,14 +43,21 @@ pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
         facts.extend(teller.run(entry));
         facts.extend(teller.signature(entry));
     }
+    facts.extend(holds(status).map(|hold| teller.suspension(hold)));
     facts
 }
 
-/// A status that is about to be written over `previous`: it carries what is in neither, nor in the journal yet.
+fn holds(status: &TenantSubscriptionStatus) -> impl Iterator<Item = &SuspensionHold> {
+    status.suspension.iter().flat_map(|suspension| &suspension.holds)
+}
+
+/// A status that is about to be written over `previous`: it carries what is in neither, nor in the journal yet, and what is over
+/// with it.
 #[must_use]
 pub fn carry(
     previous: &TenantSubscriptionStatus,
     mut next: TenantSubscriptionStatus,
+    now: Timestamp,
     is_recorded: impl Fn(&JournalFact) -> bool,
 ) -> TenantSubscriptionStatus {
     next.unrecorded.clear();
@@ -58,11 +65,30 @@ pub fn carry(
     let told: BTreeSet<&str> = told.iter().map(|fact| fact.id.as_str()).collect();
     let mut carried: Vec<JournalFact> = facts(previous)
         .into_iter()
+        .chain(over(previous, &next, now))
         .filter(|fact| !told.contains(fact.id.as_str()) && !is_recorded(fact))
         .collect();
     carried.truncate(ROOM);
     next.unrecorded = carried;
     next
+}
+
+/// What ends with a status: suspensions that were lifted, and an operation in whose place another one began.
+fn over(
+    previous: &TenantSubscriptionStatus,
+    next: &TenantSubscriptionStatus,
+    now: Timestamp,
+) -> Vec<JournalFact> {
+    let Some(teller) = Teller::of(previous) else { return Vec::new() };
+    let stays: BTreeSet<&str> = holds(next).map(|hold| hold.name.as_str()).collect();
+    let lifted = holds(previous).filter(|hold| !stays.contains(hold.name.as_str()));
+    let mut over: Vec<JournalFact> = lifted.map(|hold| teller.lifted(hold, now)).collect();
+    let number = next.operation.as_ref().map_or(0, |operation| operation.number);
+    let unfinished = previous.operation.as_ref();
+    let unfinished =
+        unfinished.filter(|operation| operation.completed_at.is_none() && operation.number < number);
+    over.extend(unfinished.map(|operation| teller.unfinished(operation, "Superseded", now)));
+    over
 }
 
 /// Whether so much waits for the journal that nothing new may begin.
@@ -76,16 +102,7 @@ pub fn is_full(status: &TenantSubscriptionStatus) -> bool {
 pub fn ending(status: &TenantSubscriptionStatus, policy: DeletionPolicy, now: Timestamp) -> Vec<JournalFact> {
     let Some(teller) = Teller::of(status) else { return Vec::new() };
     let abandoned = status.operation.as_ref().filter(|operation| operation.completed_at.is_none());
-    let abandoned = abandoned.map(|operation| JournalFact {
-        started_at: Some(operation.started_at.clone()),
-        evidence: evidence(&json!({"promise": operation.promise})),
-        ..teller.fact(
-            &format!("operation/{}/ended", operation.number),
-            JournalSubject::Operation,
-            "Abandoned",
-            now,
-        )
-    });
+    let abandoned = abandoned.map(|operation| teller.unfinished(operation, "Abandoned", now));
     let ended = JournalFact {
         evidence: evidence(&json!({"deletionPolicy": policy})),
         ..teller.fact("ended", JournalSubject::Tenant, "Ended", now)
@@ -131,6 +148,7 @@ impl<'a> Teller<'a> {
         let OperationStatus {
             number,
             kind,
+            cause,
             started_at,
             promise,
             estimated_completion: _,
@@ -138,7 +156,9 @@ impl<'a> Teller<'a> {
             took,
         } = operation;
         let began = JournalFact {
-            evidence: evidence(&json!({"kind": kind, "promise": promise, "accepted": self.accepted})),
+            evidence: evidence(
+                &json!({"kind": kind, "cause": cause, "promise": promise, "accepted": self.accepted}),
+            ),
             ..self.fact(
                 &format!("operation/{number}/began"),
                 JournalSubject::Operation,
@@ -150,7 +170,7 @@ impl<'a> Teller<'a> {
             started_at: Some(started_at.clone()),
             machine_seconds: took.map_or(0, |took| took.machine_seconds),
             people_seconds: took.map_or(0, |took| took.people_seconds),
-            evidence: evidence(&json!({"kind": kind, "promise": promise})),
+            evidence: evidence(&json!({"kind": kind, "cause": cause, "promise": promise})),
             ..self.fact(
                 &format!("operation/{number}/ended"),
                 JournalSubject::Operation,
@@ -159,6 +179,39 @@ impl<'a> Teller<'a> {
             )
         });
         [began].into_iter().chain(completed).collect()
+    }
+
+    /// That it ended otherwise.
+    fn unfinished(&self, operation: &OperationStatus, outcome: &str, now: Timestamp) -> JournalFact {
+        let OperationStatus { number, kind, cause, started_at, promise, .. } = operation;
+        JournalFact {
+            started_at: Some(started_at.clone()),
+            evidence: evidence(&json!({"kind": kind, "cause": cause, "promise": promise})),
+            ..self.fact(&format!("operation/{number}/ended"), JournalSubject::Operation, outcome, now)
+        }
+    }
+
+    /// That it was suspended, by whom and why.
+    fn suspension(&self, hold: &SuspensionHold) -> JournalFact {
+        JournalFact {
+            actor: cut(&hold.requested_by, ACTOR_LIMIT),
+            evidence: evidence(&json!(hold)),
+            ..self.fact(
+                &format!("suspension/{}/began", hold.name),
+                JournalSubject::Suspension,
+                "Suspended",
+                time::instant(&hold.at),
+            )
+        }
+    }
+
+    /// That this suspension is over. Who removed its object only the API server's audit log knows.
+    fn lifted(&self, hold: &SuspensionHold, now: Timestamp) -> JournalFact {
+        JournalFact {
+            started_at: Some(hold.at.clone()),
+            evidence: evidence(&json!({"name": hold.name, "reason": hold.reason})),
+            ..self.fact(&format!("suspension/{}/ended", hold.name), JournalSubject::Suspension, "Lifted", now)
+        }
     }
 
     fn item(&self, entry: &ChecklistEntry) -> Option<JournalFact> {

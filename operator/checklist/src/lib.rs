@@ -31,10 +31,12 @@ pub mod pace;
 pub mod plan;
 pub mod report;
 pub mod revision;
+pub mod saying;
 pub mod schema;
 pub mod select;
 pub mod sign_off;
 pub mod sizing;
+pub mod suspension;
 mod text;
 pub mod time;
 

@@ -4,8 +4,8 @@
 //! and counts no more.
 
 use crate::order::Order;
+use crate::saying::Saying;
 use crate::time;
-use jiff::Timestamp;
 use serde_json::json;
 use tenantry_crds::blueprint::{EvidenceRequirement, Item, Party};
 use tenantry_crds::canonical;
@@ -16,17 +16,7 @@ use tenantry_crds::subscription::{Signature, SizingStatus};
 const DIGITS: usize = 32;
 
 /// A signature as it was observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
-    /// Name of the object.
-    pub name: String,
-    /// UID of the object.
-    pub uid: String,
-    /// When the API server took it in.
-    pub at: Timestamp,
-    /// What it says.
-    pub spec: TenantSignOffSpec,
-}
+pub type Signed = Saying<TenantSignOffSpec>;
 
 /// What signature an item asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,25 +80,22 @@ pub fn standing(item: &str, wanted: &Wanted, signatures: &[Signed]) -> Standing 
     let is_current = |signed: &Signed| signed.spec.order_digest == wanted.digest;
     let is_proven = |signed: &Signed| !wanted.evidence_required || !signed.spec.evidence.is_empty();
     if let Some(signed) = fitting.iter().find(|signed| is_current(signed) && is_proven(signed)) {
-        return Standing::Given(signed.signature());
+        return Standing::Given(signature(signed));
     }
     match fitting.last() {
         None => Standing::Missing,
-        Some(signed) if is_current(signed) => Standing::Unproven(signed.signature()),
-        Some(signed) => Standing::Lapsed(signed.signature()),
+        Some(signed) if is_current(signed) => Standing::Unproven(signature(signed)),
+        Some(signed) => Standing::Lapsed(signature(signed)),
     }
 }
 
-// === impl Signed ===
-
-impl Signed {
-    fn signature(&self) -> Signature {
-        Signature {
-            name: self.name.clone(),
-            by: self.spec.by.clone(),
-            via: self.spec.via.clone(),
-            at: time::time(self.at),
-        }
+/// A signature as a status holds it.
+fn signature(signed: &Signed) -> Signature {
+    Signature {
+        name: signed.name.clone(),
+        by: signed.spec.by.clone(),
+        via: signed.spec.via.clone(),
+        at: time::time(signed.at),
     }
 }
 
@@ -116,6 +103,7 @@ impl Signed {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use jiff::Timestamp;
     use tenantry_crds::blueprint::Runs;
     use tenantry_crds::sign_off::SignOffEvidence;
 

@@ -33,7 +33,7 @@ pub struct Entry {
     pub uid: String,
     /// Number of the operation in the tenant's life.
     pub operation: i64,
-    /// What it is about: `Operation`, `Item`, `Run`, `Signature` or `Tenant`.
+    /// What it is about: `Operation`, `Item`, `Run`, `Signature`, `Suspension` or `Tenant`.
     pub subject: String,
     /// Name of the item, empty for an operation.
     pub item: String,
@@ -144,7 +144,8 @@ impl Database {
         self.entries(sqlx::query(AssertSqlSafe(sql)).bind(value.as_str())).await
     }
 
-    /// How long items that are done took: the latest `per_group` of each item of each plan and version of an application.
+    /// How long items that are done took for a new tenant: the latest `per_group` of each item of each plan and version of an
+    /// application.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -154,7 +155,7 @@ impl Database {
              SELECT application, version, plan, item, machine_seconds, people_seconds, \
              ROW_NUMBER() OVER (PARTITION BY application, version, plan, item \
              ORDER BY ended_at DESC, sequence DESC) AS place \
-             FROM journal WHERE subject = 'Item' AND outcome = 'Done') AS done \
+             FROM journal WHERE subject = 'Item' AND outcome = 'Done' AND operation = 1) AS done \
              WHERE place <= $1 ORDER BY application, version, plan, item, place",
         );
         let mut connection = self.reader().await?;

@@ -19,11 +19,15 @@ mod quote;
 mod render;
 mod retry;
 mod sign_off;
+mod suspend;
 mod table;
 mod watch;
 
 use crate::controller;
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::{Api, PostParams};
 use std::process::ExitCode;
 
 /// Carries customers of hosted applications from sign-up to go-live on Kubernetes.
@@ -68,6 +72,10 @@ enum Command {
     Pause(pause::Arguments),
     /// Let a paused subscription go on.
     Unpause(pause::Unpause),
+    /// Take a tenant's service away, for a reason that its customer is told.
+    Suspend(suspend::Arguments),
+    /// Lift suspensions: give back what they took.
+    Resume(suspend::Resume),
 }
 
 /// What a command that ran to its end has to say by its exit code.
@@ -112,6 +120,8 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::SignOff(arguments) => runtime()?.block_on(sign_off::run(&arguments)),
         Command::Pause(arguments) => runtime()?.block_on(pause::run(&arguments)),
         Command::Unpause(arguments) => runtime()?.block_on(pause::end(&arguments)),
+        Command::Suspend(arguments) => runtime()?.block_on(suspend::run(&arguments)),
+        Command::Resume(arguments) => runtime()?.block_on(suspend::end(&arguments)),
     }
 }
 
@@ -133,4 +143,15 @@ fn explain(error: kube::Error, what: &str) -> anyhow::Error {
         kube::Error::Api(status) => anyhow::anyhow!("{what}: {}", status.message),
         other => anyhow::anyhow!("{what}: {other}"),
     }
+}
+
+/// The caller's name, as the API server knows it.
+async fn who_am_i(client: kube::Client) -> anyhow::Result<String> {
+    let api: Api<SelfSubjectReview> = Api::all(client);
+    let review = api
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .map_err(|e| explain(e, "cannot ask who you are"))?;
+    let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
+    user.context("the API server does not say who you are")
 }

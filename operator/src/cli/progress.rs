@@ -21,13 +21,13 @@ pub(super) fn mark(state: ItemState) -> char {
 /// An operation in one line: what was promised, and what came of it or is expected.
 pub(super) fn operation(operation: &OperationStatus, now: Timestamp) -> String {
     let kind = operation.kind;
-    let promise = &operation.promise;
+    let started = time::instant(&operation.started_at);
+    let Some(promise) = &operation.promise else { return unpromised(operation, started) };
     let machine = length(SignedDuration::from_secs(promise.machine_seconds));
     let promised = match promise.people_seconds {
         0 => format!("{machine} of work"),
         people => format!("{machine} of work and {} for people", length(SignedDuration::from_secs(people))),
     };
-    let started = time::instant(&operation.started_at);
     if let Some(completed) = &operation.completed_at {
         let completed = time::instant(completed);
         let took = length(completed.duration_since(started));
@@ -40,6 +40,20 @@ pub(super) fn operation(operation: &OperationStatus, now: Timestamp) -> String {
     let due = time::instant(&promise.completion);
     let late = if due < now { ", which is over" } else { "" };
     format!("{kind:?}, promised for {}{late} ({promised}); {expected}", readable(due))
+}
+
+/// The same where nothing was promised.
+fn unpromised(operation: &OperationStatus, started: Timestamp) -> String {
+    let OperationStatus { kind, cause, completed_at, .. } = operation;
+    let about = if cause.is_empty() { String::new() } else { format!(" ({cause})") };
+    match completed_at {
+        Some(completed) => {
+            let completed = time::instant(completed);
+            let took = length(completed.duration_since(started));
+            format!("{kind:?}{about} done on {} after {took}", readable(completed))
+        }
+        None => format!("{kind:?}{about} since {}", readable(started)),
+    }
 }
 
 /// The hand-over in one line.

@@ -12,6 +12,7 @@ use tenantry_blueprint::baseline::{self, BaselineInput, ServiceAccount};
 use tenantry_blueprint::context::Tenant;
 use tenantry_blueprint::render::{RenderedItem, RenderedObject};
 use tenantry_checklist::order::Order;
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::blueprint::Baseline;
 
 /// Arguments of `tenantry render`.
@@ -60,7 +61,7 @@ impl<'a> Preview<'a> {
             "# Preview of subscription {name}: the tenant id {id} stands for the random one that a cluster gives."
         )?;
         let tenant = Tenant::of(self.order);
-        let mut built = baseline::objects(BaselineInput::of(&tenant, self.order))?;
+        let mut built = baseline::objects(BaselineInput::of(&tenant, self.order, &Effect::default()))?;
         let controller =
             ServiceAccount { namespace: DEFAULT_NAMESPACE.to_owned(), name: SERVICE_ACCOUNT.to_owned() };
         for item in &items {

@@ -1,9 +1,8 @@
 //! `tenantry sign-off`: a person's signature under one item. Needs a client.
 
-use super::{Outcome, client, explain};
+use super::{Outcome, client, explain, who_am_i};
 use anyhow::{Context, bail};
 use clap::Args;
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{Api, ObjectMeta, PostParams};
 use ring::digest::{SHA256, digest};
 use std::path::{Path, PathBuf};
@@ -109,17 +108,6 @@ fn document(path: &Path) -> anyhow::Result<SignOffEvidence> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = Some(digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
     Ok(SignOffEvidence { kind: EvidenceKind::Document, name, sha256, issuer: None })
-}
-
-/// The caller's name, as the API server knows it.
-async fn who_am_i(client: kube::Client) -> anyhow::Result<String> {
-    let api: Api<SelfSubjectReview> = Api::all(client);
-    let review = api
-        .create(&PostParams::default(), &SelfSubjectReview::default())
-        .await
-        .map_err(|e| explain(e, "cannot ask who you are"))?;
-    let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
-    user.context("the API server does not say who you are")
 }
 
 #[cfg(test)]

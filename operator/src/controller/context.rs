@@ -8,8 +8,8 @@ use super::journal::Journal;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::roots::{Root, Roots};
+use super::sayings::Sayings;
 use super::session::Sessions;
-use super::sign_offs::SignOffs;
 use crate::definitions::compiler::Compiler;
 use crate::definitions::mover::{Mover, runs};
 use crate::definitions::{Key, Store};
@@ -24,7 +24,9 @@ use tenantry_apply::executor::Executor;
 use tenantry_apply::shared::SharedIndex;
 use tenantry_apply::streams::Streams;
 use tenantry_checklist::hosts::Claims;
+use tenantry_crds::sign_off::TenantSignOffSpec;
 use tenantry_crds::subscription::AcceptedRevisions;
+use tenantry_crds::suspension::TenantSuspensionSpec;
 use tokio::sync::Notify;
 
 /// What every part of the controller shares.
@@ -35,7 +37,8 @@ pub(crate) struct Context {
     /// Client for watches, which hold their connections, and for what is asked before anybody leads.
     pub(crate) watch_client: Client,
     pub(crate) roots: Arc<Roots>,
-    pub(crate) sign_offs: SignOffs,
+    pub(crate) sign_offs: Sayings<TenantSignOffSpec>,
+    pub(crate) suspensions: Sayings<TenantSuspensionSpec>,
     pub(crate) store: Arc<Store>,
     pub(crate) compiler: Compiler,
     pub(crate) mover: Arc<Mover>,

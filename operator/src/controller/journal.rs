@@ -254,6 +254,7 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Item => "Item",
         JournalSubject::Run => "Run",
         JournalSubject::Signature => "Signature",
+        JournalSubject::Suspension => "Suspension",
         JournalSubject::Tenant => "Tenant",
     }
 }

@@ -22,8 +22,8 @@ mod queue;
 mod reconcile;
 pub(crate) mod roots;
 mod run;
+mod sayings;
 mod session;
-mod sign_offs;
 mod watches;
 
 pub(crate) use config::{Config, DATABASE, DatabaseUrl};

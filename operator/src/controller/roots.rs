@@ -79,6 +79,8 @@ pub(crate) struct Brief {
     pub(crate) ready: bool,
     /// Condition `Stalled` is true.
     pub(crate) stalled: bool,
+    /// Condition `Suspended` is true.
+    pub(crate) suspended: bool,
     /// Identity of its tenant.
     pub(crate) tenant_id: Option<String>,
     /// Items that should be done already, by who has to act.
@@ -265,6 +267,7 @@ impl Brief {
         Self {
             ready: holds("Ready"),
             stalled: holds("Stalled"),
+            suspended: holds("Suspended"),
             accepted: status.accepted,
             claimed_hosts: status.hosts,
             wanted_hosts: spec.network.hosts,

@@ -10,8 +10,8 @@ use super::leadership::Leadership;
 use super::metrics::{Counted, Metrics};
 use super::queue::{Lane, Queue};
 use super::reconcile::{self, Outcome};
+use super::sayings::Sayings;
 use super::session::Sessions;
-use super::sign_offs::SignOffs;
 use super::watches;
 use crate::definitions::acceptor::Acceptor;
 use crate::definitions::compiler::Compiler;
@@ -200,7 +200,8 @@ fn context(
         client,
         watch_client,
         roots,
-        sign_offs: SignOffs::default(),
+        sign_offs: Sayings::default(),
+        suspensions: Sayings::default(),
         store: Arc::new(Store::default()),
         compiler: Compiler::default(),
         mover: Arc::new(Mover::new(limits)),

@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::roots::{Observation, Root, RootObject};
+use super::sayings::Sayings;
 use crate::definitions::content::{self, Content, Key};
 use crate::definitions::store::{Live, NOTICE_ANNOTATION};
 use crate::rights::{MANAGER_ROLE, WATCHER_ROLE};
@@ -10,20 +11,24 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Resource;
 use kube::api::{Api, DynamicObject};
+use kube::core::object::HasSpec;
 use kube::core::{ApiResource, ClusterResourceScope, PartialObjectMeta};
 use kube::runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
 use tenantry_apply::streams::follow;
 use tenantry_checklist::revision::DefinitionKind;
+use tenantry_checklist::saying::About;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
     Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec,
     HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSignOff,
-    TenantSubscription,
+    TenantSubscription, TenantSuspension,
 };
 use tokio::task::JoinSet;
 
@@ -51,6 +56,7 @@ pub(crate) fn start(context: &Arc<Context>, tasks: &mut JoinSet<&'static str>) {
 enum Watch {
     Subscriptions,
     SignOffs,
+    Suspensions,
     Plans,
     Applications,
     Versions,
@@ -62,9 +68,10 @@ enum Watch {
 }
 
 impl Watch {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Subscriptions,
         Self::SignOffs,
+        Self::Suspensions,
         Self::Plans,
         Self::Applications,
         Self::Versions,
@@ -79,6 +86,7 @@ impl Watch {
         match self {
             Self::Subscriptions => "subscriptions",
             Self::SignOffs => "sign-offs",
+            Self::Suspensions => "suspensions",
             Self::Plans => "plans",
             Self::Applications => "applications",
             Self::Versions => "versions",
@@ -95,7 +103,8 @@ async fn run(watch: Watch, context: Arc<Context>) {
     let word = watch.word();
     match watch {
         Watch::Subscriptions => subscriptions(context).await,
-        Watch::SignOffs => sign_offs(context, word).await,
+        Watch::SignOffs => sayings::<TenantSignOff, _>(&context, word, &context.sign_offs).await,
+        Watch::Suspensions => sayings::<TenantSuspension, _>(&context, word, &context.suspensions).await,
         Watch::Plans => definitions::<ServicePlan>(context, word).await,
         Watch::Applications => definitions::<HostedApplication>(context, word).await,
         Watch::Versions => definitions::<HostedApplicationVersion>(context, word).await,
@@ -143,8 +152,13 @@ async fn subscriptions(context: Arc<Context>) {
     .await;
 }
 
-async fn sign_offs(context: Arc<Context>, word: &'static str) {
-    let api: Api<TenantSignOff> = Api::all(context.watch_client.clone());
+/// Follows what people say about subscriptions in objects of one kind.
+async fn sayings<K, S>(context: &Context, word: &'static str, sayings: &Sayings<S>)
+where
+    K: Resource<DynamicType = ()> + HasSpec<Spec = S> + Clone + DeserializeOwned + Debug + Send + 'static,
+    S: About + Clone + PartialEq,
+{
+    let api: Api<K> = Api::all(context.watch_client.clone());
     let mut seen = HashSet::new();
     follow(
         api,
@@ -152,19 +166,19 @@ async fn sign_offs(context: Arc<Context>, word: &'static str) {
         |event| match event {
             Event::Init => seen.clear(),
             Event::InitApply(object) | Event::Apply(object) => {
-                seen.extend(object.metadata.name.clone());
-                if let Some(subscription) = context.sign_offs.observe(object) {
+                seen.extend(object.meta().name.clone());
+                if let Some(subscription) = sayings.observe(&object) {
                     context.queue.wake(subscription);
                 }
             }
             Event::InitDone => {
-                for subscription in context.sign_offs.retain(&seen) {
+                for subscription in sayings.retain(&seen) {
                     context.queue.wake(subscription);
                 }
                 context.synced(word);
             }
             Event::Delete(object) => {
-                if let Some(subscription) = context.sign_offs.remove(&object) {
+                if let Some(subscription) = sayings.remove(&object) {
                     context.queue.wake(subscription);
                 }
             }
@@ -401,6 +415,7 @@ pub(crate) fn own_kinds() -> Vec<String> {
     vec![
         kind::<TenantSubscription>(),
         kind::<TenantSignOff>(),
+        kind::<TenantSuspension>(),
         kind::<ServicePlan>(),
         kind::<HostedApplication>(),
         kind::<HostedApplicationVersion>(),

@@ -142,7 +142,8 @@ fn tenants(
         Some(Tenant {
             name: root.name.clone(),
             on_latest: moved || turns.contains(&root.name),
-            moved_and_ready: moved && root.brief.ready,
+            // Who is suspended cannot be ready, and holds nobody up.
+            moved_and_ready: moved && (root.brief.ready || root.brief.suspended),
             moved_and_failed: moved && root.brief.stalled,
             held: !moved && *held.entry(runs.clone()).or_insert_with(is_held),
         })

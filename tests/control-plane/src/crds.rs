@@ -23,6 +23,8 @@ pub enum Crd {
     /// `gateway.networking.k8s.io/v1`.
     HttpRoute,
     /// `gateway.envoyproxy.io/v1alpha1`.
+    HttpRouteFilter,
+    /// `gateway.envoyproxy.io/v1alpha1`.
     SecurityPolicy,
     /// `monitoring.coreos.com/v1`.
     ServiceMonitor,
@@ -32,14 +34,20 @@ pub enum Crd {
 
 impl Crd {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::HttpRoute, Self::SecurityPolicy, Self::ServiceMonitor, Self::PrometheusRule];
+    pub const ALL: [Self; 5] = [
+        Self::HttpRoute,
+        Self::HttpRouteFilter,
+        Self::SecurityPolicy,
+        Self::ServiceMonitor,
+        Self::PrometheusRule,
+    ];
 
     /// The definition's manifest.
     #[must_use]
     pub fn yaml(self) -> &'static str {
         match self {
             Self::HttpRoute => include_str!("../crds/httproutes.yaml"),
+            Self::HttpRouteFilter => include_str!("../crds/httproutefilters.yaml"),
             Self::SecurityPolicy => include_str!("../crds/securitypolicies.yaml"),
             Self::ServiceMonitor => include_str!("../crds/servicemonitors.yaml"),
             Self::PrometheusRule => include_str!("../crds/prometheusrules.yaml"),

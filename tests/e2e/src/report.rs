@@ -169,7 +169,8 @@ impl Tenant {
             seconds_to_live: seconds_to_live.filter(|_| wait::is_true(subscription, "Live")),
             promised_seconds: status
                 .and_then(|status| status.operation.as_ref())
-                .map(|operation| operation.promise.machine_seconds + operation.promise.people_seconds),
+                .and_then(|operation| operation.promise.as_ref())
+                .map(|promise| promise.machine_seconds + promise.people_seconds),
             objects: status
                 .and_then(|status| status.inventory.as_ref())
                 .map_or(0, |inventory| inventory.objects.len()),

@@ -35,7 +35,7 @@ pub struct World {
 
 impl Default for Setup {
     fn default() -> Self {
-        let optional_kinds = &[Crd::HttpRoute, Crd::SecurityPolicy, Crd::ServiceMonitor, Crd::PrometheusRule];
+        let optional_kinds = &Crd::ALL;
         Self { profile: Profile::P2, optional_kinds }
     }
 }

@@ -57,7 +57,7 @@ fn is(subscription: &TenantSubscription, name: &str, state: ItemState, reason: &
 fn api(world: &World, crd: Crd, namespace: &str) -> Api<DynamicObject> {
     let (group, version) = match crd {
         Crd::HttpRoute => ("gateway.networking.k8s.io", "v1"),
-        Crd::SecurityPolicy => ("gateway.envoyproxy.io", "v1alpha1"),
+        Crd::HttpRouteFilter | Crd::SecurityPolicy => ("gateway.envoyproxy.io", "v1alpha1"),
         Crd::ServiceMonitor | Crd::PrometheusRule => ("monitoring.coreos.com", "v1"),
     };
     let definition = definition(crd);

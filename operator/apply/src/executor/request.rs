@@ -19,6 +19,8 @@ use crate::object::{FIELD_MANAGER, ObjectId};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Asks for metadata only: the answer of a write need not carry the object back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// Field manager of who gives a workload back the pods that it had.
+const SCALE_MANAGER: &str = "tenantry-scale";
 /// Tries of a write that lost a race against another writer.
 const MAX_CONTENDED: u32 = 5;
 /// First pause after a refusal that may be the authorizer's lag behind our own role binding.
@@ -82,6 +84,19 @@ impl Call {
         let query = format!("fieldManager={FIELD_MANAGER}&fieldValidation=Ignore");
         let path = format!("{}?{query}", object(resource, id));
         Self::new(Verb::Replace, Method::PUT, &path, "application/json", METADATA_ONLY, body)
+    }
+
+    /// Sets how many pods a workload has, with its uid as precondition. By a manager of its own: what an object is rendered from
+    /// stays as it is, and so do the fields that are ours by it.
+    pub(super) fn scale(
+        resource: &ApiResource,
+        id: &ObjectId,
+        uid: &str,
+        replicas: i32,
+    ) -> Result<Self, Failure> {
+        let path = format!("{}?fieldManager={SCALE_MANAGER}", object(resource, id));
+        let body = serde_json::json!({"metadata": {"uid": uid}, "spec": {"replicas": replicas}});
+        Self::new(Verb::Apply, Method::PATCH, &path, "application/merge-patch+json", METADATA_ONLY, &body)
     }
 
     /// DELETE with the uid as precondition; dependents go in the background.

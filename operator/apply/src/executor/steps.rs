@@ -280,7 +280,7 @@ impl Executor {
         Ok(Some(Live { metadata: answer.metadata, body }))
     }
 
-    fn resource(&self, id: &ObjectId) -> Result<ApiResource, Failure> {
+    pub(super) fn resource(&self, id: &ObjectId) -> Result<ApiResource, Failure> {
         let missing =
             || Failure::new(Verdict::KindMissing, &format!("the cluster does not serve {}", id.kind));
         self.discovery.resolve(&id.kind).map(|served| served.resource).ok_or_else(missing)

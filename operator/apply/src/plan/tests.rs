@@ -131,6 +131,7 @@ fn plan_of(cluster: &Cluster, inventory: &Inventory, desired: &[Desired]) -> Pla
         order: "order-1",
         desired,
         complete: true,
+        leaving: &[],
         inventory,
         view: cluster,
         scopes: &cluster.scopes,

@@ -188,6 +188,7 @@ impl Tenant<'_> {
             order: "order",
             desired: &self.desired,
             complete: true,
+            leaving: &[],
             inventory: &self.inventory,
             view: &self.bench.index.snapshot(ids),
             scopes: &*self.bench.discovery,

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_checklist::access::{group, role_name};
 use tenantry_checklist::order::Order;
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, Settings};
 use tenantry_crds::plan::{Role, SecurityProfile};
@@ -55,16 +56,28 @@ pub struct BaselineInput<'a> {
     pub settings: &'a Settings,
     /// Whether the application version has jobs.
     pub has_jobs: bool,
+    /// Whether nobody gets in.
+    pub network_suspended: bool,
+    /// Whether nothing runs.
+    pub compute_suspended: bool,
 }
 
 impl<'a> BaselineInput<'a> {
-    /// What an order gives, for its tenant.
+    /// What an order gives, for its tenant, while these suspensions hold.
     #[must_use]
-    pub fn of(tenant: &'a Tenant, order: &'a Order) -> Self {
+    pub fn of(tenant: &'a Tenant, order: &'a Order, suspension: &Effect) -> Self {
         let definitions = &order.definitions;
         let settings = &definitions.blueprint.spec.settings;
         let has_jobs = !definitions.version.spec.jobs.is_empty();
-        Self { tenant, plan: &definitions.plan.spec, users: &order.users, settings, has_jobs }
+        Self {
+            tenant,
+            plan: &definitions.plan.spec,
+            users: &order.users,
+            settings,
+            has_jobs,
+            network_suspended: suspension.network,
+            compute_suspended: suspension.compute,
+        }
     }
 }
 
@@ -84,14 +97,19 @@ pub struct PlanError {
 /// # Errors
 /// When a number of the plan is not a quantity; the schema of the plan prevents that.
 pub fn objects(input: BaselineInput<'_>) -> Result<BTreeMap<Baseline, Vec<RenderedObject>>, PlanError> {
-    let BaselineInput { tenant, plan, users, settings, has_jobs } = input;
+    let BaselineInput { tenant, plan, users, settings, has_jobs, network_suspended, compute_suspended } =
+        input;
+    let mut quota = Quota::new(plan)?;
+    if compute_suspended {
+        quota = quota.without_pods();
+    }
     let namespace = tenant.namespace.as_str();
     Ok(BTreeMap::from([
         (Baseline::Namespace, vec![namespace_object(tenant, plan.security.profile)]),
         (Baseline::DefaultDeny, vec![default_deny(namespace)]),
         (Baseline::LimitRange, vec![Limits::new(plan)?.object(namespace)]),
-        (Baseline::ResourceQuota, Quota::new(plan)?.objects(namespace, has_jobs)),
-        (Baseline::AccessBindings, access_bindings(tenant, users, settings)),
+        (Baseline::ResourceQuota, quota.objects(namespace, has_jobs)),
+        (Baseline::AccessBindings, access_bindings(tenant, users, settings, network_suspended)),
     ]))
 }
 
@@ -101,7 +119,7 @@ pub fn objects(input: BaselineInput<'_>) -> Result<BTreeMap<Baseline, Vec<Render
 pub fn manager_binding(tenant: &Tenant, controller: &ServiceAccount) -> RenderedObject {
     let subject =
         json!({"kind": "ServiceAccount", "name": controller.name, "namespace": controller.namespace});
-    binding(tenant.namespace.as_str(), MANAGER, MANAGER_ROLE, subject)
+    binding(tenant.namespace.as_str(), MANAGER, MANAGER_ROLE, vec![subject])
 }
 
 /// Name of the [`manager_binding`].
@@ -139,21 +157,28 @@ fn default_deny(namespace: &str) -> RenderedObject {
     )
 }
 
-/// One binding for each role somebody has. People come and go in the group; the binding stays as it is.
-fn access_bindings(tenant: &Tenant, users: &[User], settings: &Settings) -> Vec<RenderedObject> {
+/// One binding for each role somebody has. People come and go in the group; the binding stays as it is. While nobody gets in it
+/// binds nobody.
+fn access_bindings(
+    tenant: &Tenant,
+    users: &[User],
+    settings: &Settings,
+    is_closed: bool,
+) -> Vec<RenderedObject> {
     let roles: BTreeSet<Role> = users.iter().flat_map(|user| user.roles.iter().copied()).collect();
     let bind = |role: Role| {
         let subject = json!({"kind": "Group", "name": group(&settings.group_prefix, &tenant.id, role), "apiGroup": RBAC});
         let role = role_name(role);
         let namespace = tenant.namespace.as_str();
-        binding(namespace, &format!("access-{role}"), &format!("{RESERVED_NAME}{role}"), subject)
+        let subjects = if is_closed { Vec::new() } else { vec![subject] };
+        binding(namespace, &format!("access-{role}"), &format!("{RESERVED_NAME}{role}"), subjects)
     };
     roles.into_iter().map(bind).collect()
 }
 
-fn binding(namespace: &str, name: &str, role: &str, subject: Value) -> RenderedObject {
+fn binding(namespace: &str, name: &str, role: &str, subjects: Vec<Value>) -> RenderedObject {
     let body =
-        json!({"roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}, "subjects": [subject]});
+        json!({"roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}, "subjects": subjects});
     namespaced("rbac.authorization.k8s.io/v1", "RoleBinding", namespace, name, body)
 }
 

@@ -53,6 +53,12 @@ impl Quota {
         Ok(Self(hard))
     }
 
+    /// The same with no pod: whatever starts one, the API server refuses it.
+    pub(super) fn without_pods(mut self) -> Self {
+        self.0.insert("pods".to_owned(), Quantity::ZERO);
+        self
+    }
+
     /// The bound of a resource; `None` when the quota does not count it.
     #[must_use]
     pub fn get(&self, resource: &str) -> Option<Quantity> {

@@ -24,9 +24,56 @@ fn build(users: &[User]) -> BTreeMap<Baseline, Vec<RenderedObject>> {
 }
 
 fn build_for(users: &[User], has_jobs: bool) -> BTreeMap<Baseline, Vec<RenderedObject>> {
+    built(users, has_jobs, (false, false))
+}
+
+/// Built while nobody gets in, or nothing runs.
+fn built(
+    users: &[User],
+    has_jobs: bool,
+    (network_suspended, compute_suspended): (bool, bool),
+) -> BTreeMap<Baseline, Vec<RenderedObject>> {
     let settings = Settings { group_prefix: "oidc:".into(), ..Settings::default() };
     let (tenant, plan) = (tenant(), plan());
-    objects(BaselineInput { tenant: &tenant, plan: &plan, users, settings: &settings, has_jobs }).unwrap()
+    objects(BaselineInput {
+        tenant: &tenant,
+        plan: &plan,
+        users,
+        settings: &settings,
+        has_jobs,
+        network_suspended,
+        compute_suspended,
+    })
+    .unwrap()
+}
+
+/// Nobody is bound and no pod may start, and nothing else is another.
+#[test]
+fn a_suspension_changes_who_gets_in_and_what_runs_and_nothing_else() {
+    let ada = User { name: "ada".into(), roles: vec![Role::Administrator], ..User::default() };
+    let users = [ada];
+    let served = built(&users, true, (false, false));
+    for (network, compute) in [(true, false), (false, true), (true, true)] {
+        let suspended = built(&users, true, (network, compute));
+        for (part, objects) in &suspended {
+            let differs = objects != &served[part];
+            let expected = match part {
+                Baseline::AccessBindings => network,
+                Baseline::ResourceQuota => compute,
+                _ => false,
+            };
+            assert_eq!(differs, expected, "{part:?} with {network} {compute}");
+        }
+        let names = |all: &BTreeMap<Baseline, Vec<RenderedObject>>| -> Vec<String> {
+            all.values().flatten().map(|object| object.name.clone()).collect()
+        };
+        assert_eq!(names(&suspended), names(&served), "what is there stays");
+        let subjects = &suspended[&Baseline::AccessBindings][0].body["subjects"];
+        assert_eq!(subjects.as_array().unwrap().len(), usize::from(!network));
+        let quota = &suspended[&Baseline::ResourceQuota];
+        let of_pods = quota.iter().find(|object| object.name.ends_with("quota-pods")).unwrap();
+        assert_eq!(of_pods.body["spec"]["hard"]["pods"] == json!("0"), compute);
+    }
 }
 
 fn body(part: Baseline) -> Value {

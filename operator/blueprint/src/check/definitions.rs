@@ -5,7 +5,7 @@ use super::graph;
 use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::problem::Position;
-use crate::render::{blueprint_origin, job_origin, version_origin};
+use crate::render::{blueprint_origin, job_origin, suspended_origin, version_origin};
 use crate::schema::{ContextSchema, OUTPUTS, Shape};
 use crate::sizing::formulas;
 use crate::source::SourceMap;
@@ -131,19 +131,30 @@ impl Checker<'_> {
             let object = ContextSchema::from_shapes([("object", Shape::Any)]);
             self.expression(&action.until, &format!("{pointer}/external/until"), &object);
         }
-        let opening = item.go_live.as_ref().map(|action| action.manifests.as_slice());
-        let own = item.manifests.as_deref();
-        for (manifests, below) in [(own, "manifests"), (opening, "goLive/manifests")] {
-            let manifests = manifests.unwrap_or_default();
-            self.manifests(manifests, &format!("{pointer}/{below}"), named, schema);
-            for (index, _) in manifests.iter().enumerate().filter(|(_, manifest)| manifest.item.is_some()) {
-                let field = format!("{pointer}/{below}/{index}/item");
-                self.error(
-                    &field,
-                    "a manifest of a blueprint belongs to the item it stands in",
-                    "remove `item`",
-                );
-            }
+        let suspended = |manifest: &str| suspended_origin(&item.name, manifest);
+        let own = item.manifests.as_deref().unwrap_or_default();
+        self.own_manifests(own, &format!("{pointer}/manifests"), named, schema);
+        if let Some(action) = &item.go_live {
+            self.own_manifests(&action.manifests, &format!("{pointer}/goLive/manifests"), named, schema);
+            self.own_manifests(&action.suspended, &format!("{pointer}/goLive/suspended"), suspended, schema);
+        }
+    }
+
+    /// Manifests that stand in an item of a blueprint.
+    fn own_manifests(
+        &mut self,
+        manifests: &[Manifest],
+        pointer: &str,
+        origin: impl Fn(&str) -> String,
+        schema: &ContextSchema,
+    ) {
+        self.manifests(manifests, pointer, origin, schema);
+        for (index, _) in manifests.iter().enumerate().filter(|(_, manifest)| manifest.item.is_some()) {
+            self.error(
+                &format!("{pointer}/{index}/item"),
+                "a manifest of a blueprint belongs to the item it stands in",
+                "remove `item`",
+            );
         }
     }
 

@@ -72,7 +72,8 @@ impl Packed {
             _ => (&[], &[]),
         };
         let of_items = items.iter().flat_map(|item| {
-            let at_go_live = item.go_live.iter().flat_map(|go_live| &go_live.manifests);
+            let at_go_live =
+                item.go_live.iter().flat_map(|go_live| go_live.manifests.iter().chain(&go_live.suspended));
             item.manifests.iter().flatten().chain(at_go_live)
         });
         of_items.chain(own)
@@ -144,7 +145,9 @@ fn manifests(object: &Value) -> Vec<String> {
     };
     match object.get("kind").and_then(Value::as_str) {
         Some("Blueprint") => below("/spec/items".to_owned())
-            .flat_map(|item| [format!("{item}/manifests"), format!("{item}/goLive/manifests")])
+            .flat_map(|item| {
+                ["manifests", "goLive/manifests", "goLive/suspended"].map(|list| format!("{item}/{list}"))
+            })
             .flat_map(below)
             .collect(),
         Some("HostedApplicationVersion") => {

@@ -11,10 +11,13 @@ use tenantry_checklist::order::Order;
 use tenantry_checklist::sizing::{self, Offer, SizingInput};
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::application::HostedApplicationSpec;
-use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, Item, JobAction};
+use tenantry_crds::blueprint::{AllowedKinds, Baseline, BlueprintSpec, GoLiveAction, Item, JobAction};
 use tenantry_crds::common::Manifest;
 use tenantry_crds::subscription::{SizedResource, SizingStatus};
 use tenantry_crds::version::{HostedApplicationVersionSpec, JobRole, VersionJob};
+
+/// What the names of manifests begin with, in the keys of their templates, that stand in the place of others for a while.
+const SUSPENDED: &str = "suspended/";
 
 /// One accepted revision of blueprint, application and version, ready to render. It never changes, so one copy behind
 /// an `Arc` serves all tenants that run it.
@@ -39,6 +42,10 @@ pub(crate) struct CompiledItem {
     pub(crate) confirm_when: Option<Expression>,
     pub(crate) baseline: Vec<Baseline>,
     pub(crate) manifests: Vec<CompiledManifest>,
+    /// Whether its objects open the tenant.
+    pub(crate) opens: bool,
+    /// What stands in the place of its objects while nobody is let in.
+    pub(crate) suspended: Vec<CompiledManifest>,
     /// The job it runs.
     pub(crate) job: Option<CompiledJob>,
     /// What is waited for of somebody else's object.
@@ -100,6 +107,11 @@ pub(crate) fn blueprint_origin(item: &str, manifest: &str) -> String {
     format!("blueprint/{item}/{manifest}")
 }
 
+/// The same for a manifest that stands in the place of the open ones while nobody is let in.
+pub(crate) fn suspended_origin(item: &str, manifest: &str) -> String {
+    blueprint_origin(item, &format!("{SUSPENDED}{manifest}"))
+}
+
 /// Where the template of a version's manifest comes from, for messages and as its key.
 pub(crate) fn version_origin(manifest: &str) -> String {
     format!("version/{manifest}")
@@ -110,10 +122,15 @@ pub(crate) fn job_origin(role: JobRole) -> String {
     format!("version/jobs/{role:?}")
 }
 
-/// The manifests an item of a blueprint holds itself, whatever its action.
+/// The manifests an item of a blueprint holds itself, whatever its action, while the tenant is served.
 pub(crate) fn own_manifests(item: &Item) -> impl Iterator<Item = &Manifest> {
     let opening = item.go_live.as_ref().map(|action| &action.manifests);
     item.manifests.iter().chain(opening).flatten()
+}
+
+/// Those that stand in the place of some of them while nobody is let in.
+pub(crate) fn suspended_manifests(item: &Item) -> impl Iterator<Item = &Manifest> {
+    item.go_live.iter().flat_map(|action| &action.suspended)
 }
 
 /// The item a manifest of a version belongs to: the one it names, else the one that installs the application.
@@ -234,13 +251,15 @@ impl Compiled {
         let (item, name) = origin.strip_prefix("blueprint/")?.split_once('/')?;
         let at = self.blueprint.items.iter().position(|known| known.name == item)?;
         let item = self.blueprint.items.get(at)?;
-        let own = item
-            .manifests
-            .as_ref()
-            .and_then(|manifests| named(manifests, name))
-            .map(|index| ("manifests", index));
-        let opening = item.go_live.as_ref().and_then(|action| named(&action.manifests, name));
-        let (list, index) = own.or_else(|| opening.map(|index| ("goLive/manifests", index)))?;
+        let own = item.manifests.as_ref().and_then(|manifests| named(manifests, name));
+        let of_opening = |manifests: &dyn Fn(&GoLiveAction) -> &[Manifest], name: &str| {
+            item.go_live.as_ref().and_then(|action| named(manifests(action), name))
+        };
+        let (list, index) = match (own, name.strip_prefix(SUSPENDED)) {
+            (Some(index), _) => ("manifests", index),
+            (None, Some(name)) => ("goLive/suspended", of_opening(&|action| &action.suspended, name)?),
+            (None, None) => ("goLive/manifests", of_opening(&|action| &action.manifests, name)?),
+        };
         Some(format!("/spec/items/{at}/{list}/{index}/template"))
     }
 
@@ -288,6 +307,11 @@ impl<'a> Builder<'a> {
                 self.manifest(manifest, blueprint_origin(&item.name, &manifest.name), Author::Blueprint)
             })
             .collect();
+        let suspended = suspended_manifests(item)
+            .map(|manifest| {
+                self.manifest(manifest, suspended_origin(&item.name, &manifest.name), Author::Blueprint)
+            })
+            .collect();
         self.items.push(CompiledItem {
             name: item.name.clone(),
             when,
@@ -295,6 +319,8 @@ impl<'a> Builder<'a> {
             external,
             baseline: item.baseline.clone(),
             manifests,
+            opens: item.go_live.is_some(),
+            suspended,
             job: item.job.as_ref().map(|action| CompiledJob {
                 action: action.clone(),
                 timeout: item.timeout.clone(),

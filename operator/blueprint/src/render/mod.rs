@@ -4,7 +4,7 @@ mod compile;
 mod job;
 
 pub use compile::{CompileError, Compiled};
-pub(crate) use compile::{blueprint_origin, job_origin, own_manifests, version_origin};
+pub(crate) use compile::{blueprint_origin, job_origin, own_manifests, suspended_origin, version_origin};
 pub use job::{ATTEMPT_VARIABLE, JOB_PRIORITY, RESULT_FINALIZER, RUN_LABEL, RenderedJob};
 
 use crate::context::Context;
@@ -13,6 +13,7 @@ use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::object::{self, Author, Fault, Identity, Owner};
 use crate::problem::{Position, Problem};
+use crate::suspend::rest;
 use crate::template::TemplateError;
 use compile::{CompiledItem, CompiledManifest};
 use serde_json::Value;
@@ -36,6 +37,9 @@ pub struct RenderedItem {
     pub baseline: Vec<Baseline>,
     /// Objects of the item's templates, in the order of the templates.
     pub objects: Vec<RenderedObject>,
+    /// Objects that would stand in the place of some of them if the tenant were suspended, or were not: what they need is asked
+    /// for beforehand, so that a suspension is never refused.
+    pub standby: Vec<RenderedObject>,
     /// The job that it runs.
     pub job: Option<RenderedJob>,
     /// Index of the expression that says whether somebody else's object is as it should be, for [`Compiled::readiness`].
@@ -137,10 +141,20 @@ impl Compiled {
         };
         let applies = holds("when", &item.when)?;
         let confirmed = applies && holds("confirm.when", &item.confirm_when)?;
-        let mut objects = Vec::new();
+        let (mut objects, mut standby) = (Vec::new(), Vec::new());
         if applies {
-            for manifest in &item.manifests {
+            let closed = context.network_suspended && item.opens;
+            let (stands, waits) =
+                if closed { (&item.suspended, &item.manifests) } else { (&item.manifests, &item.suspended) };
+            // They never stand side by side, so their names may be the same.
+            let mut seen_otherwise = if waits.is_empty() { Seen::new() } else { seen.clone() };
+            for manifest in stands {
                 self.render_manifest(manifest, context, seen, &mut objects)?;
+            }
+            if item.opens {
+                for manifest in waits {
+                    self.render_manifest(manifest, context, &mut seen_otherwise, &mut standby)?;
+                }
             }
         }
         let mut skipped = (!applies).then(|| "does not apply to this order".to_owned());
@@ -157,6 +171,7 @@ impl Compiled {
             confirmed,
             baseline: item.baseline.clone(),
             objects,
+            standby,
             job,
             external: item.external.filter(|_| applies),
         })
@@ -174,6 +189,9 @@ impl Compiled {
                 .permitted(&body, manifest.author)
                 .and_then(|()| tenants_own(&mut body, manifest.author, context))
                 .map_err(|fault| self.object_error(&manifest.origin, &fault))?;
+            if context.compute_suspended && !rest(&mut body, &identity.kind) {
+                continue;
+            }
             let key = (identity.kind.clone(), identity.name.clone());
             if let Some(first) = seen.insert(key, manifest.origin.clone()) {
                 return Err(RenderError::Duplicate {

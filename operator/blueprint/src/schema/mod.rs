@@ -167,6 +167,7 @@ impl ContextSchema {
             ("plan".to_owned(), without(shape_of::<ServicePlanSpec>(), "lifecycle")),
             ("application".to_owned(), application()),
             ("settings".to_owned(), shape_of::<Settings>()),
+            ("suspension".to_owned(), suspension()),
         ]))
     }
 
@@ -248,6 +249,14 @@ const RESTRICTED: Shape = Shape::Text { restricted: true };
 
 fn fields<const N: usize>(fields: [(&str, Shape); N]) -> Shape {
     Shape::Object(fields.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect())
+}
+
+fn suspension() -> Shape {
+    fields([
+        ("network", Shape::Boolean),
+        ("compute", Shape::Boolean),
+        ("message", Shape::Text { restricted: false }),
+    ])
 }
 
 fn application() -> Shape {

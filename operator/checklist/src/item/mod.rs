@@ -41,6 +41,8 @@ pub const CONFIRMATION_MISSING: &str = "ConfirmationMissing";
 pub const ON_HOLD: &str = "OnHold";
 /// Reason of an item of a subscription that a person paused.
 pub const PAUSED: &str = "Paused";
+/// Reason of an item that waits until the tenant is not suspended any more.
+pub const SUSPENDED: &str = "Suspended";
 /// Reason of an item whose outcome could not be recorded.
 pub const JOURNAL_UNAVAILABLE: &str = "JournalUnavailable";
 /// Reason of an item that was refused too often.
@@ -128,6 +130,8 @@ pub enum Hold {
     Item(String),
     /// The whole subscription is paused, for this reason.
     Subscription(String),
+    /// The tenant is suspended before it was ever opened, for these reasons.
+    Suspension(String),
     /// So much waits to be recorded that nothing more may happen.
     Journal,
 }

@@ -3,7 +3,7 @@
 use super::evaluate::{Finding, History, Pass};
 use super::{
     CONFIRMATION_MISSING, Hold, JOURNAL_UNAVAILABLE, ON_HOLD, PAUSED, SIGN_OFF_LAPSED, SIGN_OFF_MISSING,
-    SIGN_OFF_UNPROVEN, SignatureInput,
+    SIGN_OFF_UNPROVEN, SUSPENDED, SignatureInput,
 };
 use crate::sign_off::Standing;
 use crate::text::party;
@@ -140,6 +140,7 @@ impl Hold {
             Self::Subscription(why) => {
                 (PAUSED, format!("paused: {why}; go on with kubectl tenantry unpause {subscription}"))
             }
+            Self::Suspension(why) => (SUSPENDED, format!("opens when the suspension is lifted: {why}")),
             Self::Journal => {
                 let message = "so much waits for the journal that nothing new begins; see to the controller's database, and \
                                it goes on by itself";

@@ -5,6 +5,8 @@ use tenantry_crds::blueprint::{Category, Party};
 use tenantry_crds::subscription::{
     Conclusion, ItemState, JobResult, JobRun, OperationKind, Promise, SignOffRequest, Signature, TenantStatus,
 };
+use tenantry_crds::subscription::{SuspensionHold, SuspensionStatus};
+use tenantry_crds::suspension::{LiftAuthority, SuspensionReason, SuspensionScope};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -50,7 +52,8 @@ fn status(checklist: Vec<ChecklistEntry>) -> TenantSubscriptionStatus {
             number: 1,
             kind: OperationKind::Provision,
             started_at: time::time(at(0)),
-            promise,
+            cause: String::new(),
+            promise: Some(promise),
             estimated_completion: None,
             completed_at: None,
             took: None,
@@ -134,12 +137,12 @@ fn an_end_tells_of_what_was_under_way() {
 fn what_would_be_overwritten_is_carried_until_it_is_recorded() {
     let failed = status(vec![entry("a", 1, Outcome::Failed)]);
     let done = status(vec![entry("a", 2, Outcome::Done)]);
-    assert_eq!(carry(&failed, done.clone(), |_| true).unrecorded, []);
-    let carried = carry(&failed, done.clone(), |_| false);
+    assert_eq!(carry(&failed, done.clone(), at(9), |_| true).unrecorded, []);
+    let carried = carry(&failed, done.clone(), at(9), |_| false);
     assert_eq!(ids(&carried.unrecorded), ["k7/item/a/1"], "what the new status tells itself is not carried");
-    let later = carry(&carried, done.clone(), |_| false);
+    let later = carry(&carried, done.clone(), at(9), |_| false);
     assert_eq!(later.unrecorded, carried.unrecorded);
-    assert_eq!(carry(&later, done, |fact| fact.id == "k7/item/a/1").unrecorded, []);
+    assert_eq!(carry(&later, done, at(9), |fact| fact.id == "k7/item/a/1").unrecorded, []);
 }
 
 #[test]
@@ -197,7 +200,7 @@ proptest! {
                     let mut next = now.clone();
                     next.checklist.retain(|entry| entry.name != name);
                     next.checklist.push(entry(name, numbers[item], outcome));
-                    now = carry(&now, next, |fact| known.contains(&fact.id));
+                    now = carry(&now, next, at(9), |fact| known.contains(&fact.id));
                     prop_assert!(now.unrecorded.len() <= ROOM);
                     for fact in facts(&now) {
                         told.entry(fact.id.clone()).or_insert(fact);
@@ -227,4 +230,34 @@ proptest! {
             prop_assert_eq!(&database[id].outcome, &fact.outcome);
         }
     }
+}
+
+/// Who suspended is told as long as it holds, that it was lifted once and for all, and an operation in whose place another one
+/// began has an end.
+#[test]
+fn suspensions_and_operations_have_an_end_on_record() {
+    let mut held = status(Vec::new());
+    let hold = SuspensionHold {
+        name: "acme-x".to_owned(),
+        reason: SuspensionReason::Billing,
+        lift_authority: LiftAuthority::Operator,
+        scope: SuspensionScope::All,
+        message: "pay".to_owned(),
+        requested_by: "otto".to_owned(),
+        at: time::time(at(1)),
+    };
+    held.suspension = Some(SuspensionStatus { holds: vec![hold], remembered: Vec::new() });
+    let told = facts(&held);
+    let fact = told.iter().find(|fact| fact.id == "k7/suspension/acme-x/began").unwrap();
+    assert_eq!((fact.actor.as_str(), fact.outcome.as_str()), ("otto", "Suspended"));
+
+    let mut lifted = status(Vec::new());
+    lifted.operation = lifted.operation.map(|operation| OperationStatus { number: 2, ..operation });
+    let after = carry(&held, lifted.clone(), at(9), |_| false);
+    let carried = ids(&after.unrecorded);
+    for id in ["k7/suspension/acme-x/began", "k7/suspension/acme-x/ended", "k7/operation/1/ended"] {
+        assert!(carried.contains(&id), "{id} is not in {carried:?}");
+    }
+    let later = carry(&after, lifted, at(12), |_| false);
+    assert_eq!(later.unrecorded, after.unrecorded, "the same, also when it is told again");
 }

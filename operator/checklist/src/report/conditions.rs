@@ -1,6 +1,6 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
-use super::{Obstacle, ReportInput, Verdict, is_closed, is_served, waits_for_somebody};
+use super::{Obstacle, ReportInput, Suspension, Verdict, is_closed, is_served, waits_for_somebody};
 use crate::item::{JOURNAL_UNAVAILABLE, PAUSED};
 use crate::text::{list, party, word};
 use std::collections::BTreeMap;
@@ -83,9 +83,13 @@ pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<Draft> {
         drafts.extend(if unrecorded { unrecorded_end() } else { terminating(blockers, stuck) });
         return drafts;
     }
+    drafts.extend(suspended(input));
     drafts.extend(categories(facts));
-    drafts.push(ready(input, facts));
-    drafts.push(live(facts));
+    let holds = input.suspension.map(|suspension| suspension.effect).filter(|effect| effect.is_some());
+    match holds {
+        Some(effect) => drafts.extend(unserved_on_purpose(&effect.told())),
+        None => drafts.extend([ready(input, facts), live(facts)]),
+    }
     drafts.extend(motion(input, facts));
     drafts
 }
@@ -109,6 +113,35 @@ fn accepted(input: &ReportInput<'_>) -> Draft {
             Draft::new("Accepted", ConditionStatus::Unknown, "Terminating", message)
         }
     }
+}
+
+/// Whether the tenant is suspended: true as soon as evidence shows it, and false while it is on the way there or back. Without
+/// a suspension there is no such condition.
+fn suspended(input: &ReportInput<'_>) -> Option<Draft> {
+    let Suspension { effect, in_effect, left, remembered } = input.suspension?;
+    if !effect.is_some() {
+        return (!remembered.is_empty()).then(|| {
+            let message = "no suspension holds any more; workloads are given back what they had";
+            Draft::new("Suspended", ConditionStatus::False, "Resuming", message)
+        });
+    }
+    Some(match in_effect {
+        true => Draft::new("Suspended", ConditionStatus::True, "InEffect", effect.told()),
+        false => {
+            let left = if left.is_empty() { "objects are being changed" } else { left };
+            Draft::new(
+                "Suspended",
+                ConditionStatus::False,
+                "Suspending",
+                format!("{left}; {}", effect.told()),
+            )
+        }
+    })
+}
+
+fn unserved_on_purpose(told: &str) -> [Draft; 2] {
+    let why = format!("suspended: {told}");
+    ["Ready", "Live"].map(|type_| Draft::new(type_, ConditionStatus::False, "Suspended", why.clone()))
 }
 
 fn told(problems: &[crate::Problem]) -> String {
@@ -230,6 +263,18 @@ fn motion(input: &ReportInput<'_>, facts: &Facts<'_>) -> Option<Draft> {
             pause.reason
         );
         return Some(Draft::new("Reconciling", ConditionStatus::True, PAUSED, message));
+    }
+    if let Some(Suspension { effect, in_effect: false, .. }) = input.suspension
+        && effect.is_some()
+    {
+        let message = "the suspension is taking effect";
+        return Some(Draft::new("Reconciling", ConditionStatus::True, "Suspending", message));
+    }
+    if let Some(Suspension { effect, remembered: [_, ..], .. }) = input.suspension
+        && !effect.is_some()
+    {
+        let message = "workloads are given back what they had before the suspension";
+        return Some(Draft::new("Reconciling", ConditionStatus::True, "Resuming", message));
     }
     let working = facts.working();
     if !working.is_empty() {

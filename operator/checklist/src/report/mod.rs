@@ -9,6 +9,7 @@ mod operation;
 
 use crate::item::{CONFIRMATION_MISSING, Evaluation, NOT_BEFORE};
 use crate::order::Order;
+use crate::suspension::Effect;
 use crate::text::cut;
 use crate::{Problem, time};
 use conditions::{Draft, Facts};
@@ -16,7 +17,9 @@ use jiff::Timestamp;
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
-use tenantry_crds::subscription::{ChecklistEntry, ItemState, Phase, SizingStatus, TenantStatus};
+use tenantry_crds::subscription::{
+    ChecklistEntry, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus, TenantStatus,
+};
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
 const MESSAGE_LIMIT: usize = 1024;
@@ -41,6 +44,8 @@ pub struct ReportInput<'a> {
     pub sizing: Option<&'a SizingStatus>,
     /// That a person paused the subscription.
     pub pause: Option<Pause<'a>>,
+    /// What suspensions take away, and how far that is; without it what the status says of them stays.
+    pub suspension: Option<Suspension<'a>>,
     /// Everything that exists, or may exist, for the tenant; passed through.
     pub inventory: Option<Inventory>,
     /// The present.
@@ -72,6 +77,19 @@ pub struct Pause<'a> {
     pub reason: &'a str,
     /// Whether the order was changed meanwhile.
     pub changes_wait: bool,
+}
+
+/// What suspensions take away, and how far that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension<'a> {
+    /// What holds.
+    pub effect: &'a Effect,
+    /// Whether evidence shows all of it.
+    pub in_effect: bool,
+    /// What is not as it shall be yet, for people, such as `2 pods still run`.
+    pub left: &'a str,
+    /// How many pods each workload had, as long as it has to be given them again.
+    pub remembered: &'a [RememberedScale],
 }
 
 /// What stands in the way of a tenant as a whole.
@@ -124,6 +142,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         checklist,
         operation,
         go_live,
+        suspension: suspension(input),
         unrecorded: previous.unrecorded.clone(),
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
@@ -136,6 +155,15 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
 #[must_use]
 pub fn changed(old: &TenantSubscriptionStatus, new: &TenantSubscriptionStatus) -> bool {
     old != new
+}
+
+/// What suspensions a status names, and what it has to remember for their end.
+fn suspension(input: &ReportInput<'_>) -> Option<SuspensionStatus> {
+    let Some(Suspension { effect, remembered, .. }) = &input.suspension else {
+        return input.previous.suspension.clone();
+    };
+    let status = SuspensionStatus { holds: effect.holds.clone(), remembered: remembered.to_vec() };
+    (status != SuspensionStatus::default()).then_some(status)
 }
 
 fn tenant(order: &Order) -> TenantStatus {
@@ -164,10 +192,13 @@ fn waiting_for(checklist: &[ChecklistEntry]) -> String {
 
 fn phase(input: &ReportInput<'_>, facts: &Facts<'_>, is_true: &impl Fn(&str) -> bool) -> Phase {
     // History, not evidence: whether a tenant that is not live now has been so before shows nowhere else.
-    let was_live = matches!(input.previous.phase, Some(Phase::Live | Phase::Degraded));
+    let was_live = input.previous.go_live.is_some()
+        || matches!(input.previous.phase, Some(Phase::Live | Phase::Degraded));
+    let is_suspended = input.suspension.is_some_and(|suspension| suspension.effect.is_some());
     match input.verdict {
         Verdict::Terminating { .. } => Phase::Terminating,
         Verdict::Refused(_) if !facts.running => Phase::Rejected,
+        _ if is_suspended => Phase::Suspended,
         _ if was_live || is_true("Live") => {
             if is_true("Ready") && is_true("Live") {
                 Phase::Live

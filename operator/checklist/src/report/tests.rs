@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use tenantry_crds::blueprint::{Category, Party};
 use tenantry_crds::inventory::Inventory;
 
+mod suspension;
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
 }
@@ -72,6 +74,7 @@ fn step(
         evaluation,
         sizing: None,
         pause: None,
+        suspension: None,
         inventory: None,
         now: at(seconds),
     })
@@ -413,6 +416,7 @@ fn the_inventory_and_the_retry_pass_through() {
         evaluation: Some(&evaluation),
         sizing: None,
         pause: None,
+        suspension: None,
         inventory: Some(inventory.clone()),
         now: at(0),
     };
@@ -515,9 +519,10 @@ fn a_promise_stays_and_what_came_of_it_stands_beside_it() {
     );
     let operation = begun.operation.clone().unwrap();
     assert_eq!(operation.started_at, time::time(at(0)));
-    assert_eq!((operation.promise.machine_seconds, operation.promise.people_seconds), (70, 30));
-    assert_eq!(operation.promise.completion, time::time(at(100)));
-    let nine_of_ten = operation.promise.nine_of_ten.unwrap();
+    let promise = operation.promise.clone().unwrap();
+    assert_eq!((promise.machine_seconds, promise.people_seconds), (70, 30));
+    assert_eq!(promise.completion, time::time(at(100)));
+    let nine_of_ten = promise.nine_of_ten.unwrap();
     assert_eq!((nine_of_ten.machine_seconds, nine_of_ten.people_seconds), (140, 60));
     assert_eq!((operation.number, operation.took), (1, None), "it has only begun");
     assert_eq!(operation.estimated_completion, Some(time::time(at(100))));

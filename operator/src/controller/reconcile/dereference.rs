@@ -4,6 +4,7 @@ use super::prepare::{Prepared, Workshop};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
+use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError};
 use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
@@ -12,6 +13,7 @@ use tenantry_checklist::job;
 use tenantry_checklist::order::{self, Order, OrderInput};
 use tenantry_checklist::report::Pause;
 use tenantry_checklist::select::{Moves, SelectInput, select};
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tokio::time::Instant;
 
@@ -134,31 +136,46 @@ fn prepare(
     };
     let surroundings = context.surroundings.generation();
     let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
+    let suspension = Effect::of(&context.suspensions.of(&snapshot.root.uid));
     let known = session.prepared.clone();
     let is_known = |order: &Order| {
         known.as_ref().is_some_and(|prepared| {
             prepared.order.is_same(order)
                 && prepared.surroundings == surroundings
                 && prepared.outputs == outputs
+                && prepared.suspension == suspension
         })
     };
     let order = resolve(&is_known)?;
     if let (true, Some(prepared)) = (is_known(&order), &known) {
         return Ok(Arc::clone(prepared));
     }
+    let prepared = Arc::new(render(context, order, outputs.clone(), suspension.clone())?);
+    // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.
+    resolve(&|_| true)?;
+    session.prepared = Some(Arc::clone(&prepared));
+    Ok(prepared)
+}
+
+/// Everything that shall exist for an order while these suspensions hold.
+///
+/// # Errors
+/// Every problem, each with its field, reason and remedy.
+pub(super) fn render(
+    context: &Context,
+    order: Order,
+    outputs: Map<String, Value>,
+    suspension: Effect,
+) -> Result<Prepared, Vec<Problem>> {
     let workshop = Workshop {
         config: &context.config,
         compiler: &context.compiler,
         discovery: &context.discovery,
         rights: &context.surroundings.rights(),
-        surroundings,
+        surroundings: context.surroundings.generation(),
         plans: &|| context.store.plans_on_offer(),
     };
-    let prepared = Arc::new(workshop.prepare(order, outputs.clone())?);
-    // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.
-    resolve(&|_| true)?;
-    session.prepared = Some(Arc::clone(&prepared));
-    Ok(prepared)
+    workshop.prepare(order, outputs, suspension)
 }
 
 /// The tenant's identity: the recorded one, else one that is made now and recorded before anything is created.

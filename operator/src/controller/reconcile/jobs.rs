@@ -17,7 +17,7 @@ use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::streams::Mode;
 use tenantry_blueprint::render::{RESULT_FINALIZER, RUN_LABEL};
-use tenantry_checklist::item::{Evaluation, JobEnd, JobInput, Waiting};
+use tenantry_checklist::item::{self, Evaluation, JobEnd, JobInput, Waiting};
 use tenantry_checklist::job::{self, Ended};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::inventory::InventoryEntry;
@@ -106,9 +106,9 @@ pub(super) fn result_is_new(before: &[ChecklistEntry], after: &[ChecklistEntry])
 pub(super) fn input(
     context: &Context,
     snapshot: &Snapshot,
+    prepared: &Prepared,
     item: &PreparedItem,
     observed: &Observed,
-    owner: &Owner,
     ledger: &Ledger,
 ) -> Option<JobInput> {
     let job = item.job.as_ref()?;
@@ -117,13 +117,13 @@ pub(super) fn input(
     let begins = run.is_none_or(|run| run.state == JobState::Failed || run.digest != job.digest);
     let missing =
         || job.source.as_ref().filter(|_| begins).and_then(|id| missing_source(context, snapshot, id));
-    let waits = job.waits.clone().or_else(missing);
+    let waits = suspended(prepared).or_else(|| job.waits.clone()).or_else(missing);
     let Some(run) = run else {
         return Some(JobInput { waits, ..JobInput::default() });
     };
     Some(JobInput {
         name: run.name.clone(),
-        made: made(owner, ledger, run).is_some(),
+        made: made(&prepared.owner, ledger, run).is_some(),
         ended: observed.ends.get(&run.name).cloned(),
         let_go: observed.let_go.contains(&run.name),
         waits,
@@ -143,6 +143,13 @@ pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation) -> Vec<Desir
         }
     }
     all
+}
+
+/// No run begins while nothing of the tenant may run.
+fn suspended(prepared: &Prepared) -> Option<Waiting> {
+    let effect = Some(&prepared.suspension).filter(|effect| effect.compute)?;
+    let message = format!("runs when the suspension is lifted: {}", effect.told());
+    Some(Waiting { reason: item::SUSPENDED.to_owned(), message })
 }
 
 /// What a conversion waits for that whoever brings the data has to hand over.

@@ -5,12 +5,14 @@
 //! if the status changed. Everything it knows afterwards can be found again by the next leader.
 
 pub(crate) mod dereference;
+mod evaluate;
 pub(crate) mod evidence;
 mod jobs;
 mod offboard;
 pub(crate) mod prepare;
+mod sayings;
 mod secrets;
-mod sign_offs;
+mod suspension;
 mod work;
 mod write;
 
@@ -140,7 +142,7 @@ async fn refuse(
     session: &mut Session,
     problems: &[Problem],
 ) -> Result<(Outcome, Next), WriteError> {
-    let evaluation = work::kept(context, snapshot, session);
+    let evaluation = evaluate::kept(context, snapshot, session);
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
@@ -149,6 +151,8 @@ async fn refuse(
         evaluation: evaluation.as_ref(),
         sizing: None,
         pause: snapshot.pause(),
+        // Nothing can be rendered, so nothing is taken away or given back.
+        suspension: None,
         inventory: session.inventory.clone().or_else(|| snapshot.status.inventory.clone()),
         now: snapshot.now,
     });

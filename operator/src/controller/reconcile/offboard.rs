@@ -5,7 +5,7 @@
 
 use super::dereference::Snapshot;
 use super::write::{self, WriteError};
-use super::{Next, Outcome, backoff, earlier, jobs, sign_offs};
+use super::{Next, Outcome, backoff, earlier, jobs, sayings};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
@@ -88,7 +88,7 @@ pub(super) async fn run(
     let is_over = is_removed && !inventory.objects.iter().any(is_own_access);
     let unrecorded = is_over && !is_recorded(context, snapshot, policy).await;
     if is_over && !unrecorded {
-        sign_offs::remove(context, snapshot).await?;
+        sayings::remove(context, snapshot).await?;
         write::finalizer(context, snapshot, false).await?;
         tracing::info!(subscription = %snapshot.root.name, ?policy, "ended");
         return Ok((Outcome::Settled, None));
@@ -104,6 +104,7 @@ pub(super) async fn run(
         evaluation: None,
         sizing: None,
         pause: snapshot.pause(),
+        suspension: None,
         inventory: Some(inventory),
         now: snapshot.now,
     });

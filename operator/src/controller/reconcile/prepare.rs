@@ -5,7 +5,7 @@ use crate::definitions::compiler::Compiler;
 use crate::rights::{Needs, Resource, Rights};
 use kube::core::ApiResource;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::discovery::Discovery;
@@ -23,6 +23,7 @@ use tenantry_checklist::job;
 use tenantry_checklist::order::Order;
 use tenantry_checklist::sign_off::{self, Wanted};
 use tenantry_checklist::sizing::{self, Offer};
+use tenantry_checklist::suspension::Effect;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, CheckSubject, ExternalAction, Item};
 use tenantry_crds::subscription::{DeclaredData, SizingStatus, SizingVerdict};
@@ -54,6 +55,10 @@ pub(crate) struct Prepared {
     pub(crate) claims_of_jobs: BTreeSet<String>,
     /// What jobs that are done found, as later ones read it.
     pub(crate) outputs: Map<String, Value>,
+    /// What is taken away from the tenant.
+    pub(crate) suspension: Effect,
+    /// What lets people in and goes while nobody shall get in.
+    pub(crate) leaving: Vec<ObjectId>,
     /// What it depends on besides the order: kinds that are served and rights that are held.
     pub(crate) surroundings: u64,
 }
@@ -121,6 +126,11 @@ impl Prepared {
         self.items.iter().any(|item| item.job.is_some())
     }
 
+    /// Whether an item opens the tenant.
+    pub(crate) fn opens(&self, item: &str) -> bool {
+        self.items.iter().any(|known| known.item.name == item && known.item.go_live.is_some())
+    }
+
     /// The kinds of objects that others make and that its items wait for.
     pub(crate) fn foreign_kinds(&self) -> BTreeSet<&Kind> {
         let externals = self.items.iter().filter_map(|item| Some(&item.external.as_ref()?.id.kind));
@@ -140,27 +150,31 @@ impl Workshop<'_> {
         &self,
         order: Order,
         outputs: Map<String, Value>,
+        suspension: Effect,
     ) -> Result<Prepared, Vec<Problem>> {
         let compiled = self.compiler.compile(&order.definitions)?;
         let tenant = Tenant::of(&order);
         let plan = Arc::clone(&order.definitions.plan.spec);
-        let values = compiled.context(&order).with_outputs(outputs.clone());
+        let values = compiled.context(&order).with_outputs(outputs.clone()).with_suspension(&suspension);
         let rendered = compiled.render(&values).map_err(cannot_render)?;
         let sizing = self.size(&compiled, &values, &order)?;
-        let base = baseline::objects(BaselineInput::of(&tenant, &order)).map_err(cannot_render)?;
+        let base =
+            baseline::objects(BaselineInput::of(&tenant, &order, &suspension)).map_err(cannot_render)?;
         fits(&rendered, &plan)?;
 
         let mut assembly = Assembly::new(self, &order, &compiled);
         let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
-        let Assembly { desired, mut problems, ready_when, owner, .. } = assembly;
+        let Assembly { desired, standby, mut problems, ready_when, owner, .. } = assembly;
         let has_jobs = items.iter().any(|item| item.job.is_some());
         let claims_of_jobs = claims_of_jobs(&items, &desired);
         problems.extend(self.missing_rights(
-            &desired,
+            desired.iter().chain(&standby),
             &items,
             has_jobs,
             order.definitions.application.revision.name(),
         ));
+        let stands: HashSet<&ObjectId> = desired.iter().map(|object| &object.id).collect();
+        let leaving = standby.into_iter().map(|object| object.id).filter(|id| !stands.contains(id)).collect();
         if problems.is_empty() {
             let surroundings = self.surroundings;
             Ok(Prepared {
@@ -172,6 +186,8 @@ impl Workshop<'_> {
                 ready_when,
                 claims_of_jobs,
                 outputs,
+                leaving: if suspension.network { leaving } else { Vec::new() },
+                suspension,
                 surroundings,
             })
         } else {
@@ -196,9 +212,9 @@ impl Workshop<'_> {
     }
 
     /// Rights that the controller lacks, as one problem that holds the remedy.
-    fn missing_rights(
+    fn missing_rights<'d>(
         &self,
-        desired: &[Desired],
+        desired: impl Iterator<Item = &'d Desired>,
         items: &[PreparedItem],
         has_jobs: bool,
         application: &str,
@@ -246,6 +262,8 @@ struct Assembly<'a> {
     compiled: &'a Compiled,
     owner: Owner,
     desired: Vec<Desired>,
+    /// What would stand in the place of some of them.
+    standby: Vec<Desired>,
     ready_when: HashMap<String, Expression>,
     problems: Vec<Problem>,
 }
@@ -259,7 +277,8 @@ impl<'a> Assembly<'a> {
             subscription: order.name.as_str().into(),
             namespace: order.namespace.as_str().into(),
         };
-        Self { shop, compiled, owner, desired: Vec::new(), ready_when: HashMap::new(), problems: Vec::new() }
+        let (desired, standby) = (Vec::new(), Vec::new());
+        Self { shop, compiled, owner, desired, standby, ready_when: HashMap::new(), problems: Vec::new() }
     }
 
     /// Takes in the objects of every item, and gives the items with why one does not apply.
@@ -292,6 +311,11 @@ impl<'a> Assembly<'a> {
             for object in rendered.objects {
                 self.add(&item.name, stage_in(item, &object), object);
             }
+            for object in rendered.standby {
+                let stage = stage_in(item, &object);
+                let made = self.made(&item.name, stage, object);
+                self.standby.extend(made);
+            }
             let job = rendered.job.map(|rendered| prepared_job(order, item, rendered, &self.owner));
             let external = rendered.external.and_then(|index| self.external(item, index));
             let sizing = sizing.filter(|_| checks_size(item));
@@ -312,6 +336,11 @@ impl<'a> Assembly<'a> {
     }
 
     fn add(&mut self, item: &str, stage: Stage, object: RenderedObject) {
+        let made = self.made(item, stage, object);
+        self.desired.extend(made);
+    }
+
+    fn made(&mut self, item: &str, stage: Stage, object: RenderedObject) -> Option<Desired> {
         let RenderedObject { api_version, kind, name: _, body, optional, ready_when, origin } = object;
         let kind = Kind::from_api_version(&api_version, &kind);
         // A kind that is not served is taken for a namespaced one: the planner waits for it, or goes without.
@@ -320,7 +349,7 @@ impl<'a> Assembly<'a> {
             Ok(desired) => desired,
             Err(error) => {
                 self.problems.push(cannot_render_one(&format!("{origin}: {error}")));
-                return;
+                return None;
             }
         };
         desired.optional = optional;
@@ -328,7 +357,7 @@ impl<'a> Assembly<'a> {
             desired.health = HealthRule::ReadyWhen(expression.source().to_owned());
             self.ready_when.insert(expression.source().to_owned(), expression.clone());
         }
-        self.desired.push(desired);
+        Some(desired)
     }
 
     /// What an item waits for of somebody else.

@@ -1,39 +1,32 @@
 //! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
 
 use super::dereference::Snapshot;
-use super::evidence::{Consumer, Observations, evidence};
-use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
+use super::evaluate::{Facts, evaluated};
+use super::prepare::{Prepared, PreparedItem};
 use super::write::{self, WriteError};
 use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
+    suspension,
 };
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use kube::core::ApiResource;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tenantry_apply::canonical::digest;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done, Executor};
 use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
-use tenantry_apply::plan::{self, Plan, Wait, Waiting};
+use tenantry_apply::plan::{self, Plan, Wait};
 use tenantry_apply::record::Ledger;
-use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
-use tenantry_blueprint::expression::Expression;
 use tenantry_checklist::Problem;
-use tenantry_checklist::item::{
-    self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
-};
-use tenantry_checklist::journal;
-use tenantry_checklist::learned::Similar;
-use tenantry_checklist::report::{Obstacle, ReportInput, Verdict, report};
-use tenantry_checklist::sign_off;
+use tenantry_checklist::item::Evaluation;
+use tenantry_checklist::report::{Obstacle, ReportInput, Suspension, Verdict, report};
 use tenantry_crds::inventory::Inventory;
-use tenantry_crds::subscription::ItemState;
+use tenantry_crds::subscription::{ItemState, RememberedScale};
 use tokio::time::Instant;
 
 /// Rounds of one run. Every round that does something makes the next one's work smaller, so this is never reached; it
@@ -52,20 +45,6 @@ struct Look {
     view: View,
     evaluation: Evaluation,
     plan: Plan,
-}
-
-/// What the state of the checklist is derived from, besides the order.
-struct Facts<'a> {
-    /// What became of the runs of jobs.
-    runs: &'a jobs::Observed,
-    /// What is recorded.
-    ledger: &'a Ledger,
-    /// What is seen.
-    view: &'a View,
-    /// What a plan would wait for if nothing were released.
-    waits: &'a [Waiting],
-    /// What came of what was done last.
-    outcomes: &'a [executor::Outcome],
 }
 
 /// What a run works towards.
@@ -92,6 +71,10 @@ impl Job {
 struct Progress {
     inventory: Inventory,
     outcomes: Vec<executor::Outcome>,
+    /// How many pods each workload had before it was given none.
+    remembered: Vec<RememberedScale>,
+    /// Digests of objects that only a suspension, or its end, changes.
+    otherwise: HashMap<ObjectId, Vec<String>>,
 }
 
 pub(super) async fn run(
@@ -107,8 +90,12 @@ pub(super) async fn run(
     // What is not desired any more has to be seen to be removed, also by a process that never made any.
     offboard::watch_kinds(context, &recorded);
     await_watches(context, session, prepared).await;
-    let mut progress =
-        Progress { inventory: session.inventory.clone().unwrap_or(recorded), outcomes: Vec::new() };
+    let mut progress = Progress {
+        inventory: session.inventory.clone().unwrap_or(recorded),
+        outcomes: Vec::new(),
+        remembered: suspension::remembered(snapshot).to_vec(),
+        otherwise: suspension::otherwise(context, snapshot, prepared),
+    };
     let mut current =
         Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
     let ledger = Ledger::new(progress.inventory.clone());
@@ -119,12 +106,24 @@ pub(super) async fn run(
         let look = look(context, &current, prepared, &runs, &mut desired, &progress);
         return finish(context, &current, session, job, progress, look, &runs).await;
     }
+    match suspension::remember(&current, prepared, &ledger, &context.executor).await {
+        Ok(remembered) => progress.remembered = remembered,
+        Err(failure) => {
+            let reason = failure.verdict.as_str();
+            tracing::warn!(subscription = %snapshot.root.name, reason, "workloads cannot be read before they are stopped");
+            session.outages = session.outages.saturating_add(1);
+            return Ok((Outcome::Failed, Some(snapshot.instant + backoff(session.outages))));
+        }
+    }
     let mut executor = None;
     for _ in 0..MAX_ROUNDS {
         let look = look(context, &current, prepared, &runs, &mut desired, &progress);
-        if let Some(record) = &look.plan.record {
-            record_ahead(context, &mut current, session, job, &look.evaluation, record.clone()).await?;
-            progress.inventory = record.clone();
+        let is_remembered = progress.remembered == suspension::remembered(&current);
+        if look.plan.record.is_some() || !is_remembered {
+            let record = look.plan.record.clone().unwrap_or_else(|| progress.inventory.clone());
+            record_ahead(context, &mut current, session, job, &look.evaluation, &progress, record.clone())
+                .await?;
+            progress.inventory = record;
         }
         if look.plan.steps.is_empty() || progress.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             return finish(context, &current, session, job, progress, look, &runs).await;
@@ -225,8 +224,10 @@ fn look(
         // The foundation stands before everything else, whichever items cite its parts: an item that waits for another
         // must not keep the policy back without which that other may not create anything.
         object.released = if evaluation.held.contains(&object.item) {
-            // What a person holds keeps what it has, and nothing new begins.
-            recorded.is_some_and(|entry| entry.digest.as_deref() == Some(&*object.digest))
+            // What a person holds keeps what it has, and nothing new begins. A suspension is nobody's to hold.
+            let digest = recorded.and_then(|entry| entry.digest.as_deref());
+            digest == Some(&*object.digest)
+                || digest.is_some_and(|digest| is_otherwise(&progress.otherwise, &object.id, digest))
         } else {
             object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
         };
@@ -234,6 +235,11 @@ fn look(
     let complete = evaluation.held.is_empty();
     let plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
     Look { view, evaluation, plan }
+}
+
+/// Whether an object is as it is without a suspension, or with the one before.
+fn is_otherwise(otherwise: &HashMap<ObjectId, Vec<String>>, id: &ObjectId, digest: &str) -> bool {
+    otherwise.get(id).is_some_and(|digests| digests.iter().any(|known| known == digest))
 }
 
 /// What is seen of everything that is desired or recorded, at one moment.
@@ -255,113 +261,11 @@ fn plan(
         order: &prepared.order.digest,
         desired,
         complete,
+        leaving: &prepared.leaving,
         inventory,
         view,
         scopes: &*context.discovery,
     })
-}
-
-fn evaluated(context: &Context, snapshot: &Snapshot, prepared: &Prepared, facts: &Facts<'_>) -> Evaluation {
-    let Facts { runs, ledger, view, waits, outcomes } = *facts;
-    let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
-    let application = application.map(|prepared| prepared.item.name.as_str());
-    let consumer = |claim: &Desired| {
-        let class = claim.body.pointer("/spec/storageClassName").and_then(serde_json::Value::as_str);
-        let binds_late = class.is_some_and(|class| context.surroundings.binds_late(class));
-        match application {
-            _ if !binds_late => Consumer::None,
-            _ if prepared.claims_of_jobs.contains(&*claim.id.name) => Consumer::Job,
-            Some(item) => Consumer::Item(item),
-            None => Consumer::None,
-        }
-    };
-    let observations = Observations { view, ledger, ready_when: &prepared.ready_when, consumer: &consumer };
-    let mut evidence = evidence(&prepared.desired, &observations, waits, outcomes, snapshot.now);
-    let dates = prepared.order.dates(snapshot.root.created);
-    let signatures = context.sign_offs.of(&snapshot.root.uid);
-    let similar = Similar::of(&prepared.order.definitions.accepted());
-    let inputs: Vec<ItemInput> = prepared
-        .items
-        .iter()
-        .filter_map(|prepared_item| {
-            let PreparedItem { item, skipped, wanted, is_sign_off, job, external, note } = prepared_item;
-            let mut proof = evidence.remove(&item.name).unwrap_or_default();
-            let digest = match (wanted.as_ref().filter(|_| *is_sign_off), job, external) {
-                (Some(wanted), ..) => wanted.digest.clone(),
-                (None, Some(job), _) => job.digest.clone(),
-                (None, None, Some(external)) => external.digest.clone(),
-                (None, None, None) => input_digest(prepared, &item.name),
-            };
-            if let Some(PreparedExternal { id, until, .. }) = external {
-                proof = external_evidence(context, &snapshot.root.name, id, until);
-            }
-            let run = jobs::input(context, snapshot, prepared_item, runs, &prepared.owner, ledger);
-            if let Some(run) = &run {
-                proof.desired += 1;
-                proof.live += usize::from(run.made);
-            }
-            let input = ItemInput::new(item, &dates, digest, proof);
-            let signature = wanted.clone().map(|wanted| SignatureInput {
-                standing: sign_off::standing(&item.name, &wanted, &signatures),
-                wanted,
-            });
-            let hold = hold(snapshot, prepared, &item.name);
-            let usual = context.journal.usual(&similar, &item.name);
-            // The schema admits only durations that can be read, so none is left out.
-            input.ok().map(|input| ItemInput {
-                kind: if *is_sign_off { item::Kind::SignOff } else { input.kind },
-                skipped: skipped.clone(),
-                signature,
-                hold,
-                job: run,
-                note: note.clone(),
-                ..input.learning(usual)
-            })
-        })
-        .collect();
-    evaluate_items(snapshot, &inputs)
-}
-
-/// A person's word that an item waits, or the journal's, which cannot take in what would come of it.
-fn hold(snapshot: &Snapshot, prepared: &Prepared, item: &str) -> Option<Hold> {
-    if journal::is_full(&snapshot.status) {
-        return Some(Hold::Journal);
-    }
-    let held = prepared.order.holds.iter().find(|hold| hold.item == item);
-    let of_item = held.map(|hold| Hold::Item(hold.reason.clone()));
-    of_item.or_else(|| snapshot.root.paused.clone().map(Hold::Subscription))
-}
-
-fn evaluate_items(snapshot: &Snapshot, items: &[ItemInput]) -> Evaluation {
-    let input = EvaluateInput {
-        subscription: &snapshot.root.name,
-        items,
-        previous: &snapshot.status.checklist,
-        retry: snapshot.root.retry.as_deref(),
-        observed_retry: snapshot.status.observed_retry.as_deref(),
-        is_over: match &snapshot.status.operation {
-            Some(operation) => operation.completed_at.is_some(),
-            // A tenant from before there were operations has none, and gets none.
-            None => snapshot.status.accepted.is_some(),
-        },
-        now: snapshot.now,
-    };
-    evaluate(&input).unwrap_or_else(|errors| {
-        // The static check refuses such blueprints, so none is ever accepted.
-        tracing::error!(subscription = %snapshot.root.name, ?errors, "the blueprint has no order");
-        Evaluation::default()
-    })
-}
-
-/// Digest of the objects an item is made of.
-fn input_digest(prepared: &Prepared, item: &str) -> String {
-    let digests: Vec<&str> = prepared
-        .desired
-        .iter()
-        .filter(|object| object.item == item)
-        .map(|object| object.digest.as_str())
-        .collect();
-    digest(&serde_json::json!(digests))
 }
 
 /// Writes what may come to exist before anything is created: first the finalizer, then the record.
@@ -371,6 +275,7 @@ async fn record_ahead(
     session: &mut Session,
     job: &Job,
     evaluation: &Evaluation,
+    progress: &Progress,
     record: Inventory,
 ) -> Result<(), WriteError> {
     if let Some(root) = write::finalizer(context, snapshot, true).await? {
@@ -384,6 +289,12 @@ async fn record_ahead(
         evaluation: Some(evaluation),
         sizing: job.prepared.sizing.as_ref(),
         pause: snapshot.pause(),
+        suspension: Some(Suspension {
+            effect: &job.prepared.suspension,
+            in_effect: false,
+            left: "",
+            remembered: &progress.remembered,
+        }),
         inventory: Some(record),
         now: snapshot.now,
     });
@@ -434,6 +345,10 @@ async fn finish(
         // What others wrote is not worth a write; it is kept in memory and goes with the next one.
         false => known,
     };
+    let stands = look.plan.steps.is_empty() && progress.outcomes.iter().all(|outcome| outcome.result.is_ok());
+    let suspended =
+        suspension::found(context, snapshot, prepared, progress.remembered, stands && !runs.has_ended())
+            .await;
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
@@ -442,10 +357,17 @@ async fn finish(
         evaluation: Some(&look.evaluation),
         sizing: job.prepared.sizing.as_ref(),
         pause: snapshot.pause(),
+        suspension: Some(Suspension {
+            effect: &prepared.suspension,
+            in_effect: suspended.in_effect,
+            left: &suspended.left,
+            remembered: &suspended.remembered,
+        }),
         inventory: Some(inventory),
         now: snapshot.now,
     });
     let mut next = deadline(snapshot, look.evaluation.deadline);
+    next = earlier(next, suspended.again.map(|wait| snapshot.instant + wait));
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
     let outages =
         failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
@@ -476,7 +398,7 @@ async fn finish(
             }
         }
     }
-    let settled = !busy && !failed;
+    let settled = !busy && !failed && suspended.again.is_none();
     if settled {
         session.settle();
     }
@@ -527,58 +449,6 @@ fn is_predecessor(prepared: &Prepared, observed: &tenantry_apply::observed::Obse
 }
 
 /// The identities of everything recorded.
-fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Context) -> Vec<ObjectId> {
+pub(super) fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Context) -> Vec<ObjectId> {
     tenantry_apply::record::identities(inventory, owner, &*context.discovery)
-}
-
-/// The checklist of a tenant whose edited order was refused: what was accepted before, by its evidence.
-pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) -> Option<Evaluation> {
-    let accepted = snapshot.status.accepted.as_ref()?;
-    let blueprint = context.store.blueprint_of(accepted)?;
-    let tenant = snapshot.status.tenant.as_ref()?;
-    let owner = Owner {
-        tenant_id: tenant.id.as_str().into(),
-        subscription: snapshot.root.name.as_str().into(),
-        namespace: tenant.namespace.as_str().into(),
-    };
-    let inventory = session.inventory.clone().or_else(|| snapshot.status.inventory.clone())?;
-    let view = context.index.snapshot(recorded_ids(&inventory, &owner, context));
-    let items: Vec<ItemInput> = snapshot
-        .status
-        .checklist
-        .iter()
-        .filter_map(|entry| {
-            let item = blueprint.items.iter().find(|item| item.name == entry.name)?;
-            // What others make is not in the record and is looked at as always.
-            let evidence = match &item.external {
-                Some(action) => {
-                    let is_namespaced = |kind: &Kind| context.discovery.scope(kind) != Some(Scope::Cluster);
-                    let id = external_id(action, &owner, is_namespaced);
-                    let until = Expression::compile(&action.until).ok()?;
-                    external_evidence(context, &snapshot.root.name, &id, &until)
-                }
-                None => recorded_evidence(&inventory, &owner, &view, context, &entry.name),
-            };
-            ItemInput::kept(item, entry, evidence).ok()
-        })
-        .collect();
-    Some(evaluate_items(snapshot, &items))
-}
-
-/// Evidence of an item that waits for somebody else's object.
-fn external_evidence(context: &Context, subscription: &str, id: &ObjectId, until: &Expression) -> Evidence {
-    let served = context.discovery.resolve(&id.kind);
-    let sight = served.map(|served| context.foreign.look(id, &served.resource, subscription));
-    super::evidence::external(id, until, sight)
-}
-
-/// Evidence by the record alone, for an item that nothing can be rendered for.
-fn recorded_evidence(
-    inventory: &Inventory,
-    owner: &Owner,
-    view: &View,
-    context: &Context,
-    item: &str,
-) -> Evidence {
-    super::evidence::recorded(inventory, owner, view, &*context.discovery, item)
 }

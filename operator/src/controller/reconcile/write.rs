@@ -62,7 +62,7 @@ pub(crate) async fn status(
 ) -> Result<Option<Arc<Root>>, WriteError> {
     let old = &snapshot.status;
     let new = match changed(old, &new) || !old.unrecorded.is_empty() {
-        true => carry(old, new, |fact| context.journal.has(fact)),
+        true => carry(old, new, snapshot.now, |fact| context.journal.has(fact)),
         false => new,
     };
     // The usual case, and the JSON of both is what a run without work would cost most.

@@ -49,6 +49,7 @@ fn decide(change: impl FnOnce(&mut Desired), state: EntryState, uid: Option<&str
         order: "o",
         desired: &[desired],
         complete: true,
+        leaving: &[],
         inventory: &inventory,
         view: &Says("settings", seen),
         scopes: &scopes,
@@ -220,6 +221,7 @@ fn a_full_inventory_stops_what_is_new_and_nothing_else() {
         order: "o",
         desired: &[recorded, desired_at(4)],
         complete: false,
+        leaving: &[],
         inventory: &inventory,
         view: &Says("none", Seen::Absent),
         scopes: &scopes,
@@ -239,11 +241,34 @@ fn an_incomplete_render_deletes_nothing() {
         order: "o",
         desired: &[],
         complete: false,
+        leaving: &[],
         inventory: &inventory,
         view: &cluster,
         scopes: &cluster.scopes,
     });
     assert_eq!(plan, Plan::default());
+}
+
+/// What lets people in goes although a person holds everything else.
+#[test]
+fn what_is_leaving_goes_even_so_and_nothing_else_does() {
+    let (mut cluster, mut inventory) = (Cluster::new(scopes()), Inventory::default());
+    settle(&mut cluster, &mut inventory, &tenant());
+    let (owner, all) = (owner(), tenant());
+    let route = all.iter().find(|object| object.id.kind.name() == "HTTPRoute").unwrap().id.clone();
+    let plan = plan(&Input {
+        owner: &owner,
+        order: "o",
+        desired: &[],
+        complete: false,
+        leaving: std::slice::from_ref(&route),
+        inventory: &inventory,
+        view: &cluster,
+        scopes: &cluster.scopes,
+    });
+    let steps: Vec<_> = plan.steps.iter().map(|step| (&step.id, step.gated)).collect();
+    assert_eq!(steps, [(&route, false)]);
+    assert!(matches!(plan.steps[0].action, Action::Delete { .. }));
 }
 
 #[test]

@@ -1,0 +1,177 @@
+//! Suspensions as far as objects do not say them: how many pods each workload had, that none runs any more, and that each has
+//! its own again. Needs a client.
+//!
+//! What a suspended tenant is like is rendered (`blueprint::suspend`, `blueprint::baseline`). Only how many pods a workload was
+//! set to have at the moment is in no template: an autoscaler, or a person, may have changed it. It is read and recorded before
+//! the workload is given none, and set again once nothing is suspended any more.
+
+use super::dereference::{self, Snapshot};
+use super::prepare::Prepared;
+use crate::controller::context::Context;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use std::collections::HashMap;
+use std::time::Duration;
+use tenantry_apply::classify::Failure;
+use tenantry_apply::executor::Executor;
+use tenantry_apply::object::{Desired, Kind, ObjectId};
+use tenantry_apply::record::Ledger;
+use tenantry_blueprint::suspend::is_scaled;
+use tenantry_checklist::suspension::Effect;
+use tenantry_crds::subscription::RememberedScale;
+
+/// Pods that have not come to their end.
+const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+/// Between two looks at pods that still run: at first, and at most.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// How far a suspension, or its end, is.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Whether evidence shows everything that is taken away.
+    pub(super) in_effect: bool,
+    /// What is not as it shall be yet, for people.
+    pub(super) left: String,
+    /// What has to be remembered from here on.
+    pub(super) remembered: Vec<RememberedScale>,
+    /// After how long somebody has to look again.
+    pub(super) again: Option<Duration>,
+}
+
+/// What a status remembers.
+pub(super) fn remembered(snapshot: &Snapshot) -> &[RememberedScale] {
+    snapshot.status.suspension.as_ref().map(|status| status.remembered.as_slice()).unwrap_or_default()
+}
+
+/// Digests that objects have otherwise: not suspended, and as suspended as the status says. Who is held or paused is suspended and
+/// resumed all the same, and in nothing else changed, so what he has is one of these. Nothing where nobody holds anything, or
+/// nothing is suspended.
+pub(super) fn otherwise(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+) -> HashMap<ObjectId, Vec<String>> {
+    let is_held = snapshot.root.paused.is_some() || !prepared.order.holds.is_empty();
+    let before = snapshot.status.suspension.as_ref().map(|status| Effect::of_holds(&status.holds));
+    let mut all: HashMap<ObjectId, Vec<String>> = HashMap::new();
+    if !is_held || (before.is_none() && !prepared.suspension.is_some()) {
+        return all;
+    }
+    for effect in [Some(Effect::default()), before].into_iter().flatten() {
+        let (order, outputs) = (prepared.order.clone(), prepared.outputs.clone());
+        // What could not be rendered now was not rendered then.
+        let Ok(other) = dereference::render(context, order, outputs, effect) else { continue };
+        for object in other.desired {
+            all.entry(object.id).or_default().push(object.digest);
+        }
+    }
+    all
+}
+
+/// What has to be remembered before workloads are given no pods: what is remembered already, and what is read now of those that
+/// are not at rest yet.
+///
+/// # Errors
+/// When the API server does not say.
+pub(super) async fn remember(
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    ledger: &Ledger,
+    executor: &Executor,
+) -> Result<Vec<RememberedScale>, Failure> {
+    let mut all = remembered(snapshot).to_vec();
+    if !prepared.suspension.compute {
+        return Ok(all);
+    }
+    for object in &prepared.desired {
+        let Some(uid) = awake(object, ledger) else { continue };
+        if all.iter().any(|known| is_of(known, &object.id) && known.uid == uid) {
+            continue;
+        }
+        if let Some(replicas) = executor.replicas(&object.id, &uid).await? {
+            all.retain(|known| !is_of(known, &object.id));
+            let (kind, name) = (object.id.kind.to_string(), object.id.name.to_string());
+            all.push(RememberedScale { kind, name, uid, replicas });
+        }
+    }
+    Ok(all)
+}
+
+/// UID of a workload that exists and was not given to rest.
+fn awake(object: &Desired, ledger: &Ledger) -> Option<String> {
+    let kind = &object.id.kind;
+    let entry = ledger.entry(&object.id).filter(|_| is_scaled(kind.group(), kind.name()))?;
+    entry.uid.clone().filter(|_| entry.digest.as_deref() != Some(&*object.digest))
+}
+
+fn is_of(known: &RememberedScale, id: &ObjectId) -> bool {
+    known.name == *id.name && Kind::parse(&known.kind).is_some_and(|kind| kind == id.kind)
+}
+
+/// How far it is, once every object is as it shall be (`stands`): whether no pod runs any more, or that workloads have again
+/// what they had.
+pub(super) async fn found(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    remembered: Vec<RememberedScale>,
+    stands: bool,
+) -> Found {
+    let effect = &prepared.suspension;
+    if !effect.is_some() || !effect.compute {
+        let (remembered, again) =
+            if stands { restored(context, prepared, remembered).await } else { (remembered, None) };
+        return Found { in_effect: stands && again.is_none(), remembered, again, left: String::new() };
+    }
+    if !stands {
+        return Found { remembered, ..Found::default() };
+    }
+    let left = match running(context, &prepared.owner.namespace).await {
+        Ok(0) => return Found { in_effect: true, remembered, ..Found::default() },
+        Ok(1) => "1 pod still runs".to_owned(),
+        Ok(count) => format!("{count} pods still run"),
+        Err(error) => {
+            tracing::warn!(subscription = %snapshot.root.name, %error, "the pods of a suspended tenant cannot be seen");
+            "its pods cannot be looked at".to_owned()
+        }
+    };
+    // They come to their end in seconds; what does not is looked at less and less often.
+    let [first, longest] = LOOK_AGAIN;
+    let since =
+        snapshot.status.suspension.iter().flat_map(|status| &status.holds).map(|hold| hold.at.0).max();
+    let passed = since.map(|at| snapshot.now.as_second().saturating_sub(at.as_second())).unwrap_or_default();
+    let again = Duration::from_secs(u64::try_from(passed / 8).unwrap_or_default()).clamp(first, longest);
+    Found { left, remembered, again: Some(again), in_effect: false }
+}
+
+/// Pods of a namespace that have not come to their end.
+async fn running(context: &Context, namespace: &str) -> Result<usize, kube::Error> {
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    Ok(pods.list_metadata(&ListParams::default().fields(RUNNING)).await?.items.len())
+}
+
+/// Gives workloads back what they had. What could not be given stays remembered.
+async fn restored(
+    context: &Context,
+    prepared: &Prepared,
+    remembered: Vec<RememberedScale>,
+) -> (Vec<RememberedScale>, Option<Duration>) {
+    let mut left = Vec::new();
+    for one in remembered {
+        // What is not desired any more, or is rendered with as many, needs nothing.
+        let Some(object) = prepared.desired.iter().find(|object| is_of(&one, &object.id)) else { continue };
+        let rendered = object.body.pointer("/spec/replicas").and_then(serde_json::Value::as_i64);
+        if rendered == Some(i64::from(one.replicas)) {
+            continue;
+        }
+        match context.executor.scale(&object.id, &one.uid, one.replicas).await {
+            Ok(_) => {}
+            Err(failure) => {
+                tracing::warn!(object = %object.id, reason = failure.verdict.as_str(), "cannot be scaled back yet");
+                left.push(one);
+            }
+        }
+    }
+    let again = (!left.is_empty()).then_some(LOOK_AGAIN[0]);
+    (left, again)
+}
