@@ -1,13 +1,14 @@
 //! Tenantry: a Kubernetes operator that carries a customer's subscription from sign-up to go-live.
 //!
 //! `cli` reads the command line, `controller` runs the operator, `definitions` keeps the accepted revisions of plans,
-//! applications and blueprints, `rights` computes what the controller must be allowed, and `manifests` holds what a
+//! applications and blueprints, `preview` says what a change would do, `rights` computes what the controller must be allowed, and `manifests` holds what a
 //! cluster needs installed. The rooms beside this crate hold the logic: `checklist`, `blueprint` and `apply`.
 
 mod cli;
 mod controller;
 mod definitions;
 pub mod manifests;
+mod preview;
 mod rights;
 
 pub use cli::main;

@@ -14,6 +14,7 @@ mod orders;
 mod output;
 mod pause;
 mod plurals;
+mod preview;
 mod progress;
 mod quote;
 mod render;
@@ -64,6 +65,8 @@ enum Command {
     History(history::Arguments),
     /// Show how long orders were promised to take, and how long they took.
     Estimates(estimates::Arguments),
+    /// Show what an order, or a changed definition, would do to tenants, before anything is done.
+    Preview(preview::Arguments),
     /// Say how long an order will take before it is placed.
     Quote(quote::Arguments),
     /// Sign an item of a subscription's checklist.
@@ -115,6 +118,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Retry(arguments) => runtime()?.block_on(retry::run(&arguments)),
         Command::Board(arguments) => runtime()?.block_on(board::run(&arguments)),
         Command::History(arguments) => runtime()?.block_on(history::run(&arguments)),
+        Command::Preview(arguments) => runtime()?.block_on(preview::run(&arguments)),
         Command::Quote(arguments) => runtime()?.block_on(quote::run(&arguments)),
         Command::Estimates(arguments) => runtime()?.block_on(estimates::run(&arguments)),
         Command::SignOff(arguments) => runtime()?.block_on(sign_off::run(&arguments)),
@@ -154,4 +158,16 @@ async fn who_am_i(client: kube::Client) -> anyhow::Result<String> {
         .map_err(|e| explain(e, "cannot ask who you are"))?;
     let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
     user.context("the API server does not say who you are")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Two flags of one name show only when somebody runs the command.
+    #[test]
+    fn no_command_contradicts_itself() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -19,10 +19,10 @@ mod packed;
 mod patch;
 mod patience;
 mod queue;
-mod reconcile;
+pub(crate) mod reconcile;
 pub(crate) mod roots;
 mod run;
-mod sayings;
+pub(crate) mod sayings;
 mod session;
 mod watches;
 

@@ -4,8 +4,8 @@
 use super::context::Context;
 use super::roots::{Observation, Root, RootObject};
 use super::sayings::Sayings;
-use crate::definitions::content::{self, Content, Key};
-use crate::definitions::store::{Live, NOTICE_ANNOTATION};
+use crate::definitions::content;
+use crate::definitions::live::{Definition, read};
 use crate::rights::{MANAGER_ROLE, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
@@ -14,7 +14,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Resource;
 use kube::api::{Api, DynamicObject};
 use kube::core::object::HasSpec;
-use kube::core::{ApiResource, ClusterResourceScope, PartialObjectMeta};
+use kube::core::{ClusterResourceScope, PartialObjectMeta};
 use kube::runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -22,13 +22,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
 use tenantry_apply::streams::follow;
-use tenantry_checklist::revision::DefinitionKind;
 use tenantry_checklist::saying::About;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
-    Blueprint, BlueprintSpec, DefinitionStatus, HostedApplication, HostedApplicationSpec,
-    HostedApplicationVersion, HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSignOff,
-    TenantSubscription, TenantSuspension,
+    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSignOff, TenantSubscription,
+    TenantSuspension,
 };
 use tokio::task::JoinSet;
 
@@ -188,35 +186,6 @@ where
     .await;
 }
 
-/// A kind of definition, as far as watching it is concerned.
-trait Definition {
-    const KIND: DefinitionKind;
-    type Spec: DeserializeOwned;
-    fn content(spec: Self::Spec) -> Content;
-    fn resource() -> ApiResource;
-}
-
-macro_rules! definition {
-    ($object:ty, $spec:ty, $variant:ident) => {
-        impl Definition for $object {
-            const KIND: DefinitionKind = DefinitionKind::$variant;
-            type Spec = $spec;
-
-            fn content(spec: $spec) -> Content {
-                Content::$variant(Arc::new(spec))
-            }
-
-            fn resource() -> ApiResource {
-                ApiResource::erase::<Self>(&())
-            }
-        }
-    };
-}
-definition!(ServicePlan, ServicePlanSpec, Plan);
-definition!(HostedApplication, HostedApplicationSpec, Application);
-definition!(HostedApplicationVersion, HostedApplicationVersionSpec, Version);
-definition!(Blueprint, BlueprintSpec, Blueprint);
-
 /// Watched without a type, so that one definition that cannot be read does not hide the others.
 async fn definitions<D: Definition>(context: Arc<Context>, word: &'static str) {
     let api: Api<DynamicObject> = Api::all_with(context.watch_client.clone(), &D::resource());
@@ -264,22 +233,6 @@ fn is_other_lifecycle(before: &Latest, after: &Latest) -> bool {
         }
         _ => false,
     }
-}
-
-fn read<D: Definition>(mut object: DynamicObject) -> Option<(Key, Live)> {
-    let name = object.metadata.name?;
-    let spec = object.data.get_mut("spec").map(serde_json::Value::take).unwrap_or_default();
-    let content = serde_json::from_value::<D::Spec>(spec).map(D::content).map_err(|error| error.to_string());
-    let status = object.data.get_mut("status").map(serde_json::Value::take).unwrap_or_default();
-    let notice = object.metadata.annotations.as_mut().and_then(|all| all.remove(NOTICE_ANNOTATION));
-    let live = Live {
-        uid: object.metadata.uid?,
-        generation: object.metadata.generation.unwrap_or_default(),
-        content,
-        notice,
-        status: serde_json::from_value::<Option<DefinitionStatus>>(status).ok().flatten().unwrap_or_default(),
-    };
-    Some((Key::new(D::KIND, name), live))
 }
 
 async fn revisions(context: Arc<Context>) {

@@ -5,6 +5,7 @@
 //! a live tenant.
 //!
 //! - [`store`]: what is known, in memory, and the answers to questions about it. No client.
+//! - [`live`]: reads them as objects. No client.
 //! - [`acceptor`]: checks an edited definition, stores its revision, writes its status. Needs a client.
 //! - [`compiler`]: compiled definitions, shared by the tenants that run them. No client.
 //! - [`mover`]: says which tenants a changed definition moves now. No client.
@@ -12,7 +13,8 @@
 pub(crate) mod acceptor;
 pub(crate) mod compiler;
 pub(crate) mod content;
-mod examine;
+pub(crate) mod examine;
+pub(crate) mod live;
 pub(crate) mod mover;
 pub(crate) mod store;
 

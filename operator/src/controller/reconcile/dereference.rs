@@ -6,6 +6,7 @@ use crate::controller::roots::Root;
 use crate::controller::session::Session;
 use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError};
+use tenantry_blueprint::baseline::ServiceAccount;
 use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
@@ -168,7 +169,10 @@ pub(super) fn render(
     suspension: Effect,
 ) -> Result<Prepared, Vec<Problem>> {
     let workshop = Workshop {
-        config: &context.config,
+        account: ServiceAccount {
+            namespace: context.config.namespace.clone(),
+            name: context.config.service_account.clone(),
+        },
         compiler: &context.compiler,
         discovery: &context.discovery,
         rights: &context.surroundings.rights(),

@@ -1,6 +1,5 @@
 //! From an order to everything that shall exist for it; no client, no clock.
 
-use crate::controller::config::Config;
 use crate::definitions::compiler::Compiler;
 use crate::rights::{Needs, Resource, Rights};
 use kube::core::ApiResource;
@@ -109,7 +108,8 @@ pub(crate) struct PreparedExternal {
 
 /// What orders are prepared with.
 pub(crate) struct Workshop<'a> {
-    pub(crate) config: &'a Config,
+    /// Who writes what is rendered.
+    pub(crate) account: ServiceAccount,
     pub(crate) compiler: &'a Compiler,
     pub(crate) discovery: &'a Discovery,
     pub(crate) rights: &'a Rights,
@@ -291,10 +291,6 @@ impl<'a> Assembly<'a> {
         sizing: Option<&SizingStatus>,
     ) -> Vec<PreparedItem> {
         let definitions = self.compiled.specs();
-        let controller = ServiceAccount {
-            namespace: self.shop.config.namespace.clone(),
-            name: self.shop.config.service_account.clone(),
-        };
         let mut items = Vec::new();
         for (item, rendered) in definitions.blueprint.items.iter().zip(rendered) {
             for part in &rendered.baseline {
@@ -302,7 +298,11 @@ impl<'a> Assembly<'a> {
                     self.add(&item.name, stage_of(*part), object);
                 }
                 if *part == Baseline::Namespace {
-                    self.add(&item.name, Stage::Foundation, baseline::manager_binding(tenant, &controller));
+                    self.add(
+                        &item.name,
+                        Stage::Foundation,
+                        baseline::manager_binding(tenant, &self.shop.account),
+                    );
                 }
             }
             if item.application.is_some() && rendered.skipped.is_none() {
