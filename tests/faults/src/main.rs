@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::try_join_all;
 use tenantry_faults::campaign::{
-    Judged, References, coverage, everything, gate, median, perform, references,
+    Judged, References, coverage, everything, gate, gate_of_jobs, median, perform, references,
 };
 use tenantry_faults::defect::Defect;
 use tenantry_faults::files::sorted;
@@ -39,10 +39,18 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every write of a tenant's beginning and end with a crash before, a crash after, a lost reply and a late arrival;
-    /// everything destructive with a look at the past; two replicas; and whether the oracles find seeded defects.
+    /// everything destructive with a look at the past; a crash or a lost reply wherever a run of a job begins, ends and is
+    /// let go; two replicas; and whether the oracles find seeded defects.
     Gate,
     /// Every fault at every request, list and watch of every workload.
-    All,
+    All {
+        /// Only those of this workload; two replicas are left out then.
+        #[arg(long)]
+        workload: Option<Workload>,
+        /// Only this fault, by its number, such as F2; may be given several times.
+        #[arg(long)]
+        fault: Vec<String>,
+    },
     /// Whether the oracles find defects that were put into the product on purpose.
     Defects {
         /// Only the one of this name.
@@ -88,7 +96,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let directory = directory()?;
     match &arguments.command {
         Command::Gate => run_gate(&binary, &directory).await,
-        Command::All => run_all(&binary, &directory).await,
+        Command::All { workload, fault } => run_all(&binary, &directory, *workload, fault).await,
         Command::Defects { only } => run_defects(&binary, &directory, only.as_deref()).await,
         Command::Places => places(&binary, &directory).await,
         Command::Leaders { seed } => run_leaders(&binary, &directory, *seed).await,
@@ -104,17 +112,34 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
         Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
     let (mut stage, references) = begin(binary, directory).await?;
     let mut plans = gate(&references);
+    plans.extend(gate_of_jobs(&references));
     let known = regressions()?;
     plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+    let (of_jobs, plans): (Vec<Plan>, Vec<Plan>) =
+        plans.into_iter().partition(|plan| plan.workload == Workload::HandOver);
     let seconds = || started.elapsed().as_secs_f64();
-    println!("{} plans and {} defects after {:.0} s", plans.len(), defects.len(), seconds());
+    println!(
+        "{} plans, {} of jobs and {} defects after {:.0} s",
+        plans.len(),
+        of_jobs.len(),
+        defects.len(),
+        seconds()
+    );
     let failures = directory.join("failed");
     let planned = perform(&mut stage, &plans, &references, &failures);
+    // Most of a hand-over is waiting for Kubernetes, so its plans cost little beside the others.
+    let handed_over = async {
+        let mut stage = Stage::start(binary, &[], &directory.join("jobs")).await?;
+        let judged = perform(&mut stage, &of_jobs, &references, &failures.join("jobs")).await?;
+        println!("jobs: median {:.2} s a plan, done after {:.0} s", median(&judged).as_secs_f64(), seconds());
+        anyhow::Ok(judged)
+    };
     let sown = async {
         let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
         trials(&mut stage, &programs, &defects, &references).await
     };
-    let (judged, mut tried) = tokio::try_join!(planned, sown)?;
+    let (mut judged, judged_of_jobs, mut tried) = tokio::try_join!(planned, handed_over, sown)?;
+    judged.extend(judged_of_jobs);
     drop(stage);
     println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
     let seed = seed(None);
@@ -131,10 +156,14 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     Ok(failed == 0 && are_enough(&tried))
 }
 
-/// Every plan there is, on several stages side by side.
-async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
-    let (_, references) = begin(binary, directory).await?;
-    let plans = everything(&references);
+/// Every plan there is, on several stages side by side; of one workload and of some faults, where that is asked for.
+async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults: &[String]) -> Result<bool> {
+    let references = {
+        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        references(&mut stage, only.as_ref().map_or(&Workload::ALL, std::slice::from_ref)).await?
+    };
+    let mut plans = everything(&references);
+    plans.retain(|plan| faults.is_empty() || faults.iter().any(|fault| plan.fault.id() == fault));
     println!("{} plans", plans.len());
     let chunks: Vec<(usize, &[Plan])> = plans.chunks(A_STAGE).enumerate().collect();
     let shares = (0..STAGES).map(|share| {
@@ -154,8 +183,13 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
     let judged: Vec<Judged> = try_join_all(shares).await?.into_iter().flatten().collect();
     let skipped = plans.len() - judged.len();
     println!("{}\n", coverage(&judged));
-    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
-    let cases = leaders.perform(&Case::ALL, seed(None)).await?;
+    let cases = match only {
+        Some(_) => Vec::new(),
+        None => {
+            let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+            leaders.perform(&Case::ALL, seed(None)).await?
+        }
+    };
     let plans_and_cases = judged.iter().map(|one| &one.findings).chain(cases.iter().map(|one| &one.findings));
     let failed = with_findings(plans_and_cases);
     let all = judged.len() + cases.len();
