@@ -196,7 +196,7 @@ fn look(
         Facts { runs, ledger: &ledger, view: &view, waits: &held.waits, outcomes: &progress.outcomes };
     let evaluation = evaluated(context, snapshot, prepared, &facts);
     // Which runs there are is for the checklist to say.
-    let runs = jobs::desired(prepared, &evaluation);
+    let runs = jobs::desired(prepared, &evaluation, &progress.inventory);
     let view = if runs.is_empty() {
         view
     } else {
