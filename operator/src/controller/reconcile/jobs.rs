@@ -34,6 +34,8 @@ const EARLIER: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     ends: HashMap<String, JobEnd>,
+    /// Runs under way whose Job was on record, so that it could be asked about.
+    asked: HashSet<String>,
     let_go: HashSet<String>,
     /// Whether something could not be asked, so that it has to be asked again.
     pub(super) is_incomplete: bool,
@@ -186,6 +188,7 @@ impl Observed {
         ledger: &Ledger,
     ) -> Result<(), kube::Error> {
         let Some(uid) = made(&prepared.owner, ledger, run) else { return Ok(()) };
+        self.asked.insert(run.name.clone());
         let ended = match context.index.see(&id(&prepared.owner, run)) {
             Seen::Absent => Some(Ended { reason: GONE.to_owned(), ..Ended::default() }),
             Seen::Present(observed, _) if *observed.uid == *uid => {
@@ -202,6 +205,25 @@ impl Observed {
         let (state, result) = job::judge(&ended, declared);
         self.ends.insert(run.name.clone(), JobEnd { state, result, at: snapshot.now });
         Ok(())
+    }
+
+    /// Whether a run has ended whose Job was not on record when this look at the tenant began, as after a crash amid its creation:
+    /// no further change of the Job will tell, so it has to be looked again.
+    pub(super) fn misses_an_end(
+        &self,
+        context: &Context,
+        owner: &Owner,
+        checklist: &[ChecklistEntry],
+        ledger: &Ledger,
+    ) -> bool {
+        let runs = checklist.iter().filter_map(|entry| entry.job.as_ref());
+        let mut open = runs.filter(|run| run.state == JobState::Running && !self.asked.contains(&run.name));
+        open.any(|run| match (made(owner, ledger, run), context.index.see(&id(owner, run))) {
+            (Some(uid), Seen::Present(observed, _)) => {
+                *observed.uid == *uid && observed.retained.as_deref().and_then(ended).is_some()
+            }
+            _ => false,
+        })
     }
 }
 

@@ -443,6 +443,9 @@ async fn finish(
         next = earlier(next, Some(snapshot.instant + backoff(session.outages + 1)));
     }
     session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
+    if runs.misses_an_end(context, &prepared.owner, &status.checklist, &ledger) {
+        next = earlier(next, Some(snapshot.instant));
+    }
     let result_is_new = jobs::result_is_new(&snapshot.status.checklist, &status.checklist);
     let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
     let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);
