@@ -104,43 +104,39 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     }
 }
 
-/// The plans on one stage and the defects on another, side by side; then the replicas, whose time is measured.
+/// The plans on one stage, the defects on another and all that is about jobs on a third, side by side; then the replicas, whose
+/// time is measured.
 async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
     let defects = defects()?;
     let programs =
         Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
-    let (mut stage, references) = begin(binary, directory).await?;
-    let mut plans = gate(&references);
-    plans.extend(gate_of_jobs(&references));
-    let known = regressions()?;
-    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
-    let (of_jobs, plans): (Vec<Plan>, Vec<Plan>) =
-        plans.into_iter().partition(|plan| plan.workload == Workload::HandOver);
-    let seconds = || started.elapsed().as_secs_f64();
-    println!(
-        "{} plans, {} of jobs and {} defects after {:.0} s",
-        plans.len(),
-        of_jobs.len(),
-        defects.len(),
-        seconds()
-    );
-    let failures = directory.join("failed");
-    let planned = perform(&mut stage, &plans, &references, &failures);
-    // Most of a hand-over is waiting for Kubernetes, so its plans cost little beside the others.
-    let handed_over = async {
-        let mut stage = Stage::start(binary, &[], &directory.join("jobs")).await?;
-        let judged = perform(&mut stage, &of_jobs, &references, &failures.join("jobs")).await?;
-        println!("jobs: median {:.2} s a plan, done after {:.0} s", median(&judged).as_secs_f64(), seconds());
-        anyhow::Ok(judged)
+    let (of_jobs, defects): (Vec<Defect>, Vec<Defect>) = defects.into_iter().partition(is_of_jobs);
+    let (known_of_jobs, known): (Vec<Plan>, Vec<Plan>) =
+        regressions()?.into_iter().partition(|plan| plan.workload == Workload::HandOver);
+    let handed_over = gate_of_hand_overs(&programs, directory, &of_jobs, known_of_jobs);
+    let others = async {
+        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        let [others @ .., _hand_over] = Workload::ALL;
+        let references = references(&mut stage, &others).await?;
+        let mut plans = gate(&references);
+        plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{} plans and {} defects after {seconds:.0} s", plans.len(), defects.len());
+        let failures = directory.join("failed");
+        let planned = perform(&mut stage, &plans, &references, &failures);
+        let sown = async {
+            let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
+            trials(&mut stage, &programs, &defects, &references).await
+        };
+        let (judged, tried) = tokio::try_join!(planned, sown)?;
+        anyhow::Ok((judged, tried, references))
     };
-    let sown = async {
-        let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
-        trials(&mut stage, &programs, &defects, &references).await
-    };
-    let (mut judged, judged_of_jobs, mut tried) = tokio::try_join!(planned, handed_over, sown)?;
+    let ((mut judged, mut tried, references), (judged_of_jobs, tried_of_jobs)) =
+        tokio::try_join!(others, handed_over)?;
     judged.extend(judged_of_jobs);
-    drop(stage);
+    tried.extend(tried_of_jobs);
+    let seconds = || started.elapsed().as_secs_f64();
     println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
     let seed = seed(None);
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
@@ -156,6 +152,34 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     Ok(failed == 0 && are_enough(&tried))
 }
 
+/// What the gate has of jobs. Most of a hand-over is waiting for Kubernetes, so this costs little beside the others.
+async fn gate_of_hand_overs(
+    programs: &Programs,
+    directory: &Path,
+    defects: &[Defect],
+    known: Vec<Plan>,
+) -> Result<(Vec<Judged>, Vec<Tried>)> {
+    let started = Instant::now();
+    let mut stage = Stage::start(&programs.plain, &[], &directory.join("jobs")).await?;
+    let references = references(&mut stage, &[Workload::HandOver]).await?;
+    let mut plans = gate_of_jobs(&references);
+    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+    let judged = perform(&mut stage, &plans, &references, &directory.join("failed/jobs")).await?;
+    let tried = trials(&mut stage, programs, defects, &references).await?;
+    let (median, seconds) = (median(&judged).as_secs_f64(), started.elapsed().as_secs_f64());
+    println!(
+        "{} plans and {} defects of jobs, median {median:.2} s a plan, {seconds:.0} s",
+        plans.len(),
+        defects.len()
+    );
+    Ok((judged, tried))
+}
+
+/// Whether only a hand-over shows a defect.
+fn is_of_jobs(defect: &Defect) -> bool {
+    !defect.plans.is_empty() && defect.plans.iter().all(|plan| plan.workload == Workload::HandOver)
+}
+
 /// Every plan there is, on several stages side by side; of one workload and of some faults, where that is asked for.
 async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults: &[String]) -> Result<bool> {
     let references = {
@@ -165,7 +189,9 @@ async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults
     let mut plans = everything(&references);
     plans.retain(|plan| faults.is_empty() || faults.iter().any(|fault| plan.fault.id() == fault));
     println!("{} plans", plans.len());
-    let chunks: Vec<(usize, &[Plan])> = plans.chunks(A_STAGE).enumerate().collect();
+    // A part of the matrix is shared as well.
+    let a_stage = plans.len().div_ceil(STAGES).clamp(1, A_STAGE);
+    let chunks: Vec<(usize, &[Plan])> = plans.chunks(a_stage).enumerate().collect();
     let shares = (0..STAGES).map(|share| {
         let (chunks, references) = (&chunks, &references);
         async move {
