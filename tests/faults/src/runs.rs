@@ -119,8 +119,8 @@ fn is_end(after: &str) -> bool {
 
 /// How far a hand-over is by a status that is written, such as `testing-1-Failed`; nothing for one that tells of no runs.
 /// Statuses come once a second while something runs, so how many there are says nothing, but each of these is written
-/// first at one moment of every run. That the tenant is live may be told with the last signature or after it, as the gateway is fast
-/// or slow, so it has no name of its own.
+/// first at one moment of every run. That the tenant is live may be told with the last signature or after it, as the
+/// gateway is fast or slow, so it has no name of its own.
 #[must_use]
 pub fn milestone(body: &Value) -> Option<String> {
     let status = body.get("status")?;
