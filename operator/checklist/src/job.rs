@@ -119,6 +119,15 @@ pub fn name(item: &str, attempt: i32, digest: &str) -> String {
     format!("{}-{attempt}-{}", short(item, ITEM_IN_NAME).trim_end_matches('-'), short(digest, DIGITS_IN_NAME))
 }
 
+/// Number of the attempt that a Job's name tells; nothing for names of other forms.
+#[must_use]
+pub fn attempt(name: &str) -> Option<i32> {
+    let (before, digest) = name.rsplit_once('-')?;
+    let (_, attempt) = before.rsplit_once('-')?;
+    let is_digest = digest.len() == DIGITS_IN_NAME && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    attempt.parse().ok().filter(|_| is_digest)
+}
+
 /// What came of a run: whether it did what it was asked for, and what it found. A conversion must also have found what was
 /// declared, whatever it says itself.
 #[must_use]
@@ -323,6 +332,7 @@ mod tests {
         fn a_name_is_one_for_each_attempt_and_fits(item in "[a-z][a-z0-9-]{0,61}[a-z0-9]", attempt in 1..i32::MAX) {
             let (one, next) = (name(&item, attempt, &sum("a")), name(&item, attempt - 1, &sum("a")));
             prop_assert!(one.len() <= 63, "{}", one);
+            prop_assert_eq!(super::attempt(&one), Some(attempt));
             prop_assert_ne!(one, next);
         }
 

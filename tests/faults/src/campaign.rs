@@ -85,11 +85,14 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
 
 /// The plans of the gate: every write of a tenant's beginning and end with a crash before, a crash after, a lost reply
 /// and an arrival after a successor has finished; everything that is destructive with a look at the past; one jump of the
-/// clock for each workload.
+/// clock for each workload. Of a hand-over, every site that only jobs have, see [`gate_of_jobs`].
 #[must_use]
 pub fn gate(references: &References) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (workload, reference) in references {
+        if *workload == Workload::HandOver {
+            continue;
+        }
         let plan = |at: &Place, fault| Plan { workload: *workload, at: Some(at.clone()), fault };
         if *workload != Workload::Upgrade {
             for at in &reference.sites {
@@ -101,6 +104,36 @@ pub fn gate(references: &References) -> Vec<Plan> {
         let seconds = if workload.ends() { -HOUR } else { HOUR };
         let middle = reference.sites.iter().nth(reference.sites.len() / 2);
         plans.extend(middle.map(|at| plan(at, Fault::ClockJump { seconds })));
+    }
+    plans
+}
+
+/// The plans of the gate for jobs: each creation of a Job, each letting go of a pod and each status that records the end of a
+/// run has one fault of a crash before, a crash after and a lost reply, and of each of the three sorts of site some have each.
+/// A hand-over takes Kubernetes many seconds, so the other two are for the full matrix.
+#[must_use]
+pub fn gate_of_jobs(references: &References) -> Vec<Plan> {
+    const FAULTS: [Fault; 3] = [Fault::CrashBefore, Fault::CrashAfter, Fault::ReplyLost];
+    let workload = Workload::HandOver;
+    let sites = references.get(&workload).map(|reference| &reference.sites);
+    let of_sort = |holds: fn(&Site) -> bool| {
+        sites.into_iter().flatten().filter(|place| holds(&place.site)).cloned().collect::<Vec<Place>>()
+    };
+    let sorts = [
+        of_sort(|site| site.verb == Verb::Create && site.resource == "jobs.batch"),
+        of_sort(|site| site.verb == Verb::Patch && site.resource == "pods"),
+        of_sort(|site| {
+            site.is_milestone() && (site.name.ends_with("-Failed") || site.name.ends_with("-Succeeded"))
+        }),
+    ];
+    let mut plans = Vec::new();
+    for (offset, places) in sorts.into_iter().enumerate() {
+        let faults = FAULTS.into_iter().cycle().skip(offset);
+        plans.extend(places.into_iter().zip(faults).map(|(at, fault)| Plan {
+            workload,
+            at: Some(at),
+            fault,
+        }));
     }
     plans
 }
@@ -303,7 +336,7 @@ mod tests {
     #[test]
     fn the_table_counts_by_fault_and_workload() {
         let judged = |fault: Fault, is_good: bool| Judged {
-            plan: Plan { workload: Workload::Upgrade, at: Some("get a {name} #1".parse().unwrap()), fault },
+            plan: Plan { workload: Workload::HandOver, at: Some("get a {name} #1".parse().unwrap()), fault },
             findings: if is_good { Vec::new() } else { vec![Finding { oracle: "O1", what: String::new() }] },
             took: Duration::ZERO,
         };
@@ -340,5 +373,31 @@ mod tests {
             .map(|workload| ["F1", "F2", "F3", "F24", "F17", "F22"].map(|fault| of(workload, fault)));
         assert_eq!(counts, [[1, 1, 1, 1, 0, 1], [2, 2, 2, 2, 2, 1], [0, 0, 0, 0, 1, 1]]);
         assert_eq!(plans.len(), 18);
+    }
+
+    #[test]
+    fn the_gate_has_every_site_of_jobs_with_one_fault_each() {
+        let sites = [
+            "create jobs.batch tenant-{name}/a-1-{run} #1",
+            "create jobs.batch tenant-{name}/a-2-{run} #1",
+            "delete jobs.batch tenant-{name}/a-1-{run} #1",
+            "patch pods tenant-{name}/a-1-{run}-{pod} #1",
+            "patch pods tenant-{name}/a-2-{run}-{pod} #1",
+            "patch tenantsubscriptions.tenantry.io/status {name}@a-1-Failed #1",
+            "patch tenantsubscriptions.tenantry.io/status {name}@a-1-Running #1",
+        ];
+        let references = References::from([(Workload::HandOver, reference(&sites))]);
+        assert_eq!(gate(&references), []);
+        let told: Vec<String> = gate_of_jobs(&references).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "hand-over F1 at create jobs.batch tenant-{name}/a-1-{run} #1",
+                "hand-over F2 at create jobs.batch tenant-{name}/a-2-{run} #1",
+                "hand-over F2 at patch pods tenant-{name}/a-1-{run}-{pod} #1",
+                "hand-over F3 at patch pods tenant-{name}/a-2-{run}-{pod} #1",
+                "hand-over F3 at patch tenantsubscriptions.tenantry.io/status {name}@a-1-Failed #1",
+            ]
+        );
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::try_join_all;
 use tenantry_faults::campaign::{
-    Judged, References, coverage, everything, gate, median, perform, references,
+    Judged, References, coverage, everything, gate, gate_of_jobs, median, perform, references,
 };
 use tenantry_faults::defect::Defect;
 use tenantry_faults::files::sorted;
@@ -39,10 +39,18 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Every write of a tenant's beginning and end with a crash before, a crash after, a lost reply and a late arrival;
-    /// everything destructive with a look at the past; two replicas; and whether the oracles find seeded defects.
+    /// everything destructive with a look at the past; a crash or a lost reply wherever a run of a job begins, ends and is
+    /// let go; two replicas; and whether the oracles find seeded defects.
     Gate,
     /// Every fault at every request, list and watch of every workload.
-    All,
+    All {
+        /// Only those of this workload; two replicas are left out then.
+        #[arg(long)]
+        workload: Option<Workload>,
+        /// Only this fault, by its number, such as F2; may be given several times.
+        #[arg(long)]
+        fault: Vec<String>,
+    },
     /// Whether the oracles find defects that were put into the product on purpose.
     Defects {
         /// Only the one of this name.
@@ -88,7 +96,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     let directory = directory()?;
     match &arguments.command {
         Command::Gate => run_gate(&binary, &directory).await,
-        Command::All => run_all(&binary, &directory).await,
+        Command::All { workload, fault } => run_all(&binary, &directory, *workload, fault).await,
         Command::Defects { only } => run_defects(&binary, &directory, only.as_deref()).await,
         Command::Places => places(&binary, &directory).await,
         Command::Leaders { seed } => run_leaders(&binary, &directory, *seed).await,
@@ -96,26 +104,39 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     }
 }
 
-/// The plans on one stage and the defects on another, side by side; then the replicas, whose time is measured.
+/// The plans on one stage, the defects on another and all that is about jobs on a third, side by side; then the replicas, whose
+/// time is measured.
 async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
     let defects = defects()?;
     let programs =
         Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
-    let (mut stage, references) = begin(binary, directory).await?;
-    let mut plans = gate(&references);
-    let known = regressions()?;
-    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
-    let seconds = || started.elapsed().as_secs_f64();
-    println!("{} plans and {} defects after {:.0} s", plans.len(), defects.len(), seconds());
-    let failures = directory.join("failed");
-    let planned = perform(&mut stage, &plans, &references, &failures);
-    let sown = async {
-        let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
-        trials(&mut stage, &programs, &defects, &references).await
+    let (of_jobs, defects): (Vec<Defect>, Vec<Defect>) = defects.into_iter().partition(is_of_jobs);
+    let (known_of_jobs, known): (Vec<Plan>, Vec<Plan>) =
+        regressions()?.into_iter().partition(|plan| plan.workload == Workload::HandOver);
+    let handed_over = gate_of_hand_overs(&programs, directory, &of_jobs, known_of_jobs);
+    let others = async {
+        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        let [others @ .., _hand_over] = Workload::ALL;
+        let references = references(&mut stage, &others).await?;
+        let mut plans = gate(&references);
+        plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{} plans and {} defects after {seconds:.0} s", plans.len(), defects.len());
+        let failures = directory.join("failed");
+        let planned = perform(&mut stage, &plans, &references, &failures);
+        let sown = async {
+            let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
+            trials(&mut stage, &programs, &defects, &references).await
+        };
+        let (judged, tried) = tokio::try_join!(planned, sown)?;
+        anyhow::Ok((judged, tried, references))
     };
-    let (judged, mut tried) = tokio::try_join!(planned, sown)?;
-    drop(stage);
+    let ((mut judged, mut tried, references), (judged_of_jobs, tried_of_jobs)) =
+        tokio::try_join!(others, handed_over)?;
+    judged.extend(judged_of_jobs);
+    tried.extend(tried_of_jobs);
+    let seconds = || started.elapsed().as_secs_f64();
     println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
     let seed = seed(None);
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
@@ -131,12 +152,46 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     Ok(failed == 0 && are_enough(&tried))
 }
 
-/// Every plan there is, on several stages side by side.
-async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
-    let (_, references) = begin(binary, directory).await?;
-    let plans = everything(&references);
+/// What the gate has of jobs. Most of a hand-over is waiting for Kubernetes, so this costs little beside the others.
+async fn gate_of_hand_overs(
+    programs: &Programs,
+    directory: &Path,
+    defects: &[Defect],
+    known: Vec<Plan>,
+) -> Result<(Vec<Judged>, Vec<Tried>)> {
+    let started = Instant::now();
+    let mut stage = Stage::start(&programs.plain, &[], &directory.join("jobs")).await?;
+    let references = references(&mut stage, &[Workload::HandOver]).await?;
+    let mut plans = gate_of_jobs(&references);
+    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
+    let judged = perform(&mut stage, &plans, &references, &directory.join("failed/jobs")).await?;
+    let tried = trials(&mut stage, programs, defects, &references).await?;
+    let (median, seconds) = (median(&judged).as_secs_f64(), started.elapsed().as_secs_f64());
+    println!(
+        "{} plans and {} defects of jobs, median {median:.2} s a plan, {seconds:.0} s",
+        plans.len(),
+        defects.len()
+    );
+    Ok((judged, tried))
+}
+
+/// Whether only a hand-over shows a defect.
+fn is_of_jobs(defect: &Defect) -> bool {
+    !defect.plans.is_empty() && defect.plans.iter().all(|plan| plan.workload == Workload::HandOver)
+}
+
+/// Every plan there is, on several stages side by side; of one workload and of some faults, where that is asked for.
+async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults: &[String]) -> Result<bool> {
+    let references = {
+        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        references(&mut stage, only.as_ref().map_or(&Workload::ALL, std::slice::from_ref)).await?
+    };
+    let mut plans = everything(&references);
+    plans.retain(|plan| faults.is_empty() || faults.iter().any(|fault| plan.fault.id() == fault));
     println!("{} plans", plans.len());
-    let chunks: Vec<(usize, &[Plan])> = plans.chunks(A_STAGE).enumerate().collect();
+    // A part of the matrix is shared as well.
+    let a_stage = plans.len().div_ceil(STAGES).clamp(1, A_STAGE);
+    let chunks: Vec<(usize, &[Plan])> = plans.chunks(a_stage).enumerate().collect();
     let shares = (0..STAGES).map(|share| {
         let (chunks, references) = (&chunks, &references);
         async move {
@@ -154,8 +209,13 @@ async fn run_all(binary: &Path, directory: &Path) -> Result<bool> {
     let judged: Vec<Judged> = try_join_all(shares).await?.into_iter().flatten().collect();
     let skipped = plans.len() - judged.len();
     println!("{}\n", coverage(&judged));
-    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
-    let cases = leaders.perform(&Case::ALL, seed(None)).await?;
+    let cases = match only {
+        Some(_) => Vec::new(),
+        None => {
+            let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
+            leaders.perform(&Case::ALL, seed(None)).await?
+        }
+    };
     let plans_and_cases = judged.iter().map(|one| &one.findings).chain(cases.iter().map(|one| &one.findings));
     let failed = with_findings(plans_and_cases);
     let all = judged.len() + cases.len();

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::history::{Key, Record, SUBSCRIPTIONS, State, TENANT_LABEL};
+use crate::runs;
 use crate::site::NAME;
 
 /// Fields that tell when and how often, not what.
-const DROPPED: [&str; 24] = [
+const DROPPED: [&str; 26] = [
     "uid",
     "resourceVersion",
     "managedFields",
@@ -20,10 +21,12 @@ const DROPPED: [&str; 24] = [
     "digest",
     "inputDigest",
     "order",
+    "orderDigest",
     "lastTransitionTime",
     "since",
     "startedAt",
     "completedAt",
+    "endedAt",
     "estimatedCompletion",
     "completion",
     "at",
@@ -107,32 +110,35 @@ fn value(from: &Value, record: &Record, ids: &[String]) -> Value {
     }
 }
 
-/// The text with names, ids and UIDs of this run replaced.
+/// The text with names, ids and UIDs of this record replaced, and with what depends on them.
 #[must_use]
 pub fn text(from: &str, record: &Record, ids: &[String]) -> String {
     let named = from.replace(&record.tenant, NAME);
     let known = ids.iter().fold(named, |text, id| text.replace(id, "{tenant}"));
-    without_uids(&known)
+    runs::masked(&without(&without(&known, UID, "{uid}"), TIME, "{time}"))
 }
 
-/// Replaces everything that has the form of a UID.
-fn without_uids(from: &str) -> String {
-    const FORM: [usize; 5] = [8, 4, 4, 4, 12];
-    const LENGTH: usize = 36;
-    let is_uid = |candidate: &str| {
-        let parts: Vec<&str> = candidate.split('-').collect();
-        parts.len() == FORM.len()
-            && parts.iter().zip(FORM).all(|(part, length)| {
-                part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-            })
+/// Form of a UID: `x` stands for a hexadecimal digit.
+const UID: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+/// Form of a time of day as messages tell it.
+const TIME: &str = "xxxx-xx-xxTxx:xx:xxZ";
+
+/// Replaces everything that has this form.
+fn without(from: &str, form: &str, put: &str) -> String {
+    let has_form = |candidate: &str| {
+        let fits = |(byte, meant): (u8, u8)| match meant {
+            b'x' => byte.is_ascii_hexdigit(),
+            _ => byte == meant,
+        };
+        candidate.bytes().zip(form.bytes()).all(fits)
     };
     let mut result = String::with_capacity(from.len());
     let mut rest = from;
     while let Some(first) = rest.chars().next() {
-        match rest.get(..LENGTH).filter(|candidate| is_uid(candidate)) {
-            Some(uid) => {
-                result.push_str("{uid}");
-                rest = rest.get(uid.len()..).unwrap_or_default();
+        match rest.get(..form.len()).filter(|candidate| has_form(candidate)) {
+            Some(found) => {
+                result.push_str(put);
+                rest = rest.get(found.len()..).unwrap_or_default();
             }
             None => {
                 result.push(first);
@@ -228,8 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn uids_inside_texts_are_replaced() {
-        assert_eq!(without_uids("pvc-0f8fad5b-d9cb-469f-a165-70867728950e é"), "pvc-{uid} é");
-        assert_eq!(without_uids("0f8fad5b-d9cb-469f-a165-7086772895"), "0f8fad5b-d9cb-469f-a165-7086772895");
+    fn uids_and_times_inside_texts_are_replaced() {
+        let of = |from: &str| text(from, &Record { tenant: "acme".to_owned(), ..Record::default() }, &[]);
+        assert_eq!(of("pvc-0f8fad5b-d9cb-469f-a165-70867728950e é"), "pvc-{uid} é");
+        assert_eq!(of("0f8fad5b-d9cb-469f-a165-7086772895"), "0f8fad5b-d9cb-469f-a165-7086772895");
+        assert_eq!(of("signed by ada on 2026-11-27T17:43:48Z, é"), "signed by ada on {time}, é");
+        assert_eq!(of("due on 2026-11-27"), "due on 2026-11-27");
     }
 }

@@ -40,6 +40,9 @@ pub enum Workload {
     OffboardRetain,
     /// Moves a tenant to a version that drops a field and an object, changes others and brings a new one.
     Upgrade,
+    /// Hands a tenant over that is ready: its data is converted on trial, which fails its count once, and for good, its
+    /// acceptance test fails once, its people are trained, and it is opened.
+    HandOver,
 }
 
 /// What happens to a request.
@@ -197,7 +200,8 @@ pub struct Refusal {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Provision, Self::OffboardDelete, Self::OffboardRetain, Self::Upgrade];
+    pub const ALL: [Self; 5] =
+        [Self::Provision, Self::OffboardDelete, Self::OffboardRetain, Self::Upgrade, Self::HandOver];
 }
 
 impl fmt::Display for Workload {
@@ -207,6 +211,7 @@ impl fmt::Display for Workload {
             Self::OffboardDelete => "offboard-delete",
             Self::OffboardRetain => "offboard-retain",
             Self::Upgrade => "upgrade",
+            Self::HandOver => "hand-over",
         })
     }
 }
@@ -410,7 +415,7 @@ impl Plan {
     /// Whether the controller is restarted at the beginning: it lists only then, and only then is given another clock.
     #[must_use]
     pub fn needs_restart(&self) -> bool {
-        self.jump().is_some() || self.at.as_ref().is_some_and(|at| at.site.verb == Verb::List)
+        self.jump().is_some() || self.at.as_ref().is_some_and(|at| at.site.is_of_a_watch())
     }
 
     /// How long the API server is away, where the plan says so.

@@ -146,6 +146,18 @@ impl Recorder {
         self.wait(what, |history| holds(&history.now)).await
     }
 
+    /// Waits, however long, until `look` finds something in what exists, and gives it.
+    pub(crate) async fn first<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
+        loop {
+            let changed = self.shared.changed();
+            let found = look(&self.shared.lock().now);
+            if let Some(found) = found {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
     /// Waits until the watches have delivered everything that is committed by now, of the kinds that `matter`.
     ///
     /// # Errors

@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::runs;
+
 /// Stands for the name of a tenant.
 pub const NAME: &str = "{name}";
 /// Stands for a name that the client or the server makes up.
 const ANY: &str = "*";
 /// Prefix of the namespace of a tenant.
 const NAMESPACE_PREFIX: &str = "tenant-";
+/// Stands before how far a status says that its tenant is.
+const MILESTONE: char = '@';
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +143,18 @@ impl Site {
     pub fn is_status(&self) -> bool {
         self.subresource == "status" && self.resource.starts_with("tenantsubscriptions.")
     }
+
+    /// Whether it is the list with which a watch begins. What is in one namespace is listed when it is asked for.
+    #[must_use]
+    pub fn is_of_a_watch(&self) -> bool {
+        self.verb == Verb::List && self.namespace.is_empty()
+    }
+
+    /// Whether it writes a status that tells of runs, see [`runs::milestone`].
+    #[must_use]
+    pub fn is_milestone(&self) -> bool {
+        self.is_status() && self.name.contains(MILESTONE)
+    }
 }
 
 impl fmt::Display for Site {
@@ -226,13 +242,17 @@ pub fn name(line: RequestLine<'_>) -> Option<Named> {
     let tenant = tenant_of(&resource, namespace, object).or_else(|| said("/regarding/name"));
     let subject = tenant.unwrap_or_default();
     let is_event = plural == "events";
-    let site = Site {
+    let mut site = Site {
         verb,
         subresource: subresource.unwrap_or_default().to_owned(),
         namespace: placeheld(namespace, subject),
-        name: if is_event { ANY.to_owned() } else { placeheld(object, subject) },
+        name: if is_event { ANY.to_owned() } else { runs::masked(&placeheld(object, subject)) },
         resource,
     };
+    if let Some(milestone) = line.body.filter(|_| site.is_status()).and_then(runs::milestone) {
+        site.name.push(MILESTONE);
+        site.name.push_str(&milestone);
+    }
     Some(Named { site, tenant: tenant.map(str::to_owned) })
 }
 
@@ -316,6 +336,30 @@ mod tests {
                 Some("acme"),
             ),
             (
+                "PATCH",
+                "/apis/tenantry.io/v1alpha1/tenantsubscriptions/acme/status",
+                "application/merge-patch+json",
+                json!({"status": {"checklist": [{"name": "trial", "job": {"attempt": 2, "state": "Failed"}}]}}),
+                "patch tenantsubscriptions.tenantry.io/status {name}@trial-2-Failed",
+                Some("acme"),
+            ),
+            (
+                "POST",
+                "/apis/batch/v1/namespaces/tenant-acme/jobs",
+                "application/json",
+                json!({"metadata": {"name": "trial-2-0a1b2c3d4e"}}),
+                "create jobs.batch tenant-{name}/trial-2-{run}",
+                Some("acme"),
+            ),
+            (
+                "PATCH",
+                "/api/v1/namespaces/tenant-acme/pods/trial-2-0a1b2c3d4e-x7k2p",
+                "application/merge-patch+json",
+                json!({}),
+                "patch pods tenant-{name}/trial-2-{run}-{pod}",
+                Some("acme"),
+            ),
+            (
                 "DELETE",
                 "/api/v1/namespaces/tenant-acme",
                 "application/json",
@@ -362,6 +406,8 @@ mod tests {
         for text in [
             "create configmaps tenant-{name}/settings #1",
             "patch tenantsubscriptions.tenantry.io/status {name} #12",
+            "patch tenantsubscriptions.tenantry.io/status {name}@trial-2-Failed #1",
+            "patch pods tenant-{name}/trial-2-{run}-{pod} #1",
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
         }

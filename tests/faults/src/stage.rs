@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
 use crate::journal;
 use crate::plan::{Fault, Plan, Workload};
+use crate::players::Players;
 use crate::process::{self, Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
@@ -61,6 +62,8 @@ pub struct Stage {
     is_stale: bool,
     /// The wall clock of the controller, where it is not the machine's.
     clock: Option<Clock>,
+    /// Customers and nodes.
+    players: Players,
     pub(crate) world: World,
 }
 
@@ -107,6 +110,7 @@ impl Stage {
             bystander: String::new(),
             is_stale: false,
             clock: None,
+            players: Players::start(world.client.clone()).await?,
             world,
         };
         stage.begin_anew().await?;
@@ -154,10 +158,10 @@ impl Stage {
         self.ordered(Workload::Provision, std::slice::from_ref(&self.bystander)).await
     }
 
-    /// Orders so many tenants for runs of this workload, all at once, and waits until they are live.
+    /// Orders so many tenants for runs of this workload, all at once, and waits until they are as such runs begin with.
     ///
     /// # Errors
-    /// When one is not.
+    /// When one does not get there.
     pub async fn stock(&mut self, workload: Workload, count: usize) -> Result<()> {
         let names: Vec<String> = (0..count).map(|_| self.fresh()).collect();
         self.ordered(workload, &names).await?;
@@ -167,8 +171,11 @@ impl Stage {
 
     async fn ordered(&self, workload: Workload, names: &[String]) -> Result<()> {
         try_join_all(names.iter().map(|name| self.order(workload, name))).await?;
-        let live = |state: &State| names.iter().all(|name| Workload::Provision.is_done(state, name));
-        self.recorder.until("that the tenants are live", live).await.with_context(|| self.last_words())?;
+        let prepared = |state: &State| names.iter().all(|name| workload.is_prepared(state, name));
+        self.recorder
+            .until("that the tenants are prepared", prepared)
+            .await
+            .with_context(|| self.last_words())?;
         self.wire.quiet(QUIET).await;
         Ok(())
     }
@@ -278,6 +285,11 @@ impl Stage {
             Workload::Upgrade => {
                 let [_, version] = VERSIONS;
                 let patch = json!({"spec": {"applicationRef": {"version": version}}});
+                self.send("PATCH", &subscription(tenant), &patch).await
+            }
+            // What customers do besides, the players do when they are asked.
+            Workload::HandOver => {
+                let patch = json!({"spec": {"holds": null}});
                 self.send("PATCH", &subscription(tenant), &patch).await
             }
         }

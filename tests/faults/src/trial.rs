@@ -12,13 +12,15 @@ use anyhow::{Context, Result, bail};
 use crate::campaign::References;
 use crate::defect::{Defect, VARIABLE};
 use crate::oracle::{Finding, judge};
-use crate::plan::{Fault, Plan};
+use crate::plan::{Fault, Plan, Workload};
 use crate::recorder;
 use crate::stage::Stage;
 
 /// How long a run may take to come to its end, beside what its fault takes. The same runs without a defect must come to
 /// their end in this time, so that a busy machine is not taken for a defect.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much longer a hand-over may take: Kubernetes looks at a Job once a second, and there are five.
+const FIVE_JOBS: Duration = Duration::from_secs(20);
 /// After so long a request that is never answered is given up.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -106,7 +108,9 @@ async fn try_one(
         stage.stock(plan.workload, 1).await?;
     }
     stage.choose(program, environment);
-    stage.recorder.wait_at_most(if plan.fault == Fault::BlackHole { DEADLINE + PATIENCE } else { PATIENCE });
+    let for_the_fault = if plan.fault == Fault::BlackHole { DEADLINE } else { Duration::ZERO };
+    let for_the_work = if plan.workload == Workload::HandOver { FIVE_JOBS } else { Duration::ZERO };
+    stage.recorder.wait_at_most(PATIENCE + for_the_fault + for_the_work);
     let record = stage.run(plan).await;
     stage.recorder.wait_at_most(recorder::PATIENCE);
     let record = record.with_context(|| format!("{plan} cannot be performed"))?;

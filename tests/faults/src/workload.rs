@@ -1,12 +1,27 @@
 //! What a customer does, and when it is done; pure.
 
+use std::str::FromStr;
+
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use crate::history::{Key, SUBSCRIPTIONS, State};
 use crate::plan::Workload;
+use crate::players::acts::is_at_rest;
 
 /// Version that tenants are ordered with, and the one they move to.
 pub const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+/// Rows of what a customer of a hand-over brings.
+pub(crate) const ROWS: u32 = 3;
+/// Rows that such a customer declares first.
+pub(crate) const DECLARED_FIRST: u32 = 4;
+
+/// A text that names no workload.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{text:?} is no workload: use one of {}", Workload::ALL.map(|workload| workload.to_string()).join(", "))]
+pub struct WorkloadError {
+    text: String,
+}
 
 // === impl Workload ===
 
@@ -28,7 +43,8 @@ impl Workload {
     pub fn order(self, tenant: &str) -> Value {
         let policy = if self == Self::OffboardRetain { "Retain" } else { "Delete" };
         let [version, _] = VERSIONS;
-        json!({
+        let application = if self == Self::HandOver { "handover" } else { "probe" };
+        let mut order = json!({
             "apiVersion": "tenantry.io/v1alpha1",
             "kind": "TenantSubscription",
             "metadata": {"name": tenant},
@@ -36,14 +52,37 @@ impl Workload {
                 "organization": {"name": "Ünïcode & Søn", "country": "DE"},
                 "contacts": [{"role": "Technical", "name": "Zoë", "email": "zoe@example.test"}],
                 "planRef": {"name": "probe"},
-                "applicationRef": {"name": "probe", "version": version},
-                "parameters": {"volume": self != Self::OffboardDelete},
+                "applicationRef": {"name": application, "version": version},
                 "users": [{"name": "ada", "email": "ada@example.test", "roles": ["administrator"]}],
                 "network": {"hosts": [format!("{tenant}.probe.example")]},
                 "deletionPolicy": policy,
                 "deletionProtection": false,
             },
-        })
+        });
+        let own = if self == Self::HandOver {
+            let source = json!({"system": "Ledger 2", "format": "csv"});
+            json!({
+                "dataConversion": {"source": source, "trial": {"rows": DECLARED_FIRST}},
+                "holds": [{"item": "data-trial", "reason": "the hand-over begins later"}],
+            })
+        } else {
+            json!({"parameters": {"volume": self != Self::OffboardDelete}})
+        };
+        if let (Some(Value::Object(spec)), Value::Object(own)) = (order.get_mut("spec"), own) {
+            spec.extend(own);
+        }
+        order
+    }
+
+    /// Whether a tenant that was ordered for it is as it has to be when it begins.
+    #[must_use]
+    pub fn is_prepared(self, state: &State, tenant: &str) -> bool {
+        if self != Self::HandOver {
+            return Self::Provision.is_done(state, tenant);
+        }
+        let source = Key::new("secrets", &format!("tenant-{tenant}"), "conversion-source");
+        let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
+        subscription.is_some_and(|found| is_true(found, "Ready")) && state.contains_key(&source)
     }
 
     /// Whether it is done.
@@ -54,6 +93,10 @@ impl Workload {
         match self {
             Self::Provision => subscription.is_some_and(|found| is_live(found, first)),
             Self::Upgrade => subscription.is_some_and(|found| is_live(found, second)),
+            Self::HandOver => {
+                subscription.is_some_and(|found| is_live(found, first) && keeps_nothing(found))
+                    && pods(state, tenant).all(|pod| is_at_rest(state, pod))
+            }
             Self::OffboardRetain => subscription.is_none(),
             Self::OffboardDelete => {
                 let namespace = Key::new("namespaces", "", &format!("tenant-{tenant}"));
@@ -61,6 +104,32 @@ impl Workload {
             }
         }
     }
+}
+
+impl FromStr for Workload {
+    type Err = WorkloadError;
+
+    fn from_str(text: &str) -> Result<Self, WorkloadError> {
+        let found = Self::ALL.into_iter().find(|workload| workload.to_string() == text);
+        found.ok_or_else(|| WorkloadError { text: text.to_owned() })
+    }
+}
+
+/// Whether no run keeps its pods any more.
+fn keeps_nothing(subscription: &Value) -> bool {
+    let checklist = subscription.pointer("/status/checklist").and_then(Value::as_array);
+    let mut runs = checklist.into_iter().flatten().filter_map(|entry| entry.get("job"));
+    runs.all(|run| run["letGo"] == true)
+}
+
+/// The pods of a tenant.
+fn pods<'a>(state: &'a State, tenant: &str) -> impl Iterator<Item = &'a Value> {
+    let first = Key::new("pods", &format!("tenant-{tenant}"), "");
+    let of_tenant = {
+        let first = first.clone();
+        move |key: &Key| key.resource == first.resource && key.namespace == first.namespace
+    };
+    state.range(first..).take_while(move |(key, _)| of_tenant(key)).map(|(_, pod)| &**pod)
 }
 
 /// Whether a subscription is live, at this version and by its present spec.
@@ -109,5 +178,46 @@ mod tests {
         gone.insert(Key::new("namespaces", "", "tenant-acme"), Arc::new(json!({})));
         assert!(!Workload::OffboardDelete.is_done(&gone, "acme"));
         assert!(Workload::OffboardRetain.is_done(&gone, "acme"));
+    }
+
+    #[test]
+    fn workloads_read_and_print() {
+        for workload in Workload::ALL {
+            assert_eq!(workload.to_string().parse(), Ok(workload));
+            assert_eq!(serde_json::to_string(&workload).unwrap(), format!("\"{workload}\""));
+        }
+        assert!("nonsense".parse::<Workload>().unwrap_err().to_string().ends_with("upgrade, hand-over"));
+    }
+
+    #[test]
+    fn a_hand_over_is_done_when_nothing_is_kept_and_nothing_is_on_its_way_out() {
+        let key = Key::new(SUBSCRIPTIONS, "", "acme");
+        let with = |let_go: bool| {
+            let mut state = state("1.0.0", 2);
+            let mut subscription = state.get(&key).map(|found| (**found).clone()).unwrap();
+            subscription["status"]["checklist"] =
+                json!([{"name": "network"}, {"name": "a", "job": {"letGo": let_go}}]);
+            state.insert(key.clone(), Arc::new(subscription));
+            state
+        };
+        let mut rests = with(true);
+        assert!(Workload::HandOver.is_done(&rests, "acme"));
+        assert!(!Workload::HandOver.is_done(&with(false), "acme"));
+        let run = "a-1-0123456789";
+        let pod = json!({"metadata": {"namespace": "tenant-acme", "labels": {"tenantry.io/run": run}}});
+        rests.insert(Key::new("pods", "tenant-acme", "a-1-0123456789-abcde"), Arc::new(pod));
+        assert!(!Workload::HandOver.is_done(&rests, "acme"), "its Job is gone, and it will go");
+        rests.insert(Key::new("jobs.batch", "tenant-acme", run), Arc::new(json!({})));
+        assert!(Workload::HandOver.is_done(&rests, "acme"));
+    }
+
+    #[test]
+    fn a_hand_over_begins_with_a_tenant_that_is_ready_and_has_its_data() {
+        let mut begun = state("1.0.0", 2);
+        assert!(
+            Workload::Upgrade.is_prepared(&begun, "acme") && !Workload::HandOver.is_prepared(&begun, "acme")
+        );
+        begun.insert(Key::new("secrets", "tenant-acme", "conversion-source"), Arc::new(json!({})));
+        assert!(Workload::HandOver.is_prepared(&begun, "acme"));
     }
 }

@@ -20,16 +20,23 @@ use tenantry_blueprint::render::{RESULT_FINALIZER, RUN_LABEL};
 use tenantry_checklist::item::{self, Evaluation, JobEnd, JobInput, Waiting};
 use tenantry_checklist::job::{self, Ended};
 use tenantry_crds::TenantSubscriptionStatus;
-use tenantry_crds::inventory::InventoryEntry;
+use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 use tenantry_crds::subscription::{ChecklistEntry, JobRun, JobState};
 
 /// Reason of a run whose Job is gone, for the account of the item.
 const GONE: &str = "its Job was removed before the result was read";
 
+/// Jobs of earlier runs that an item keeps. A creation that arrives late, from a controller that has ended meanwhile, is refused
+/// as long as its name is taken; otherwise the run would be made again. While so many more come and go nothing is under way any
+/// longer.
+const EARLIER: usize = 8;
+
 /// What was observed of the runs that the status names.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     ends: HashMap<String, JobEnd>,
+    /// Runs under way whose Job was on record, so that it could be asked about.
+    asked: HashSet<String>,
     let_go: HashSet<String>,
     /// Whether something could not be asked, so that it has to be asked again.
     pub(super) is_incomplete: bool,
@@ -130,16 +137,19 @@ pub(super) fn input(
     })
 }
 
-/// The Jobs of the runs that an evaluation names. One that was made is left as it is, and never made again.
-pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation) -> Vec<Desired> {
+/// The Jobs of the runs that an evaluation names, and those of some runs before them. One that was made is left as it is, and
+/// never made again.
+pub(super) fn desired(prepared: &Prepared, evaluation: &Evaluation, inventory: &Inventory) -> Vec<Desired> {
     let mut all = Vec::new();
     for PreparedItem { item, job, .. } in &prepared.items {
         let (Some(job), Some(run)) = (job, run_of(&evaluation.entries, &item.name)) else { continue };
-        let body = job.rendered.of_run(&run.name);
-        // Its parts were judged when the order was prepared.
-        if let Ok(mut desired) = Desired::new(&prepared.owner, &item.name, Stage::Ordinary, true, body) {
-            desired.policy = Policy::Once;
-            all.push(desired);
+        for name in [run.name.as_str()].into_iter().chain(earlier(inventory, &item.name, run)) {
+            let body = job.rendered.of_run(name);
+            // Its parts were judged when the order was prepared.
+            if let Ok(mut desired) = Desired::new(&prepared.owner, &item.name, Stage::Ordinary, true, body) {
+                desired.policy = Policy::Once;
+                all.push(desired);
+            }
         }
     }
     all
@@ -174,6 +184,19 @@ fn missing_source(context: &Context, snapshot: &Snapshot, id: &ObjectId) -> Opti
     Some(Waiting { reason: reason.to_owned(), message })
 }
 
+/// The latest runs of an item beside this one whose Jobs were made, by the record.
+fn earlier<'a>(inventory: &'a Inventory, item: &str, run: &JobRun) -> Vec<&'a str> {
+    let was_made = |entry: &&InventoryEntry| {
+        let stands = entry.state == EntryState::Live && entry.uid.is_some();
+        stands && is_job(entry) && entry.item == item && entry.name != run.name
+    };
+    let made = inventory.objects.iter().filter(was_made);
+    let mut all: Vec<(i32, &str)> =
+        made.filter_map(|entry| Some((job::attempt(&entry.name)?, entry.name.as_str()))).collect();
+    all.sort_unstable_by(|one, other| other.cmp(one));
+    all.into_iter().take(EARLIER).map(|(_, name)| name).collect()
+}
+
 /// The last run of an item.
 fn run_of<'a>(entries: &'a [ChecklistEntry], item: &str) -> Option<&'a JobRun> {
     entries.iter().find(|entry| entry.name == item)?.job.as_ref()
@@ -206,6 +229,7 @@ impl Observed {
         ledger: &Ledger,
     ) -> Result<(), kube::Error> {
         let Some(uid) = made(&prepared.owner, ledger, run) else { return Ok(()) };
+        self.asked.insert(run.name.clone());
         let ended = match context.index.see(&id(&prepared.owner, run)) {
             Seen::Absent => Some(Ended { reason: GONE.to_owned(), ..Ended::default() }),
             Seen::Present(observed, _) if *observed.uid == *uid => {
@@ -222,6 +246,25 @@ impl Observed {
         let (state, result) = job::judge(&ended, declared);
         self.ends.insert(run.name.clone(), JobEnd { state, result, at: snapshot.now });
         Ok(())
+    }
+
+    /// Whether a run has ended whose Job was not on record when this look at the tenant began, as after a crash amid its creation:
+    /// no further change of the Job will tell, so it has to be looked again.
+    pub(super) fn misses_an_end(
+        &self,
+        context: &Context,
+        owner: &Owner,
+        checklist: &[ChecklistEntry],
+        ledger: &Ledger,
+    ) -> bool {
+        let runs = checklist.iter().filter_map(|entry| entry.job.as_ref());
+        let mut open = runs.filter(|run| run.state == JobState::Running && !self.asked.contains(&run.name));
+        open.any(|run| match (made(owner, ledger, run), context.index.see(&id(owner, run))) {
+            (Some(uid), Seen::Present(observed, _)) => {
+                *observed.uid == *uid && observed.retained.as_deref().and_then(ended).is_some()
+            }
+            _ => false,
+        })
     }
 }
 
@@ -301,6 +344,34 @@ mod tests {
         };
         assert!(is_new(&running, &ended));
         assert!(!is_new(&ended, &ended) && !is_new(&ended, &gone) && !is_new(&running, &running));
+    }
+
+    #[test]
+    fn an_item_keeps_the_jobs_of_its_latest_runs() {
+        let run: JobRun = serde_json::from_value(
+            json!({"name": "testing-12-0123456789", "attempt": 12, "digest": "d", "state": "Running"}),
+        )
+        .unwrap();
+        let of = |kind: &str, name: &str, item: &str, state: &str| {
+            let uid = (state != "Pending").then_some("u");
+            json!({"kind": kind, "name": name, "item": item, "state": state, "uid": uid})
+        };
+        let entry = |name: &str, item: &str, state: &str| of("batch/v1/Job", name, item, state);
+        let mut objects: Vec<Value> = (2..=12)
+            .map(|attempt| entry(&format!("testing-{attempt}-0123456789"), "testing", "Live"))
+            .collect();
+        objects.extend([
+            entry("testing-1-0123456789", "testing", "Deleting"),
+            entry("testing-11-abcdefabcd", "testing", "Pending"),
+            entry("testing-11-abcdefabcd", "other", "Live"),
+            entry("nightly", "testing", "Live"),
+            of("v1/ConfigMap", "testing-11-abcdefabcd", "testing", "Live"),
+        ]);
+        let inventory: Inventory = serde_json::from_value(json!({"order": "o", "objects": objects})).unwrap();
+        let kept = earlier(&inventory, "testing", &run);
+        let expected: Vec<String> =
+            (4..=11).rev().map(|attempt| format!("testing-{attempt}-0123456789")).collect();
+        assert_eq!(kept, expected);
     }
 
     #[test]

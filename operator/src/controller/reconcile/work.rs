@@ -207,7 +207,7 @@ fn look(
         Facts { runs, ledger: &ledger, view: &view, waits: &held.waits, outcomes: &progress.outcomes };
     let evaluation = evaluated(context, snapshot, prepared, &facts);
     // Which runs there are is for the checklist to say.
-    let runs = jobs::desired(prepared, &evaluation);
+    let runs = jobs::desired(prepared, &evaluation, &progress.inventory);
     let view = if runs.is_empty() {
         view
     } else {
@@ -382,6 +382,9 @@ async fn finish(
         next = earlier(next, Some(snapshot.instant + backoff(session.outages + 1)));
     }
     session.outages = if failed { session.outages.saturating_add(1) } else { 0 };
+    if runs.misses_an_end(context, &prepared.owner, &status.checklist, &ledger) {
+        next = earlier(next, Some(snapshot.instant));
+    }
     let result_is_new = jobs::result_is_new(&snapshot.status.checklist, &status.checklist);
     let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
     let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);

@@ -15,6 +15,8 @@ use crate::workload::is_true;
 const SECRET_LENGTH: usize = 16;
 /// Where blueprints are.
 const BLUEPRINTS: &str = "blueprints.tenantry.io";
+/// Where applications are.
+const APPLICATIONS: &str = "hostedapplications.tenantry.io";
 /// Label of pod security that is enforced.
 const POD_SECURITY: &str = "/metadata/labels/pod-security.kubernetes.io~1enforce";
 
@@ -135,15 +137,26 @@ pub fn items_wait_for_items(record: &Record) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
-/// The items that each item depends on, by the blueprint of the run.
+/// The items that each item depends on, by the blueprint of the tenant's application; where that is not known, by all.
 fn dependencies(record: &Record) -> BTreeMap<String, BTreeSet<String>> {
-    let blueprints = record.before.iter().filter(|(key, _)| key.resource == BLUEPRINTS);
+    let name = blueprint(record);
+    let is_it = |key: &Key| key.resource == BLUEPRINTS && name.is_none_or(|name| key.name == name);
+    let blueprints = record.before.iter().filter(|(key, _)| is_it(key));
     let items = blueprints.filter_map(|(_, blueprint)| blueprint.pointer("/spec/items")?.as_array());
     let names = |list: &Value| -> BTreeSet<String> {
         list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let read = |item: &Value| Some((item["name"].as_str()?.to_owned(), names(&item["dependsOn"])));
     items.flatten().filter_map(read).collect()
+}
+
+/// Name of the blueprint of the tenant's application.
+fn blueprint(record: &Record) -> Option<&str> {
+    let key = subscription_key(record);
+    let (_, subscription) = record.forms().find(|(known, _)| **known == key)?;
+    let application = subscription.pointer("/spec/applicationRef/name")?.as_str()?;
+    let application = record.before.get(&Key::new(APPLICATIONS, "", application))?;
+    application.pointer("/spec/blueprintRef/name")?.as_str()
 }
 
 /// Where the object of an entry of the record is.

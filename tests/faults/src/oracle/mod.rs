@@ -1,10 +1,12 @@
 //! What must be true of every run, as functions over its record; pure.
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
-//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led, and [`journal`] what is on record.
+//! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led,
+//! [`jobs`] how often work was done, and [`journal`] what is on record.
 
 pub mod fencing;
 pub mod history;
+pub mod jobs;
 pub mod journal;
 pub mod outcome;
 pub mod requests;
@@ -53,6 +55,7 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     findings.extend(history::forgotten_after_gone(record));
     findings.extend(history::ready_is_honest(record));
     findings.extend(history::secrets_stay_secret(record));
+    findings.extend(jobs::once_and_recorded(record));
     findings.extend(journal::recorded_once(record));
     findings.extend(requests::uid_is_named(record));
     findings.extend(requests::deletions_are_of_the_tenant(record));

@@ -32,7 +32,7 @@ pub struct Reference {
     pub counts: BTreeMap<String, [usize; 2]>,
     /// Requests about the tenant.
     pub requests: usize,
-    /// Reads of single objects; how many there are depends on how events fall together.
+    /// Reads of single objects, and of those in the tenant's namespace; how many there are depends on how events fall together.
     pub reads: BTreeSet<Place>,
     /// Watches that tell of the tenant, at their first event.
     pub watches: BTreeSet<Place>,
@@ -44,12 +44,12 @@ impl Reference {
     /// Of a run.
     #[must_use]
     pub fn of(record: &Record) -> Self {
+        let tells_of_runs = record.exchanges.iter().any(|exchange| exchange.place.site.is_milestone());
         let sites = record.exchanges.iter().filter(|exchange| {
-            let place = &exchange.place;
             exchange.tenant.as_ref() == Some(&record.tenant)
                 && exchange.is_effect()
-                && place.site.is_essential()
-                && !(place.site.is_status() && place.occurrence > STATUS_WRITES)
+                && exchange.place.site.is_essential()
+                && is_steady(&exchange.place, tells_of_runs)
         });
         Self {
             sites: sites.map(|exchange| exchange.place.clone()).collect(),
@@ -75,8 +75,21 @@ impl Reference {
     }
 }
 
+/// Whether every run makes this write. How many statuses there are while runs are under way depends on how long those take:
+/// only the first that tells of each step is in every run.
+fn is_steady(place: &Place, tells_of_runs: bool) -> bool {
+    match (place.site.is_status(), place.site.is_milestone()) {
+        (true, true) => place.occurrence == 1,
+        (true, false) => !tells_of_runs && place.occurrence <= STATUS_WRITES,
+        (false, _) => true,
+    }
+}
+
+/// Whether it asks for one object of the tenant, or for those in its namespace.
 fn is_read(record: &Record, exchange: &Exchange) -> bool {
-    exchange.tenant.as_ref() == Some(&record.tenant) && exchange.place.site.verb == Verb::Get
+    let site = &exchange.place.site;
+    let reads = site.verb == Verb::Get || (site.verb == Verb::List && !site.namespace.is_empty());
+    exchange.tenant.as_ref() == Some(&record.tenant) && reads
 }
 
 fn firsts<'a>(places: impl Iterator<Item = &'a Place>) -> BTreeSet<Place> {

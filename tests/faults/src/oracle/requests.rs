@@ -73,11 +73,12 @@ fn told_of(object: &Value) -> String {
     text
 }
 
-/// Whether a place is where something is let go: an object is deleted, or the finalizer taken off.
+/// Whether a place is where something is let go: an object is deleted, or a finalizer taken off.
 #[must_use]
 pub fn is_destructive(place: &crate::site::Place, ends: bool) -> bool {
     let site = &place.site;
     site.verb == Verb::Delete
+        || (site.verb == Verb::Patch && site.resource == "pods")
         || (ends && site.verb == Verb::Patch && site.resource == SUBSCRIPTIONS && site.subresource.is_empty())
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{LEASE, QUIET, SETTLED, Stage};
 use crate::history::{SUBSCRIPTIONS, State};
 use crate::plan::{Fault, HOUR, Plan};
+use crate::players::Players;
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::Verb;
 use crate::wire::Exchange;
@@ -32,6 +33,8 @@ impl Stage {
         self.world.cluster.restore_store().await?;
         self.recorder = Recorder::start(self.client.clone()).await?;
         self.recorder.begin();
+        // They as well have seen what was never there.
+        self.players = Players::start(self.client.clone()).await?;
         let ended =
             self.slot.gone(PATIENCE).await.context("it does not find out that the store went back")?;
         ensure!(!ended.success(), "the store went back and it ended as if nothing had happened: {ended}");

@@ -106,6 +106,18 @@ fn a_failed_run_waits_before_the_next() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_makes_no_longer_wait() {
+    let mut world = world();
+    world.pass(10_000);
+    world.job(JobInput { let_go: true, ..ended("verify-1-d1", JobState::Failed, 10_001) });
+    assert_eq!(world.pass(10_010).deadline, Some(at(10_015)));
+    assert_eq!(world.pass(100).deadline, Some(at(105)));
+    assert_eq!(world.pass(102).deadline, Some(at(105)), "it is put off no further");
+    world.pass(105);
+    assert_eq!(world.run().attempt, 2);
+}
+
+#[test]
 fn a_run_under_way_is_never_cut_off() {
     let mut world = world();
     world.pass(0);
