@@ -3,10 +3,12 @@
 mod journal;
 mod revisions;
 mod status;
+mod suspension;
 
 pub use journal::*;
 pub use revisions::*;
 pub use status::*;
+pub use suspension::*;
 
 use crate::application::{empty_object, free_object, is_empty_object};
 use crate::common::{DNS_LABEL, Reference};

@@ -348,6 +348,7 @@ mod tests {
         };
         let found = Changed::of(&secret("hunter2"), &secret("hunter3"));
         assert_eq!(found.fields.len(), 1);
-        assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
+        let shown = serde_json::to_string(&found).unwrap();
+        assert!(!shown.contains("hunter"), "{shown}");
     }
 }

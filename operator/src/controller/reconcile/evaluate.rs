@@ -5,7 +5,6 @@ use super::dereference::Snapshot;
 use super::evidence::{self, Consumer, Observations};
 use super::jobs;
 use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
-use super::work::recorded_ids;
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use tenantry_apply::canonical::digest;
@@ -147,6 +146,11 @@ fn input_digest(prepared: &Prepared, item: &str) -> String {
         .map(|object| object.digest.as_str())
         .collect();
     digest(&serde_json::json!(digests))
+}
+
+/// The identities of everything recorded.
+pub(super) fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Context) -> Vec<ObjectId> {
+    tenantry_apply::record::identities(inventory, owner, &*context.discovery)
 }
 
 /// The checklist of a tenant whose edited order was refused: what was accepted before, by its evidence.

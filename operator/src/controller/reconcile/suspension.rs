@@ -43,29 +43,45 @@ pub(super) fn remembered(snapshot: &Snapshot) -> &[RememberedScale] {
     snapshot.status.suspension.as_ref().map(|status| status.remembered.as_slice()).unwrap_or_default()
 }
 
-/// Digests that objects have otherwise: not suspended, and as suspended as the status says. Who is held or paused is suspended and
-/// resumed all the same, and in nothing else changed, so what he has is one of these. Nothing where nobody holds anything, or
-/// nothing is suspended.
-pub(super) fn otherwise(
-    context: &Context,
-    snapshot: &Snapshot,
-    prepared: &Prepared,
-) -> HashMap<ObjectId, Vec<String>> {
-    let is_held = snapshot.root.paused.is_some() || !prepared.order.holds.is_empty();
-    let before = snapshot.status.suspension.as_ref().map(|status| Effect::of_holds(&status.holds));
-    let mut all: HashMap<ObjectId, Vec<String>> = HashMap::new();
-    if !is_held || (before.is_none() && !prepared.suspension.is_some()) {
-        return all;
-    }
-    for effect in [Some(Effect::default()), before].into_iter().flatten() {
-        let (order, outputs) = (prepared.order.clone(), prepared.outputs.clone());
-        // What could not be rendered now was not rendered then.
-        let Ok(other) = dereference::render(context, order, outputs, effect) else { continue };
-        for object in other.desired {
-            all.entry(object.id).or_default().push(object.digest);
+/// What objects are otherwise, for who is held or paused: he is suspended and resumed all the same, and in nothing else changed.
+/// Empty where nobody holds anything, or nothing is suspended.
+#[derive(Debug, Default)]
+pub(super) struct Otherwise {
+    /// Digests without any suspension.
+    plain: HashMap<ObjectId, String>,
+    /// Digests as suspended as the status says.
+    before: HashMap<ObjectId, String>,
+}
+
+impl Otherwise {
+    /// Renders what there is besides the present state.
+    pub(super) fn of(context: &Context, snapshot: &Snapshot, prepared: &Prepared) -> Self {
+        let is_held = snapshot.root.paused.is_some() || !prepared.order.holds.is_empty();
+        let before = snapshot.status.suspension.as_ref().map(|status| Effect::of_holds(&status.holds));
+        if !is_held || (before.is_none() && !prepared.suspension.is_some()) {
+            return Self::default();
         }
+        let digests = |effect: Effect| {
+            let (order, outputs) = (prepared.order.clone(), prepared.outputs.clone());
+            // What could not be rendered now was not rendered then.
+            let objects = dereference::render(context, order, outputs, effect).map(|other| other.desired);
+            objects.into_iter().flatten().map(|object| (object.id, object.digest)).collect()
+        };
+        Self { plain: digests(Effect::default()), before: before.map(digests).unwrap_or_default() }
     }
-    all
+
+    /// Whether an object of this digest differs from the present one by nothing but suspensions.
+    pub(super) fn knows(&self, id: &ObjectId, digest: &str) -> bool {
+        [&self.plain, &self.before]
+            .into_iter()
+            .any(|known| known.get(id).is_some_and(|known| known == digest))
+    }
+
+    /// Whether an object as it shall be is another by the suspension, or is there only for it. It is more than a hold: whoever is
+    /// suspended is, also where that brings along what was held back.
+    pub(super) fn is_touched(&self, id: &ObjectId, digest: &str) -> bool {
+        !self.plain.is_empty() && self.plain.get(id).is_none_or(|plain| plain != digest)
+    }
 }
 
 /// What has to be remembered before workloads are given no pods: what is remembered already, and what is read now of those that

@@ -1,8 +1,9 @@
 //! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
 
 use super::dereference::Snapshot;
-use super::evaluate::{Facts, evaluated};
+use super::evaluate::{Facts, evaluated, recorded_ids};
 use super::prepare::{Prepared, PreparedItem};
+use super::suspension::Otherwise;
 use super::write::{self, WriteError};
 use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
@@ -11,14 +12,14 @@ use super::{
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use kube::core::ApiResource;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done, Executor};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
-use tenantry_apply::plan::{self, Plan, Wait};
+use tenantry_apply::object::{Desired, Kind, Policy, Stage};
+use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
@@ -74,7 +75,7 @@ struct Progress {
     /// How many pods each workload had before it was given none.
     remembered: Vec<RememberedScale>,
     /// Digests of objects that only a suspension, or its end, changes.
-    otherwise: HashMap<ObjectId, Vec<String>>,
+    otherwise: Otherwise,
 }
 
 pub(super) async fn run(
@@ -94,7 +95,7 @@ pub(super) async fn run(
         inventory: session.inventory.clone().unwrap_or(recorded),
         outcomes: Vec::new(),
         remembered: suspension::remembered(snapshot).to_vec(),
-        otherwise: suspension::otherwise(context, snapshot, prepared),
+        otherwise: Otherwise::of(context, snapshot, prepared),
     };
     let mut current =
         Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
@@ -227,7 +228,8 @@ fn look(
             // What a person holds keeps what it has, and nothing new begins. A suspension is nobody's to hold.
             let digest = recorded.and_then(|entry| entry.digest.as_deref());
             digest == Some(&*object.digest)
-                || digest.is_some_and(|digest| is_otherwise(&progress.otherwise, &object.id, digest))
+                || digest.is_some_and(|digest| progress.otherwise.knows(&object.id, digest))
+                || progress.otherwise.is_touched(&object.id, &object.digest)
         } else {
             object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
         };
@@ -235,11 +237,6 @@ fn look(
     let complete = evaluation.held.is_empty();
     let plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
     Look { view, evaluation, plan }
-}
-
-/// Whether an object is as it is without a suspension, or with the one before.
-fn is_otherwise(otherwise: &HashMap<ObjectId, Vec<String>>, id: &ObjectId, digest: &str) -> bool {
-    otherwise.get(id).is_some_and(|digests| digests.iter().any(|known| known == digest))
 }
 
 /// What is seen of everything that is desired or recorded, at one moment.
@@ -345,7 +342,9 @@ async fn finish(
         // What others wrote is not worth a write; it is kept in memory and goes with the next one.
         false => known,
     };
-    let stands = look.plan.steps.is_empty() && progress.outcomes.iter().all(|outcome| outcome.result.is_ok());
+    let stands = look.plan.steps.is_empty()
+        && progress.outcomes.iter().all(|outcome| outcome.result.is_ok())
+        && !look.plan.waits.iter().any(|waiting| is_in_the_way(waiting, &ledger));
     let suspended =
         suspension::found(context, snapshot, prepared, progress.remembered, stands && !runs.has_ended())
             .await;
@@ -413,6 +412,12 @@ async fn finish(
     Ok((outcome, next))
 }
 
+/// Whether what waits is an object that was made and is not known to be as it shall be. What was not made is nobody's to take away.
+fn is_in_the_way(waiting: &Waiting, ledger: &Ledger) -> bool {
+    let exists = ledger.entry(&waiting.id).is_some_and(|entry| entry.uid.is_some());
+    exists && !matches!(waiting.wait, Wait::Kind { .. } | Wait::InventoryFull)
+}
+
 /// A race with another writer is over at once; an outage is not.
 fn again_after(verdict: Refusal, outages: u32) -> Duration {
     match verdict {
@@ -449,9 +454,4 @@ fn is_predecessor(prepared: &Prepared, observed: &tenantry_apply::observed::Obse
     observed.deleting
         && observed.subscription.as_deref() == Some(&*prepared.owner.subscription)
         && observed.tenant_id.as_deref() != Some(&*prepared.owner.tenant_id)
-}
-
-/// The identities of everything recorded.
-pub(super) fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Context) -> Vec<ObjectId> {
-    tenantry_apply::record::identities(inventory, owner, &*context.discovery)
 }

@@ -1,5 +1,6 @@
 //! W6: somebody deletes and edits objects of tenants. Needs a client and a clock.
 
+use super::onboard::at_least;
 use super::{Figures, milliseconds};
 use crate::arena::Arena;
 use crate::canonical::ObjectRef;
@@ -32,10 +33,10 @@ type Open = HashMap<(String, Act), Instant>;
 
 pub(super) async fn storm(arena: &mut Arena, (single, together): (usize, usize)) -> Result<Figures> {
     let (deleted, edited) = (victim(arena, DELETED)?, victim(arena, EDITED)?);
+    at_least(arena, together).await?;
     let namespaces: Result<Vec<String>> =
         arena.tenants.iter().take(together).map(|tenant| arena.actor.namespace(tenant)).collect();
     let namespaces = namespaces?;
-    ensure!(namespaces.len() == together, "{together} tenants are needed, there are {}", namespaces.len());
     arena.until_rest().await?;
     let mut targets = arena.targets([edited.kind.as_str()], true)?;
     targets.extend(arena.targets([deleted.kind.as_str()], false)?);

@@ -1,18 +1,19 @@
 //! W7: tenants are removed. Needs a client and a clock.
 
+use super::onboard::at_least;
 use super::{Figures, milliseconds};
 use crate::arena::Arena;
 use crate::canonical::OBJECTS;
 use crate::contender::Offer;
 use crate::measure::statistics::percentile;
 use crate::measure::watch::{Watches, What};
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 
 /// Removes the tenants that were ordered last.
 pub(super) async fn remove(arena: &mut Arena, count: usize) -> Result<Figures> {
-    ensure!(arena.tenants.len() >= count, "{count} tenants are needed, there are {}", arena.tenants.len());
+    at_least(arena, count).await?;
     let tenants = arena.tenants.split_off(arena.tenants.len() - count);
     let namespaces: Result<HashSet<String>> =
         tenants.iter().map(|tenant| arena.actor.namespace(tenant)).collect();

@@ -1,6 +1,6 @@
 //! Workloads without orders: nothing to do (W3), and a process that starts anew (W4). Needs a client and a clock.
 
-use super::onboard::{next_names, onboard};
+use super::onboard::{at_least, next_names, onboard};
 use super::{Figures, milliseconds};
 use crate::arena::Arena;
 use crate::contender::Offer;
@@ -25,10 +25,7 @@ pub(super) async fn at_rest(arena: &mut Arena, time: Duration) -> Result<Figures
 /// Kills the process and starts it again with nothing to do but to find that out; then perhaps once more with an order
 /// that waits.
 pub(super) async fn restart(arena: &mut Arena, tenants: usize, with_order: bool) -> Result<Figures> {
-    let missing = next_names(arena, tenants.saturating_sub(arena.tenants.len()));
-    if !missing.is_empty() {
-        onboard(arena, &missing, Offer::Burst, false).await?;
-    }
+    at_least(arena, tenants).await?;
     arena.until_rest().await?;
     arena.kill_process().await?;
     let started = Instant::now();
