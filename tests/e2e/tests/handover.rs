@@ -47,6 +47,7 @@ fn order() -> Value {
     let hold = json!([{"item": "testing", "reason": "the test itself is tested"}]);
     let order = with(erp("acme"), "spec.users", json!([ada]));
     let order = with(order, "spec.network.hosts", json!(["acme.erp.example"]));
+    let order = with(order, "spec.goLive", json!({"notBefore": "2099-01-01T06:00:00Z"}));
     let order = with(order, "spec.training", json!({"participants": ["ada"]}));
     with(with(order, "spec.dataConversion", data), "spec.holds", hold)
 }
@@ -102,6 +103,10 @@ async fn data_test_training_and_opening() {
     let trained = |subscription: &TenantSubscription| asked(subscription) == ["training"];
     let waiting = world.until("acme", trained).await.unwrap();
     Signer::new(world.cluster.kubeconfig()).look(&waiting).await.unwrap();
+    // Everything is done, and the agreed day is not there yet; then it is.
+    let (agreed, _) = item(&world, "go-live", ItemState::Waiting, "NotBefore").await;
+    assert!(agreed.message.contains("2099-01-01"), "{}", agreed.message);
+    world.patch("acme", json!({"spec": {"goLive": {"notBefore": "2026-01-01T06:00:00Z"}}})).await.unwrap();
     world.until("acme", wait::is_live).await.unwrap();
     assert_eq!(node::page(&world.client, "acme", "/").await.unwrap().status, 200);
     client_kit(&world).await;
