@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use kube::Client;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use tenantry_crds::inventory::Inventory;
@@ -21,12 +22,13 @@ use crate::counters::Counters;
 use crate::discovery::Discovery;
 use crate::gate::WriteGate;
 use crate::index::Seen;
-use crate::object::{Desired, GeneratedKey, ObjectId, Owner};
+use crate::object::{Desired, FIELD_MANAGER, GeneratedKey, ObjectId, Owner};
+use crate::observed::Metadata;
 use crate::permits::Permits;
 use crate::plan::{Action, Plan, Step, must_stand};
 use crate::record::Ledger;
 use crate::shared::SharedIndex;
-use crate::token::Baseline;
+use crate::token::{Baseline, ManagedEntry};
 use crate::wave::Wave;
 
 mod request;
@@ -106,6 +108,13 @@ pub enum Done {
     Kept,
 }
 
+/// A workload as far as it says who it is and who decided about it.
+#[derive(Deserialize)]
+struct Workload {
+    #[serde(default)]
+    metadata: Metadata,
+}
+
 /// What a step leaves in the record.
 pub(crate) struct Settled {
     pub(crate) done: Done,
@@ -164,7 +173,8 @@ impl Executor {
         Execution { outcomes, inventory: ledger.into_inventory() }
     }
 
-    /// Reads how many pods a workload is set to have, from the API server itself.
+    /// Reads how many pods a workload is set to have, from the API server itself. That it has none because we said so, and
+    /// nobody else, is no number that it had: it was made, or made anew, while nothing shall run.
     ///
     /// # Errors
     /// When it does not answer, refuses, or has another object of that name.
@@ -175,9 +185,11 @@ impl Executor {
             Err(refusal) if is_gone(refusal.failure.verdict) => return Ok(None),
             Err(refusal) => return Err(refusal.into()),
         };
-        let is_meant = object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid);
+        let Workload { metadata } = Workload::deserialize(&object)
+            .map_err(|error| Failure::new(Verdict::Unknown, &format!("unreadable answer: {error}")))?;
         let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-        Ok(is_meant.then(|| i32::try_from(replicas).unwrap_or(i32::MAX)))
+        let is_told = replicas != 0 || !is_stopped_by_us(&metadata.managed_fields);
+        Ok((metadata.uid == uid && is_told).then(|| i32::try_from(replicas).unwrap_or(i32::MAX)))
     }
 
     /// Sets how many pods a workload has. Says whether there is that object.
@@ -246,6 +258,16 @@ impl Executor {
             )),
         }
     }
+}
+
+/// Whether it is only us who says how many pods a workload has.
+fn is_stopped_by_us(entries: &[ManagedEntry]) -> bool {
+    let says = |entry: &&ManagedEntry| {
+        let spec = entry.fields_v1.children().find(|(step, _)| *step == "f:spec");
+        spec.is_some_and(|(_, fields)| fields.children().any(|(step, _)| step == "f:replicas"))
+    };
+    let mut who = entries.iter().filter(says).peekable();
+    who.peek().is_some() && who.all(|entry| entry.manager == FIELD_MANAGER)
 }
 
 /// Whether an answer says that there is no such object, or another one of its name.

@@ -53,13 +53,14 @@ impl<S: About + Clone + PartialEq> Sayings<S> {
         Some(reference.name.clone())
     }
 
-    /// Forgets every object that is not in `names`, after a relist. Gives the subscriptions that have to look.
-    pub(crate) fn retain(&self, names: &HashSet<String>) -> Vec<String> {
+    /// Forgets every object whose UID is not in `uids`, after a relist: a name may be that of another object by now, about
+    /// another subscription. Gives the subscriptions that have to look.
+    pub(crate) fn retain(&self, uids: &HashSet<String>) -> Vec<String> {
         let mut all = self.by_subscription.write().unwrap_or_else(PoisonError::into_inner);
         let mut touched = Vec::new();
         for known in all.values_mut() {
-            known.retain(|name, said| {
-                let stays = names.contains(name);
+            known.retain(|_, said| {
+                let stays = uids.contains(&said.uid);
                 if !stays {
                     touched.push(said.spec.about().name.clone());
                 }
@@ -90,7 +91,7 @@ mod tests {
     fn signed(name: &str, uid: &str) -> TenantSignOff {
         serde_json::from_value(json!({
             "apiVersion": "tenantry.io/v1alpha1", "kind": "TenantSignOff",
-            "metadata": {"name": name, "creationTimestamp": "2026-12-01T06:00:00Z"},
+            "metadata": {"name": name, "uid": format!("{name}-{uid}"), "creationTimestamp": "2026-12-01T06:00:00Z"},
             "spec": {"subscriptionRef": {"name": "acme", "uid": uid}, "item": "training", "as": "Customer",
                 "orderDigest": "d1", "by": "ada"},
         }))
@@ -111,7 +112,16 @@ mod tests {
         assert_eq!(known.remove(&signed("a", "u1")).as_deref(), Some("acme"));
         assert_eq!(known.remove(&signed("a", "u1")), None);
         known.observe(&signed("c", "u2"));
-        assert_eq!(known.retain(&HashSet::from(["c".to_owned()])), ["acme"]);
+        assert_eq!(known.retain(&HashSet::from(["c-u2".to_owned()])), ["acme"]);
         assert_eq!(names(&known, "u2"), ["c"]);
+    }
+
+    #[test]
+    fn after_a_relist_a_name_that_is_about_somebody_else_says_nothing_about_who_had_it() {
+        let known = Sayings::default();
+        known.observe(&signed("a", "u1"));
+        known.observe(&signed("a", "u2"));
+        assert_eq!(known.retain(&HashSet::from(["a-u2".to_owned()])), ["acme"]);
+        assert_eq!((names(&known, "u1"), names(&known, "u2")), (Vec::new(), vec!["a".to_owned()]));
     }
 }

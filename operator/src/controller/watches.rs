@@ -164,7 +164,7 @@ where
         |event| match event {
             Event::Init => seen.clear(),
             Event::InitApply(object) | Event::Apply(object) => {
-                seen.extend(object.meta().name.clone());
+                seen.extend(object.meta().uid.clone());
                 if let Some(subscription) = sayings.observe(&object) {
                     context.queue.wake(subscription);
                 }

@@ -122,6 +122,7 @@ async fn a_tenant_is_suspended_and_gets_back_exactly_what_it_had() {
 
     paused(&world).await;
     before_it_was_opened(&world).await;
+    made_meanwhile(&world).await;
 }
 
 /// Nobody gets in, nothing runs, the customer is told, and a controller that is killed on the way goes on where it was.
@@ -239,6 +240,35 @@ async fn paused(world: &World) {
     cli(world, &["unpause", "acme"]).await;
     world.until("acme", is_back).await.unwrap();
     assert_eq!(differences(&before, &content(world, "acme").await), BTreeMap::new());
+}
+
+/// What is made while nothing shall run, and changed before that is over, runs afterwards: that it has no pods meanwhile is
+/// nothing that it had.
+async fn made_meanwhile(world: &World) {
+    let hold = json!([{"item": "application", "reason": "not yet"}]);
+    world.apply_all(&[with(erp("drago"), "spec.holds", hold)]).await.unwrap();
+    world.until("drago", stands("application", ItemState::Waiting, "OnHold")).await.unwrap();
+    cli(world, &["suspend", "drago", "--reason", "billing", "--scope", "compute", "--message", WHY]).await;
+    world.until("drago", is_suspended).await.unwrap();
+    world.patch("drago", json!({"spec": {"holds": null}})).await.unwrap();
+    let speaks = |language: &'static str| {
+        let api: Api<Deployment> = Api::namespaced(world.client.clone(), "tenant-drago");
+        wait::until(api, "web", move |web: Option<&Deployment>| {
+            let told = web.map(|web| serde_json::to_string(&web.spec).unwrap_or_default());
+            let is_it = |told: &String| told.contains(&format!(r#"{{"name":"LANG","value":"{language}"}}"#));
+            told.as_ref().is_some_and(|told| is_it(told) && told.contains(r#""replicas":0"#))
+        })
+    };
+    speaks("en").await.unwrap();
+    world.patch("drago", json!({"spec": {"parameters": {"language": "fr"}}})).await.unwrap();
+    speaks("fr").await.unwrap();
+    let drago = world.until("drago", is_suspended).await.unwrap();
+    let remembered = drago.status.unwrap().suspension.unwrap().remembered;
+    assert!(remembered.iter().all(|scale| scale.replicas != 0), "{remembered:?}");
+    cli(world, &["resume", "drago"]).await;
+    world.until("drago", is_back).await.unwrap();
+    let api: Api<Deployment> = Api::namespaced(world.client.clone(), "tenant-drago");
+    assert_eq!(api.get("web").await.unwrap().spec.unwrap().replicas, Some(1), "as many as Kubernetes gives");
 }
 
 /// Who is suspended before he was ever let in is let in when that is over.

@@ -85,12 +85,13 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
 
 /// The plans of the gate: every write of a tenant's beginning and end with a crash before, a crash after, a lost reply
 /// and an arrival after a successor has finished; everything that is destructive with a look at the past; one jump of the
-/// clock for each workload. Of a hand-over, every site that only jobs have, see [`gate_of_jobs`].
+/// clock for each workload. Of a hand-over, every site that only jobs have, see [`gate_of_jobs`]. Suspensions are for the full
+/// matrix.
 #[must_use]
 pub fn gate(references: &References) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (workload, reference) in references {
-        if *workload == Workload::HandOver {
+        if *workload == Workload::HandOver || workload.is_of_suspensions() {
             continue;
         }
         let plan = |at: &Place, fault| Plan { workload: *workload, at: Some(at.clone()), fault };
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn the_table_counts_by_fault_and_workload() {
         let judged = |fault: Fault, is_good: bool| Judged {
-            plan: Plan { workload: Workload::HandOver, at: Some("get a {name} #1".parse().unwrap()), fault },
+            plan: Plan { workload: Workload::Resume, at: Some("get a {name} #1".parse().unwrap()), fault },
             findings: if is_good { Vec::new() } else { vec![Finding { oracle: "O1", what: String::new() }] },
             took: Duration::ZERO,
         };

@@ -64,6 +64,9 @@ pub struct Record {
     /// What existed before.
     #[serde(with = "pairs")]
     pub before: State,
+    /// What the tenant had before it was suspended, where the run is about the end of a suspension.
+    #[serde(default, with = "pairs")]
+    pub earlier: State,
     /// What changed, in the order of the store.
     pub changes: Vec<Change>,
     /// What the controller asked for, in the order of arrival.
@@ -172,6 +175,17 @@ impl Change {
             Sort::Deleted => state.remove(&self.key),
         };
     }
+}
+
+/// The objects of a kind in a namespace.
+pub fn within<'a>(
+    state: &'a State,
+    resource: &str,
+    namespace: &str,
+) -> impl Iterator<Item = (&'a Key, &'a Arc<Value>)> + use<'a> {
+    let first = Key::new(resource, namespace, "");
+    let range = state.range(first.clone()..);
+    range.take_while(move |(key, _)| key.resource == first.resource && key.namespace == first.namespace)
 }
 
 /// UID of an object.

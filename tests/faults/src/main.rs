@@ -108,16 +108,22 @@ async fn run(arguments: &Arguments) -> Result<bool> {
 /// time is measured.
 async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
-    let defects = defects()?;
+    let mut defects = defects()?;
     let programs =
         Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
+    defects.retain(|defect| !defect.plans.iter().any(|plan| plan.workload.is_of_suspensions()));
     let (of_jobs, defects): (Vec<Defect>, Vec<Defect>) = defects.into_iter().partition(is_of_jobs);
     let (known_of_jobs, known): (Vec<Plan>, Vec<Plan>) =
         regressions()?.into_iter().partition(|plan| plan.workload == Workload::HandOver);
     let handed_over = gate_of_hand_overs(&programs, directory, &of_jobs, known_of_jobs);
     let others = async {
         let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-        let [others @ .., _hand_over] = Workload::ALL;
+        let mut others = Workload::ALL.to_vec();
+        // Suspensions are for the full matrix, but for what once found something.
+        others.retain(|workload| {
+            *workload != Workload::HandOver
+                && (!workload.is_of_suspensions() || known.iter().any(|plan| plan.workload == *workload))
+        });
         let references = references(&mut stage, &others).await?;
         let mut plans = gate(&references);
         plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
@@ -227,12 +233,17 @@ async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Res
     let defects = defects()?;
     let seeded = seedbed::build(&defects, binary, directory)?;
     let programs = Programs { plain: binary.to_owned(), seeded };
-    let (mut stage, references) = begin(binary, directory).await?;
     let chosen: Vec<Defect> =
         defects.into_iter().filter(|defect| only.is_none_or(|only| defect.name == only)).collect();
+    let has_cases = chosen.iter().any(|defect| !defect.cases.is_empty());
+    let is_needed = |workload: &Workload| {
+        has_cases || chosen.iter().flat_map(|defect| &defect.plans).any(|plan| plan.workload == *workload)
+    };
+    let needed: Vec<Workload> = Workload::ALL.into_iter().filter(is_needed).collect();
+    let (mut stage, references) = begin(binary, directory, &needed).await?;
     let mut tried = trials(&mut stage, &programs, &chosen, &references).await?;
     drop(stage);
-    if chosen.iter().any(|defect| !defect.cases.is_empty()) {
+    if has_cases {
         let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
         tried.extend(leaders.trials(&programs, &chosen, seed(None)).await?);
     }
@@ -242,9 +253,9 @@ async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Res
 }
 
 /// A stage, and what runs without a fault are like on it.
-async fn begin(binary: &Path, directory: &Path) -> Result<(Stage, References)> {
+async fn begin(binary: &Path, directory: &Path, workloads: &[Workload]) -> Result<(Stage, References)> {
     let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-    let references = references(&mut stage, &Workload::ALL).await?;
+    let references = references(&mut stage, workloads).await?;
     Ok((stage, references))
 }
 
@@ -274,7 +285,7 @@ fn seed(given: Option<u64>) -> u64 {
 }
 
 async fn places(binary: &Path, directory: &Path) -> Result<bool> {
-    let (_, references) = begin(binary, directory).await?;
+    let (_, references) = begin(binary, directory, &Workload::ALL).await?;
     for (workload, reference) in references {
         println!("{workload}");
         for place in reference.sites.iter().chain(&reference.reads).chain(&reference.watches) {
@@ -285,7 +296,7 @@ async fn places(binary: &Path, directory: &Path) -> Result<bool> {
 }
 
 async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Result<bool> {
-    let (_, references) = begin(binary, directory).await?;
+    let (_, references) = begin(binary, directory, &Workload::ALL).await?;
     let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
     let judged = leaders.perform(&Case::ALL, self::seed(seed)).await?;
     let failed = with_findings(judged.iter().map(|one| &one.findings));

@@ -43,6 +43,10 @@ pub enum Workload {
     /// Hands a tenant over that is ready: its data is converted on trial, which fails its count once, and for good, its
     /// acceptance test fails once, its people are trained, and it is opened.
     HandOver,
+    /// Suspends a live tenant whose web servers somebody else has scaled: nobody gets in, and nothing runs.
+    Suspend,
+    /// Lifts the suspension of such a tenant, which gets back what it had.
+    Resume,
 }
 
 /// What happens to a request.
@@ -194,26 +198,6 @@ pub struct Refusal {
     pub message: String,
     /// How long the server asks to wait.
     pub retry_after_seconds: u32,
-}
-
-// === impl Workload ===
-
-impl Workload {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Provision, Self::OffboardDelete, Self::OffboardRetain, Self::Upgrade, Self::HandOver];
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Provision => "provision",
-            Self::OffboardDelete => "offboard-delete",
-            Self::OffboardRetain => "offboard-retain",
-            Self::Upgrade => "upgrade",
-            Self::HandOver => "hand-over",
-        })
-    }
 }
 
 // === impl Fault ===

@@ -42,7 +42,7 @@ impl Players {
 }
 
 /// The name that signatures must bear: nobody signs as somebody else.
-async fn who_am_i(client: &Client) -> Result<String> {
+pub(crate) async fn who_am_i(client: &Client) -> Result<String> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
     let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
         .header(http::header::CONTENT_TYPE, "application/json")

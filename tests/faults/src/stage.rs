@@ -2,7 +2,9 @@
 //! client, a clock and processes.
 
 mod disasters;
+mod suspensions;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub struct Stage {
     pub(crate) directory: PathBuf,
     tenants: u32,
     pool: Vec<(Workload, String)>,
+    /// What tenants had before they were suspended, by name.
+    earlier: HashMap<String, State>,
     bystander: String,
     /// Whether another program was chosen than the one that runs.
     is_stale: bool,
@@ -107,6 +111,7 @@ impl Stage {
             directory: directory.to_owned(),
             tenants: 0,
             pool: Vec::new(),
+            earlier: HashMap::new(),
             bystander: String::new(),
             is_stale: false,
             clock: None,
@@ -145,6 +150,7 @@ impl Stage {
         let gone = |state: &State| !state.keys().any(|key| key.resource == SUBSCRIPTIONS);
         self.recorder.until("that all subscriptions are gone", gone).await?;
         self.pool.clear();
+        self.earlier.clear();
         self.wire.begin(&Plan::reference(Workload::Provision), "");
         self.begin_anew().await
     }
@@ -155,7 +161,8 @@ impl Stage {
         self.accepted().await?;
         // A name of its own: the namespace of the one before may still be there.
         self.bystander = format!("bystander-{}", self.fresh());
-        self.ordered(Workload::Provision, std::slice::from_ref(&self.bystander)).await
+        let bystander = self.bystander.clone();
+        self.ordered(Workload::Provision, &[bystander]).await
     }
 
     /// Orders so many tenants for runs of this workload, all at once, and waits until they are as such runs begin with.
@@ -163,21 +170,34 @@ impl Stage {
     /// # Errors
     /// When one does not get there.
     pub async fn stock(&mut self, workload: Workload, count: usize) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
         let names: Vec<String> = (0..count).map(|_| self.fresh()).collect();
         self.ordered(workload, &names).await?;
         self.pool.extend(names.into_iter().map(|name| (workload, name)));
         Ok(())
     }
 
-    async fn ordered(&self, workload: Workload, names: &[String]) -> Result<()> {
+    async fn ordered(&mut self, workload: Workload, names: &[String]) -> Result<()> {
         try_join_all(names.iter().map(|name| self.order(workload, name))).await?;
-        let prepared = |state: &State| names.iter().all(|name| workload.is_prepared(state, name));
-        self.recorder
-            .until("that the tenants are prepared", prepared)
-            .await
-            .with_context(|| self.last_words())?;
-        self.wire.quiet(QUIET).await;
+        let mut quiet = QUIET;
+        if workload.is_of_suspensions() {
+            self.are_prepared(Workload::Provision, names).await?;
+            self.furnish(workload, names).await?;
+            // A status that is still to be written would be the first of the run.
+            quiet = SETTLED;
+        }
+        self.are_prepared(workload, names).await?;
+        self.wire.quiet(quiet).await;
         Ok(())
+    }
+
+    /// Waits until tenants are as runs of this workload begin with.
+    async fn are_prepared(&self, workload: Workload, names: &[String]) -> Result<()> {
+        let prepared = |state: &State| names.iter().all(|name| workload.is_prepared(state, name));
+        let waited = self.recorder.until("that the tenants are prepared", prepared).await;
+        waited.with_context(|| self.last_words())
     }
 
     /// Whether there is a tenant for a run of this workload.
@@ -234,10 +254,12 @@ impl Stage {
         let exchanges = self.wire.exchanges();
         let events = self.wire.events();
         let bystander = self.bystander.clone();
+        let earlier = self.earlier.remove(&tenant).unwrap_or_default();
         let mut record = Record {
             tenant,
             bystander,
             before,
+            earlier,
             changes,
             exchanges,
             events,
@@ -292,6 +314,8 @@ impl Stage {
                 let patch = json!({"spec": {"holds": null}});
                 self.send("PATCH", &subscription(tenant), &patch).await
             }
+            Workload::Suspend => self.suspend(tenant).await,
+            Workload::Resume => self.lift(tenant).await,
         }
     }
 

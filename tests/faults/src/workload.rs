@@ -1,13 +1,15 @@
 //! What a customer does, and when it is done; pure.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::history::{Key, SUBSCRIPTIONS, State};
+use crate::history::{Key, SUBSCRIPTIONS, State, within};
 use crate::plan::Workload;
 use crate::players::acts::is_at_rest;
+use crate::suspension;
 
 /// Version that tenants are ordered with, and the one they move to.
 pub const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
@@ -26,6 +28,23 @@ pub struct WorkloadError {
 // === impl Workload ===
 
 impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Provision,
+        Self::OffboardDelete,
+        Self::OffboardRetain,
+        Self::Upgrade,
+        Self::HandOver,
+        Self::Suspend,
+        Self::Resume,
+    ];
+
+    /// Whether it is about a suspension. Those are for the full matrix and not for the gate.
+    #[must_use]
+    pub fn is_of_suspensions(self) -> bool {
+        matches!(self, Self::Suspend | Self::Resume)
+    }
+
     /// Whether it begins with a tenant that is live already.
     #[must_use]
     pub fn needs_tenant(self) -> bool {
@@ -43,7 +62,11 @@ impl Workload {
     pub fn order(self, tenant: &str) -> Value {
         let policy = if self == Self::OffboardRetain { "Retain" } else { "Delete" };
         let [version, _] = VERSIONS;
-        let application = if self == Self::HandOver { "handover" } else { "probe" };
+        let application = match self {
+            Self::HandOver => "handover",
+            Self::Suspend | Self::Resume => "autoscaled",
+            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => "probe",
+        };
         let mut order = json!({
             "apiVersion": "tenantry.io/v1alpha1",
             "kind": "TenantSubscription",
@@ -59,14 +82,18 @@ impl Workload {
                 "deletionProtection": false,
             },
         });
-        let own = if self == Self::HandOver {
-            let source = json!({"system": "Ledger 2", "format": "csv"});
-            json!({
-                "dataConversion": {"source": source, "trial": {"rows": DECLARED_FIRST}},
+        let own = match self {
+            Self::HandOver => json!({
+                "dataConversion": {
+                    "source": {"system": "Ledger 2", "format": "csv"},
+                    "trial": {"rows": DECLARED_FIRST},
+                },
                 "holds": [{"item": "data-trial", "reason": "the hand-over begins later"}],
-            })
-        } else {
-            json!({"parameters": {"volume": self != Self::OffboardDelete}})
+            }),
+            Self::Suspend | Self::Resume => json!({}),
+            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => {
+                json!({"parameters": {"volume": self != Self::OffboardDelete}})
+            }
         };
         if let (Some(Value::Object(spec)), Value::Object(own)) = (order.get_mut("spec"), own) {
             spec.extend(own);
@@ -77,12 +104,18 @@ impl Workload {
     /// Whether a tenant that was ordered for it is as it has to be when it begins.
     #[must_use]
     pub fn is_prepared(self, state: &State, tenant: &str) -> bool {
-        if self != Self::HandOver {
-            return Self::Provision.is_done(state, tenant);
+        match self {
+            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => {
+                Self::Provision.is_done(state, tenant)
+            }
+            Self::HandOver => {
+                let source = Key::new("secrets", &format!("tenant-{tenant}"), "conversion-source");
+                let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
+                subscription.is_some_and(|found| is_true(found, "Ready")) && state.contains_key(&source)
+            }
+            Self::Suspend => Self::Provision.is_done(state, tenant) && suspension::is_scaled(state, tenant),
+            Self::Resume => Self::Suspend.is_done(state, tenant),
         }
-        let source = Key::new("secrets", &format!("tenant-{tenant}"), "conversion-source");
-        let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
-        subscription.is_some_and(|found| is_true(found, "Ready")) && state.contains_key(&source)
     }
 
     /// Whether it is done.
@@ -95,7 +128,16 @@ impl Workload {
             Self::Upgrade => subscription.is_some_and(|found| is_live(found, second)),
             Self::HandOver => {
                 subscription.is_some_and(|found| is_live(found, first) && keeps_nothing(found))
-                    && pods(state, tenant).all(|pod| is_at_rest(state, pod))
+                    && within(state, "pods", &format!("tenant-{tenant}"))
+                        .all(|(_, pod)| is_at_rest(state, pod))
+            }
+            Self::Suspend => {
+                subscription.is_some_and(|found| is_true(found, "Suspended"))
+                    && suspension::are_followed(state, tenant)
+            }
+            Self::Resume => {
+                subscription.is_some_and(|found| is_live(found, first) && !suspension::is_told(found))
+                    && suspension::are_followed(state, tenant)
             }
             Self::OffboardRetain => subscription.is_none(),
             Self::OffboardDelete => {
@@ -103,6 +145,20 @@ impl Workload {
                 subscription.is_none() && !state.contains_key(&namespace)
             }
         }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provision => "provision",
+            Self::OffboardDelete => "offboard-delete",
+            Self::OffboardRetain => "offboard-retain",
+            Self::Upgrade => "upgrade",
+            Self::HandOver => "hand-over",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+        })
     }
 }
 
@@ -120,16 +176,6 @@ fn keeps_nothing(subscription: &Value) -> bool {
     let checklist = subscription.pointer("/status/checklist").and_then(Value::as_array);
     let mut runs = checklist.into_iter().flatten().filter_map(|entry| entry.get("job"));
     runs.all(|run| run["letGo"] == true)
-}
-
-/// The pods of a tenant.
-fn pods<'a>(state: &'a State, tenant: &str) -> impl Iterator<Item = &'a Value> {
-    let first = Key::new("pods", &format!("tenant-{tenant}"), "");
-    let of_tenant = {
-        let first = first.clone();
-        move |key: &Key| key.resource == first.resource && key.namespace == first.namespace
-    };
-    state.range(first..).take_while(move |(key, _)| of_tenant(key)).map(|(_, pod)| &**pod)
 }
 
 /// Whether a subscription is live, at this version and by its present spec.
@@ -186,7 +232,9 @@ mod tests {
             assert_eq!(workload.to_string().parse(), Ok(workload));
             assert_eq!(serde_json::to_string(&workload).unwrap(), format!("\"{workload}\""));
         }
-        assert!("nonsense".parse::<Workload>().unwrap_err().to_string().ends_with("upgrade, hand-over"));
+        assert!(
+            "nonsense".parse::<Workload>().unwrap_err().to_string().ends_with("hand-over, suspend, resume")
+        );
     }
 
     #[test]
@@ -209,6 +257,39 @@ mod tests {
         assert!(!Workload::HandOver.is_done(&rests, "acme"), "its Job is gone, and it will go");
         rests.insert(Key::new("jobs.batch", "tenant-acme", run), Arc::new(json!({})));
         assert!(Workload::HandOver.is_done(&rests, "acme"));
+    }
+
+    #[test]
+    fn a_suspension_is_done_when_it_is_said_and_kubernetes_has_followed() {
+        let key = Key::new(SUBSCRIPTIONS, "", "acme");
+        let with = |conditions: &[&str], suspension: Value, [wanted, has]: [u64; 2]| {
+            let mut state = state("1.0.0", 2);
+            let mut subscription = state.get(&key).map(|found| (**found).clone()).unwrap();
+            let condition = |name: &&str| json!({"type": name, "status": "True", "observedGeneration": 2});
+            subscription["status"]["conditions"] = conditions.iter().map(condition).collect();
+            subscription["status"]["suspension"] = suspension;
+            state.insert(key.clone(), Arc::new(subscription));
+            let web = json!({"metadata": {"generation": 3}, "spec": {"replicas": wanted},
+                "status": {"observedGeneration": 3, "replicas": has}});
+            state.insert(Key::new("deployments.apps", "tenant-acme", "web"), Arc::new(web));
+            state
+        };
+        let holds = json!({"holds": [{"name": "acme-invoice"}]});
+        let suspended = with(&["Suspended"], holds.clone(), [0, 0]);
+        assert!(
+            Workload::Suspend.is_done(&suspended, "acme") && Workload::Resume.is_prepared(&suspended, "acme")
+        );
+        assert!(!Workload::Suspend.is_done(&with(&["Suspended"], holds.clone(), [0, 3]), "acme"));
+        let live = with(&["Ready", "Live"], Value::Null, [3, 3]);
+        assert!(Workload::Resume.is_done(&live, "acme") && Workload::Suspend.is_prepared(&live, "acme"));
+        let others = [
+            suspended,
+            with(&["Ready", "Live"], holds, [3, 3]),
+            with(&["Ready", "Live", "Suspended"], Value::Null, [3, 3]),
+            with(&["Ready", "Live"], Value::Null, [3, 1]),
+        ];
+        assert!(others.iter().all(|state| !Workload::Resume.is_done(state, "acme")));
+        assert!(!Workload::Suspend.is_prepared(&with(&["Ready", "Live"], Value::Null, [1, 1]), "acme"));
     }
 
     #[test]

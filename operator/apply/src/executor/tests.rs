@@ -527,3 +527,4 @@ async fn an_accepted_deletion_is_known_before_the_watch_tells_of_it() {
 }
 
 mod flow;
+mod scale;

@@ -50,9 +50,13 @@ pub fn missing(record: &Record, journal: &[Fact]) -> Vec<String> {
 fn told(record: &Record) -> Told {
     let key = Key::new(SUBSCRIPTIONS, "", &record.tenant);
     let mut told = Told::new();
+    let mut last = Value::Null;
     for (_, object) in record.forms().filter(|(known, _)| **known == key) {
         let Some(tenant) = object.pointer("/status/tenant/id").and_then(Value::as_str) else { continue };
-        tell(tenant, &object["status"], &mut told);
+        let status = &object["status"];
+        tell(tenant, status, &mut told);
+        tell_of_ends(tenant, &last, status, &mut told);
+        last = status.clone();
     }
     let ended = record.changes.iter().filter(|change| change.key == key && change.sort == Sort::Deleted);
     for change in ended {
@@ -95,12 +99,39 @@ fn tell(tenant: &str, status: &Value, told: &mut Told) {
             say(format!("signature/{name}/{signature}"), "Signed");
         }
     }
+    for hold in holds(status) {
+        say(format!("suspension/{hold}/began"), "Suspended");
+    }
+}
+
+/// What a status says by not telling of it any more.
+fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
+    let mut say = |what: String, outcome: &str| {
+        told.entry(format!("{tenant}/{what}")).or_default().insert(outcome.to_owned());
+    };
+    let stays: BTreeSet<&str> = holds(status).collect();
+    for hold in holds(last).filter(|hold| !stays.contains(hold)) {
+        say(format!("suspension/{hold}/ended"), "Lifted");
+    }
+    let number = |of: &Value| of.pointer("/operation/number").and_then(Value::as_i64);
+    if let Some(before) = number(last).filter(|before| number(status).is_some_and(|now| now > *before))
+        && last.pointer("/operation/completedAt").is_none()
+    {
+        say(format!("operation/{before}/ended"), "Superseded");
+    }
+}
+
+/// The suspensions that a status says hold.
+fn holds(status: &Value) -> impl Iterator<Item = &str> {
+    let holds = status.pointer("/suspension/holds").and_then(Value::as_array);
+    holds.into_iter().flatten().filter_map(|hold| hold["name"].as_str())
 }
 
 /// Whether an id is that of an earlier end of what was told of a later one.
 fn is_earlier(id: &str, told: &Told) -> bool {
     let split = |id: &str| {
-        let (what, number) = id.rsplit_once('/')?;
+        let numbered = id.strip_suffix("/began").or_else(|| id.strip_suffix("/ended")).unwrap_or(id);
+        let (what, number) = numbered.rsplit_once('/')?;
         Some((what.to_owned(), number.parse::<i64>().ok()?))
     };
     let Some((what, number)) = split(id) else { return false };
@@ -168,6 +199,30 @@ mod tests {
         assert_eq!(judged(twice, &latest), ["t/item/a/1 is not in the journal"]);
         let earlier = [&latest[..], &[("t/run/a/1", "Failed"), ("t/item/a/1", "Failed")]].concat();
         assert_eq!(judged(told_by(&[status(2, "Done")]), &earlier), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_suspension_has_a_beginning_and_an_end_and_so_has_what_it_supersedes() {
+        let suspended = |number: i64, holds: &[&str]| {
+            let holds: Vec<Value> = holds.iter().map(|name| json!({ "name": name })).collect();
+            json!({"metadata": {"uid": "s1"}, "status": {
+                "tenant": {"id": "t"}, "operation": {"number": number}, "suspension": {"holds": holds}}})
+        };
+        let story = || told_by(&[suspended(2, &["a", "b"]), suspended(3, &["b"])]);
+        let all = [
+            ("t/operation/1/began", "Began"),
+            ("t/operation/1/ended", "Completed"),
+            ("t/operation/2/began", "Began"),
+            ("t/operation/2/ended", "Superseded"),
+            ("t/operation/3/began", "Began"),
+            ("t/suspension/a/began", "Suspended"),
+            ("t/suspension/a/ended", "Lifted"),
+            ("t/suspension/b/began", "Suspended"),
+        ];
+        assert_eq!(judged(story(), &all), Vec::<String>::new());
+        assert_eq!(judged(story(), &all[..7]), ["t/suspension/b/began is not in the journal"]);
+        let never = ("t/suspension/b/ended", "Lifted");
+        assert_eq!(judged(story(), &[&all[..], &[never]].concat()), ["t/suspension/b/ended never happened"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
 //! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led,
-//! [`jobs`] how often work was done, and [`journal`] what is on record.
+//! [`jobs`] how often work was done, [`suspension`] what is taken away and given back, and [`journal`] what is on record.
 
 pub mod fencing;
 pub mod history;
@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod journal;
 pub mod outcome;
 pub mod requests;
+pub mod suspension;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -18,7 +19,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::history::Record;
-use crate::plan::{Fault, Plan};
+use crate::plan::{Fault, Plan, Workload};
 use outcome::Reference;
 
 /// Something that is not as it must be.
@@ -56,6 +57,9 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     findings.extend(history::ready_is_honest(record));
     findings.extend(history::secrets_stay_secret(record));
     findings.extend(jobs::once_and_recorded(record));
+    findings.extend(suspension::recorded_before_stopped(record));
+    findings.extend(suspension::forgotten_after_given_back(record));
+    findings.extend(suspension::suspended_is_honest(record));
     findings.extend(journal::recorded_once(record));
     findings.extend(requests::uid_is_named(record));
     findings.extend(requests::deletions_are_of_the_tenant(record));
@@ -72,8 +76,15 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
         findings.extend(outcome::late_is_harmless(record));
         findings.extend(outcome::budget(record, reference));
     }
-    if plan.workload == crate::plan::Workload::OffboardDelete && plan.fault != Fault::TimeTravel {
-        findings.extend(outcome::nothing_is_left(record));
+    if plan.fault != Fault::TimeTravel {
+        findings.extend(match plan.workload {
+            Workload::OffboardDelete => outcome::nothing_is_left(record),
+            Workload::Suspend => suspension::taken_away(record),
+            Workload::Resume => suspension::given_back(record),
+            Workload::Provision | Workload::OffboardRetain | Workload::Upgrade | Workload::HandOver => {
+                Vec::new()
+            }
+        });
     }
     findings
 }

@@ -28,6 +28,10 @@ impl Frames {
 /// The tenant that a frame of a watch of this path is about.
 pub(super) fn tenant(path: &str, frame: &[u8]) -> Option<String> {
     let event: Value = serde_json::from_slice(frame).ok()?;
+    // What people say of a tenant has a name of its own and names the subscription.
+    if let Some(about) = event.pointer("/object/spec/subscriptionRef/name").and_then(Value::as_str) {
+        return Some(about.to_owned());
+    }
     let metadata = event.pointer("/object/metadata")?;
     let text = |field: &str| metadata.get(field).and_then(Value::as_str);
     // A watch is cluster-wide or of one namespace: with the object's own name it reads as a request for it.
@@ -101,6 +105,9 @@ mod tests {
             assert_eq!(tenant(path, frame(metadata).as_bytes()).as_deref(), expected, "{path}");
         }
         assert_eq!(tenant("/api/v1/configmaps", b"nonsense"), None);
+        let said = br#"{"type":"DELETED","object":{"metadata":{"name":"a"},"spec":{"subscriptionRef":{"name":"acme"}}}}"#;
+        let path = "/apis/tenantry.io/v1alpha1/tenantsuspensions";
+        assert_eq!(tenant(path, said).as_deref(), Some("acme"));
     }
 
     #[test]
