@@ -2,6 +2,7 @@
 
 use crate::common::{DNS_LABEL, DURATION, Manifest};
 use crate::definition::DefinitionStatus;
+use crate::exit::BlueprintExit;
 use crate::version::JobRole;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -37,6 +38,9 @@ pub struct BlueprintSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub items: Vec<Item>,
+    /// How a subscription is brought to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<BlueprintExit>,
 }
 
 /// Kinds of one API group.
@@ -107,6 +111,7 @@ pub enum AllowList {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external or goLive"),
+    validation = Rule::new("self.category != 'Exit' && !self.name.startsWith('exit-')").message("the end of a subscription is no item of the checklist; use another category and a name that does not begin with exit-, and say in spec.exit how it ends"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
     validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
     validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm) || has(self.job)").message("runs says when somebody has to sign again or a job runs again; remove it, or add signOff, confirm or job").field_path(".runs"),
@@ -413,6 +418,8 @@ pub enum Category {
     Training,
     /// The hand-over to the customer.
     GoLive,
+    /// The end of the subscription.
+    Exit,
 }
 
 /// Who acts.
@@ -489,7 +496,7 @@ impl EvidenceRequirement {
 // === impl OnFailure ===
 
 impl OnFailure {
-    fn is_stop(&self) -> bool {
+    pub(crate) fn is_stop(&self) -> bool {
         *self == Self::Stop
     }
 }

@@ -13,6 +13,7 @@ pub mod blueprint;
 pub mod canonical;
 pub mod common;
 pub mod definition;
+pub mod exit;
 pub mod inventory;
 pub mod plan;
 pub mod quantity;

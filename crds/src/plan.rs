@@ -2,6 +2,7 @@
 
 use crate::common::{DECIMAL, DNS_LABEL, DURATION, Lifecycle, QUANTITY};
 use crate::definition::DefinitionStatus;
+use crate::exit::PlanExit;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct ServicePlanSpec {
     pub monitoring: PlanMonitoring,
     /// What is promised.
     pub service_level: ServiceLevel,
+    /// How long data is kept after the end of a subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<PlanExit>,
 }
 
 /// Network capacity and quality of service.

@@ -7,8 +7,10 @@
 mod cli;
 mod controller;
 mod definitions;
+mod handover;
 pub mod manifests;
 mod preview;
+mod receipt;
 mod rights;
 
 pub use cli::main;

@@ -100,4 +100,8 @@ pub enum JournalSubject {
     Suspension,
     /// The tenant as a whole.
     Tenant,
+    /// One document that the customer is given at the end; the evidence holds it.
+    Document,
+    /// One object that could not be removed at the end, or could be later.
+    Leftover,
 }

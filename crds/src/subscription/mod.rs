@@ -301,7 +301,11 @@ pub struct GoLive {
 /// What happens to the tenant's objects when the subscription is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// Everything is deleted, the customer's data included.
+    /// The data is exported by the application's own job, kept for the plan's grace period, and then everything is deleted.
+    ExportThenDelete,
+    /// Nothing runs any more; the data is kept for the plan's retention, and then everything is deleted.
+    Archive,
+    /// Everything is deleted at once, the customer's data included.
     Delete,
     /// Routes and people's access are removed; workloads and data stay in the namespace until the provider deletes it.
     #[default]

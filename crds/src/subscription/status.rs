@@ -48,7 +48,7 @@ pub struct TenantSubscriptionStatus {
     pub waiting_for: String,
     /// The checklist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 40))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub checklist: Vec<ChecklistEntry>,
     /// What is being done for the order as a whole, or was done last, with what was promised and what came of it.
@@ -60,6 +60,9 @@ pub struct TenantSubscriptionStatus {
     /// What the tenant is suspended for, and what it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<SuspensionStatus>,
+    /// When the data is deleted, once the subscription is and its policy keeps the data for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_at: Option<Time>,
     /// What happened and is not in the journal yet, because its database was away. It is there once the database is back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 192))]
@@ -99,8 +102,10 @@ pub enum Phase {
     Suspended,
     /// Something failed for good and a person has to act.
     Failed,
-    /// The tenant is being removed.
+    /// The subscription is being brought to its end.
     Terminating,
+    /// Nothing of the tenant runs, and its data is kept until the time of `purgeAt`.
+    Archived,
 }
 
 /// The running thing behind an order.
@@ -315,6 +320,8 @@ pub enum OperationKind {
     Suspend,
     /// From the end of a suspension to what the others leave, or to a tenant as it was.
     Resume,
+    /// From the deletion of the subscription to the end of everything that shall go.
+    Offboard,
 }
 
 /// How long an operation was said to take when it began: the longest way through the checklist.

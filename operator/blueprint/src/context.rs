@@ -154,6 +154,11 @@ impl Context {
     }
 }
 
+/// What templates see of a plan: how the subscription ends is nothing to render by.
+fn entitlements(plan: &ServicePlanSpec) -> ServicePlanSpec {
+    ServicePlanSpec { exit: None, ..plan.clone() }
+}
+
 /// What templates see of an order. Lists and texts that the order leaves out are missing here; the schema adds them.
 pub(crate) fn of_order(order: &Order) -> Value {
     let spec = order.effective_spec();
@@ -177,7 +182,7 @@ pub(crate) fn of_order(order: &Order) -> Value {
         },
         "inputs": sizing::inputs(spec.inputs.as_ref(), 0),
         "parameters": spec.parameters,
-        "plan": *definitions.plan.spec,
+        "plan": entitlements(&definitions.plan.spec),
         "application": {
             "name": spec.application_ref.name,
             "displayName": definitions.application.spec.display_name,

@@ -4,7 +4,9 @@
 //! status would overwrite before that is carried along ([`carry`]). A fact has one id however often it is told, and the
 //! journal takes each id once, so that nothing is lost and nothing doubled, whoever crashes when.
 
+use crate::exit::Leftover;
 use crate::forecast::Estimate;
+use crate::report;
 use crate::text::cut;
 use crate::time;
 use jiff::Timestamp;
@@ -12,8 +14,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{
-    AcceptedRevisions, ChecklistEntry, DeletionPolicy, JobState, JournalFact, JournalSubject,
-    OperationStatus, Outcome, SuspensionHold,
+    AcceptedRevisions, ChecklistEntry, DeletionPolicy, JobState, JournalFact, JournalSubject, Length,
+    OperationKind, OperationStatus, Outcome, SuspensionHold,
 };
 
 /// Facts that a status carries before nothing new begins for its tenant.
@@ -29,6 +31,14 @@ const MACHINE: &str = "tenantry";
 
 /// What an operation ends with that reached its end.
 const COMPLETED: &str = "Completed";
+/// What an operation ends with that something else took the place of.
+const SUPERSEDED: &str = "Superseded";
+/// What an operation ends with that the end of the subscription took the place of.
+const ABANDONED: &str = "Abandoned";
+/// What is told of an object that could not be removed at the end.
+pub const LEFT: &str = "Left";
+/// Hexadecimal digits of a document's checksum in its id.
+const DIGITS: usize = 16;
 /// What an item ends with that is done.
 pub const DONE: &str = "Done";
 
@@ -87,7 +97,9 @@ fn over(
     let unfinished = previous.operation.as_ref();
     let unfinished =
         unfinished.filter(|operation| operation.completed_at.is_none() && operation.number < number);
-    over.extend(unfinished.map(|operation| teller.unfinished(operation, "Superseded", now)));
+    let ends = next.operation.as_ref().is_some_and(|operation| operation.kind == OperationKind::Offboard);
+    let how = if ends { ABANDONED } else { SUPERSEDED };
+    over.extend(unfinished.map(|operation| teller.unfinished(operation, how, now)));
     over
 }
 
@@ -97,17 +109,67 @@ pub fn is_full(status: &TenantSubscriptionStatus) -> bool {
     status.unrecorded.len() >= BOUND
 }
 
-/// What is told at the end of a tenant besides: that it ended, how, and what was under way.
+/// How a tenant ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// What became of the data.
+    pub policy: DeletionPolicy,
+    /// When the end was asked for.
+    pub requested: Timestamp,
+    /// What could not be removed.
+    pub leftovers: &'a [Leftover],
+}
+
+/// What is told at the end of a tenant besides: that it ended, how, what was under way, and what is left.
 #[must_use]
-pub fn ending(status: &TenantSubscriptionStatus, policy: DeletionPolicy, now: Timestamp) -> Vec<JournalFact> {
+pub fn ending(status: &TenantSubscriptionStatus, end: &End<'_>, now: Timestamp) -> Vec<JournalFact> {
     let Some(teller) = Teller::of(status) else { return Vec::new() };
-    let abandoned = status.operation.as_ref().filter(|operation| operation.completed_at.is_none());
-    let abandoned = abandoned.map(|operation| teller.unfinished(operation, "Abandoned", now));
+    let End { policy, requested, leftovers } = *end;
+    let known = status.operation.as_ref().filter(|known| known.kind == OperationKind::Offboard);
+    // Who ends within one look never had it in a status.
+    let offboard = known.cloned().unwrap_or_else(|| {
+        report::begun(status, OperationKind::Offboard, &format!("{policy:?}"), requested)
+    });
+    let abandoned = status.operation.as_ref().filter(|operation| {
+        operation.completed_at.is_none() && operation.number < offboard.number
+    });
+    let abandoned = abandoned.map(|operation| teller.unfinished(operation, ABANDONED, now));
+    let took = now.duration_since(time::instant(&offboard.started_at)).as_secs().max(0);
+    let teller = Teller { operation: offboard.number, ..teller };
+    let offboard = teller.operation(&OperationStatus {
+        completed_at: Some(time::time(now)),
+        took: Some(Length { machine_seconds: took, people_seconds: 0 }),
+        ..offboard
+    });
     let ended = JournalFact {
         evidence: evidence(&json!({"deletionPolicy": policy})),
         ..teller.fact("ended", JournalSubject::Tenant, "Ended", now)
     };
-    abandoned.into_iter().chain([ended]).collect()
+    let left = leftovers.iter().map(|leftover| JournalFact {
+        evidence: evidence(&json!(leftover)),
+        ..teller.fact(&leftover.key(), JournalSubject::Leftover, LEFT, now)
+    });
+    abandoned.into_iter().chain(offboard).chain(left).chain([ended]).collect()
+}
+
+/// A document that the customer is given at the end. Of one with a `version`, such as a checksum, each version is kept; of
+/// another one the first.
+#[must_use]
+pub fn document(
+    status: &TenantSubscriptionStatus,
+    name: &str,
+    version: Option<&str>,
+    evidence: &Value,
+    now: Timestamp,
+) -> Option<JournalFact> {
+    let teller = Teller::of(status)?;
+    let short = version.map(|version| version.chars().take(DIGITS).collect::<String>());
+    let key = short.map_or_else(|| format!("document/{name}"), |short| format!("document/{name}/{short}"));
+    Some(JournalFact {
+        item: name.to_owned(),
+        evidence: evidence.to_string(),
+        ..teller.fact(&key, JournalSubject::Document, "Kept", now)
+    })
 }
 
 /// Tells the facts of one status.

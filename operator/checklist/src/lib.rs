@@ -17,6 +17,7 @@ pub mod access;
 pub mod cidr;
 pub mod due;
 pub mod duration;
+pub mod exit;
 #[cfg(test)]
 mod fixtures;
 pub mod forecast;

@@ -49,7 +49,8 @@ pub fn length(duration: SignedDuration) -> String {
 }
 
 /// `instant` moved by `by`, or the last instant there is.
-pub(crate) fn after(instant: Timestamp, by: SignedDuration) -> Timestamp {
+#[must_use]
+pub fn after(instant: Timestamp, by: SignedDuration) -> Timestamp {
     instant.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 

@@ -33,7 +33,8 @@ pub struct Entry {
     pub uid: String,
     /// Number of the operation in the tenant's life.
     pub operation: i64,
-    /// What it is about: `Operation`, `Item`, `Run`, `Signature`, `Suspension` or `Tenant`.
+    /// What it is about: `Operation`, `Item`, `Run`, `Signature`, `Suspension`, `Document`, `Leftover` or
+    /// `Tenant`.
     pub subject: String,
     /// Name of the item, empty for an operation.
     pub item: String,
@@ -174,6 +175,18 @@ impl Database {
              ORDER BY ended_at DESC, sequence DESC LIMIT $1"
         );
         self.entries(sqlx::query(AssertSqlSafe(sql)).bind(limit)).await
+    }
+
+    /// What was left of tenants that ended and is not told to be gone.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn leftovers(&self) -> Result<Vec<Entry>, DatabaseError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM journal WHERE subject = 'Leftover' AND outcome = 'Left' AND NOT EXISTS \
+             (SELECT 1 FROM journal AS gone WHERE gone.id = journal.id || '/gone') ORDER BY sequence"
+        );
+        self.entries(sqlx::query(AssertSqlSafe(sql))).await
     }
 
     async fn entries(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<Entry>, DatabaseError> {

@@ -5,8 +5,10 @@ use super::config::Config;
 use super::events::Events;
 use super::foreign::Foreign;
 use super::journal::Journal;
+use super::leftovers::Leftovers;
 use super::metrics::Metrics;
 use super::queue::Queue;
+use super::receipts::Receipts;
 use super::roots::{Root, Roots};
 use super::sayings::Sayings;
 use super::session::Sessions;
@@ -47,6 +49,10 @@ pub(crate) struct Context {
     /// Subscriptions to look at, by name.
     pub(crate) queue: Arc<Queue<String>>,
     pub(crate) journal: Arc<Journal>,
+    /// What could not be removed when its tenant ended.
+    pub(crate) leftovers: Arc<Leftovers>,
+    /// The key that signs what customers are told of the end.
+    pub(crate) receipts: Receipts,
     /// Definitions to look at.
     pub(crate) definition_queue: Queue<Key>,
     pub(crate) index: Arc<SharedIndex>,

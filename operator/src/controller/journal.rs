@@ -93,6 +93,17 @@ impl Journal {
         }
     }
 
+    /// Offers what no status tells.
+    pub(crate) fn append(&self, entry: Entry) {
+        let mut state = self.lock();
+        state.offered.insert(hash(&entry.id));
+        state.arrivals += 1;
+        let place = state.arrivals;
+        state.waiting.insert(place, entry);
+        drop(state);
+        self.offered.notify_one();
+    }
+
     /// Offers facts and waits until they are recorded, but no longer than `patience`. Whoever is told that they are not is
     /// woken when they are.
     pub(crate) async fn record(&self, root: &Root, facts: Vec<JournalFact>, patience: Duration) -> bool {
@@ -209,7 +220,7 @@ fn learn(learned: &mut Learned, entry: &Entry) {
 }
 
 /// A fact as the database keeps it.
-fn entry(root: &Root, fact: JournalFact) -> Entry {
+pub(crate) fn entry(root: &Root, fact: JournalFact) -> Entry {
     let JournalFact {
         id,
         operation,
@@ -256,6 +267,8 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Signature => "Signature",
         JournalSubject::Suspension => "Suspension",
         JournalSubject::Tenant => "Tenant",
+        JournalSubject::Document => "Document",
+        JournalSubject::Leftover => "Leftover",
     }
 }
 

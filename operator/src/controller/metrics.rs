@@ -3,6 +3,7 @@
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
 use super::journal::Journal;
+use super::leftovers::Leftovers;
 use super::queue::Queue;
 use super::roots::Roots;
 use prometheus_client::collector::Collector;
@@ -53,6 +54,8 @@ pub(crate) struct Counted {
     pub(crate) queue: Arc<Queue<String>>,
     /// Facts that wait to be recorded.
     pub(crate) journal: Arc<Journal>,
+    /// What could not be removed when its tenant ended.
+    pub(crate) leftovers: Arc<Leftovers>,
 }
 
 /// What is known and what waits.
@@ -61,6 +64,7 @@ struct Present {
     roots: Arc<Roots>,
     queue: Arc<Queue<String>>,
     journal: Arc<Journal>,
+    leftovers: Arc<Leftovers>,
 }
 
 /// Counts of the apply engine, read when metrics are asked for.
@@ -73,7 +77,7 @@ impl Metrics {
     /// Registers every metric, what the apply engine counts, and what is known and waits.
     #[must_use]
     pub(crate) fn new(counted: Counted) -> Self {
-        let Counted { counters, roots, queue, journal } = counted;
+        let Counted { counters, roots, queue, journal, leftovers } = counted;
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
@@ -88,7 +92,7 @@ impl Metrics {
         let help = "One while the journal can be written";
         registry.register("journal_available", help, journal_available.clone());
         registry.register_collector(Box::new(Engine(counters)));
-        registry.register_collector(Box::new(Present { roots, queue, journal }));
+        registry.register_collector(Box::new(Present { roots, queue, journal, leftovers }));
         Self { registry, reconciles, reconcile_seconds, status_writes, leader, journal_available }
     }
 
@@ -118,6 +122,7 @@ impl Collector for Present {
             ("queue_depth", "Subscriptions that wait for a worker", self.queue.depth()),
             ("subscriptions", "Subscriptions known", roots.len()),
             ("journal_waiting", "Facts that wait for the journal", self.journal.waiting()),
+            ("leftovers", "Objects of tenants that ended which are not gone", self.leftovers.count()),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric)?;

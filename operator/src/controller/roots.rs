@@ -24,6 +24,9 @@ pub(crate) const RETRY_ANNOTATION: &str = "tenantry.io/retry";
 /// Annotation that pauses a subscription; its value says why.
 pub(crate) const PAUSED_ANNOTATION: &str = "tenantry.io/paused";
 
+/// Annotation by which a person says how the end of a subscription goes on, as a [`tenantry_checklist::exit::Wish`].
+pub(crate) const EXIT_ANNOTATION: &str = "tenantry.io/exit";
+
 /// Letters of a pause's reason that are shown.
 const PAUSE_REASON: usize = 256;
 
@@ -58,6 +61,8 @@ pub(crate) struct Root {
     pub(crate) retry: Option<String>,
     /// Why nothing new begins for it, where a person paused it.
     pub(crate) paused: Option<String>,
+    /// What a person said about its end.
+    pub(crate) exit: Option<String>,
     /// What other subscriptions and the definitions need to know of this one.
     pub(crate) brief: Brief,
     spec: Option<Packed>,
@@ -157,6 +162,7 @@ impl Root {
                 .map(tenantry_checklist::time::instant)
                 .unwrap_or_default(),
             retry: annotations.remove(RETRY_ANNOTATION),
+            exit: annotations.remove(EXIT_ANNOTATION),
             paused: annotations.remove(PAUSED_ANNOTATION).map(|why| pause_reason(&why)),
             brief: Brief::read(spec, status),
             spec: spec.map(Packed::from),
@@ -336,8 +342,8 @@ impl Root {
     /// Whether `newer` holds anything that a reconciler has to look at. Its own status writes are recorded from their
     /// answers and so never come here as news.
     fn compare(&self, newer: &Self) -> Observation {
-        let wanted = (&self.retry, &self.paused, self.generation, self.deleting_since)
-            != (&newer.retry, &newer.paused, newer.generation, newer.deleting_since);
+        let wanted = (&self.retry, &self.paused, &self.exit, self.generation, self.deleting_since)
+            != (&newer.retry, &newer.paused, &newer.exit, newer.generation, newer.deleting_since);
         let changed = self.finalizers != newer.finalizers || self.status != newer.status;
         match (wanted, changed) {
             (true, _) => Observation::Wanted,

@@ -7,8 +7,10 @@ use super::events::Events;
 use super::foreign::Foreign;
 use super::journal::writer;
 use super::leadership::Leadership;
+use super::leftovers;
 use super::metrics::{Counted, Metrics};
 use super::queue::{Lane, Queue};
+use super::receipts::Receipts;
 use super::reconcile::{self, Outcome};
 use super::sayings::Sayings;
 use super::session::Sessions;
@@ -165,7 +167,7 @@ fn context(
     counted: Counted,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let Counted { counters, roots, queue, journal } = counted;
+    let Counted { counters, roots, queue, journal, leftovers } = counted;
     let watch_client = connect(cluster.clone())?;
     let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
     let listener = {
@@ -209,6 +211,8 @@ fn context(
         sessions: Sessions::default(),
         queue,
         journal,
+        leftovers,
+        receipts: Receipts::default(),
         definition_queue: Queue::default(),
         index,
         discovery,
@@ -302,6 +306,11 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
             tracing::error!(%error, "the journal is written by another process");
         }
         "journal"
+    });
+    let looking_after = Arc::clone(context);
+    tasks.spawn(async move {
+        leftovers::run(&looking_after).await;
+        "leftovers"
     });
     let starting = Arc::clone(context);
     tasks.spawn(async move {

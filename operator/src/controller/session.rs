@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) prepared: Option<Arc<Prepared>>,
     /// Since when watches are waited for that have not delivered their first sets.
     pub(crate) blind_since: Option<Instant>,
+    /// The step of the end that is under way, and since when this process is at it.
+    pub(crate) exit_step: Option<(&'static str, Instant)>,
     /// Runs in a row in which the API server did not answer about the tenant's objects.
     pub(crate) outages: u32,
     /// Runs in a row whose result was made from an old view, so that it was not written.
@@ -53,6 +55,7 @@ impl Session {
             || self.inventory.is_some()
             || self.prepared.is_some()
             || self.blind_since.is_some()
+            || self.exit_step.is_some()
             || self.outages > 0
             || self.races > 0
             || self.failed_writes > 0

@@ -156,6 +156,12 @@ impl Store {
         stored.find(|(known, _)| known == revision).map(|(_, content)| content.clone())
     }
 
+    /// The plan that a tenant runs.
+    #[must_use]
+    pub(crate) fn plan_of(&self, accepted: &AcceptedRevisions) -> Option<Arc<ServicePlanSpec>> {
+        self.plan(&accepted.plan.parse().ok()?)
+    }
+
     /// The blueprint that a tenant runs.
     #[must_use]
     pub(crate) fn blueprint_of(&self, accepted: &AcceptedRevisions) -> Option<Arc<BlueprintSpec>> {

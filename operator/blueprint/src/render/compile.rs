@@ -122,6 +122,15 @@ pub(crate) fn job_origin(role: JobRole) -> String {
     format!("version/jobs/{role:?}")
 }
 
+/// The job that an item runs, of those that a version has.
+pub(super) fn compiled_job(item: &Item, action: &JobAction, jobs: &[VersionJob]) -> CompiledJob {
+    CompiledJob {
+        action: action.clone(),
+        timeout: item.timeout.clone(),
+        origin: jobs.iter().find(|job| job.role == action.role).map(|job| job_origin(job.role)),
+    }
+}
+
 /// The manifests an item of a blueprint holds itself, whatever its action, while the tenant is served.
 pub(crate) fn own_manifests(item: &Item) -> impl Iterator<Item = &Manifest> {
     let opening = item.go_live.as_ref().map(|action| &action.manifests);
@@ -321,11 +330,7 @@ impl<'a> Builder<'a> {
             manifests,
             opens: item.go_live.is_some(),
             suspended,
-            job: item.job.as_ref().map(|action| CompiledJob {
-                action: action.clone(),
-                timeout: item.timeout.clone(),
-                origin: jobs.iter().find(|job| job.role == action.role).map(|job| job_origin(job.role)),
-            }),
+            job: item.job.as_ref().map(|action| compiled_job(item, action, jobs)),
         });
     }
 

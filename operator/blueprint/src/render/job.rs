@@ -1,6 +1,6 @@
 //! The job of an item: one Job from the version's template, made such that its result is not lost and it never runs twice; pure.
 
-use super::compile::{Compiled, CompiledJob};
+use super::compile::{Compiled, CompiledJob, compiled_job};
 use super::{RenderError, tenants_own};
 use crate::baseline::JOB_DISK;
 use crate::context::Context;
@@ -9,6 +9,7 @@ use crate::kinds::GroupKind;
 use crate::object::{Author, Fault};
 use serde_json::{Map, Value, json};
 use tenantry_checklist::duration;
+use tenantry_crds::blueprint::Item;
 use tenantry_crds::quantity::Quantity;
 use tenantry_crds::version::JobRole;
 
@@ -66,6 +67,19 @@ fn set(object: &mut Value, pointer: &str, key: &str, value: Value) {
 // === impl Compiled ===
 
 impl Compiled {
+    /// The job of an item that is none of the blueprint's, such as the export at the end, or why there is none.
+    ///
+    /// # Errors
+    /// When it cannot be rendered.
+    pub fn job_of(
+        &self,
+        item: &Item,
+        context: &Context,
+    ) -> Result<Result<RenderedJob, &'static str>, RenderError> {
+        let Some(action) = &item.job else { return Ok(Err("the item runs no job")) };
+        self.render_job(&compiled_job(item, action, &self.specs().version.jobs), context)
+    }
+
     /// The job of an item under an order, or why there is none.
     pub(super) fn render_job(
         &self,

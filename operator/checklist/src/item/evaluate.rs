@@ -192,6 +192,7 @@ impl<'a> Pass<'a> {
         match self.item.kind {
             Kind::SignOff => return self.sign_off(history),
             Kind::Job => return self.job(history),
+            Kind::Leaving { not_before, given_up } => return self.leaving(not_before, given_up, history),
             Kind::Check | Kind::Objects | Kind::Application | Kind::GoLive { .. } => {}
         }
         let evidence = &self.item.evidence;
@@ -247,7 +248,12 @@ impl<'a> Pass<'a> {
             Kind::GoLive { not_before } => {
                 not_before.filter(|at| *at > self.now && self.item.evidence.live == 0)
             }
-            Kind::Check | Kind::Objects | Kind::Application | Kind::Job | Kind::SignOff => None,
+            Kind::Check
+            | Kind::Objects
+            | Kind::Application
+            | Kind::Job
+            | Kind::SignOff
+            | Kind::Leaving { .. } => None,
         }
     }
 
@@ -259,9 +265,7 @@ impl<'a> Pass<'a> {
                 ("NotInstalled", format!("without {kinds}, which this cluster does not have installed"))
             }
             (Kind::Check, true) => ("OrderValid", self.item.note.clone().unwrap_or_default()),
-            (Kind::Objects | Kind::Application | Kind::Job | Kind::SignOff | Kind::GoLive { .. }, true) => {
-                ("ObjectsObserved", String::new())
-            }
+            (_, true) => ("ObjectsObserved", String::new()),
         };
         let started = history.started.or(Some(self.now));
         let kept = History { started, next_retry: None, ..history };
@@ -354,7 +358,7 @@ impl<'a> Pass<'a> {
 
     /// When the item has taken too long. An item that was done and is repaired has its whole time again, and so has one
     /// that started anew.
-    fn too_long(&self, history: History) -> Timestamp {
+    pub(super) fn too_long(&self, history: History) -> Timestamp {
         let running = self.before.filter(|before| before.state == ItemState::Running);
         let started = history.started.unwrap_or(self.now);
         let from = running.map_or(self.now, |before| time::instant(&before.since).max(started));

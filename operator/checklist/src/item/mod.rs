@@ -8,6 +8,7 @@ mod conclusion;
 mod evaluate;
 mod forecast;
 mod jobs;
+mod leaving;
 mod people;
 mod retry;
 
@@ -51,6 +52,10 @@ pub const ATTEMPTS_EXHAUSTED: &str = "AttemptsExhausted";
 pub const JOB_RUNNING: &str = "JobRunning";
 /// Reason of an item whose job did not do what it was asked for.
 pub const JOB_FAILED: &str = "JobFailed";
+/// Reason of a step of the end that waits until the data need not be kept any longer.
+pub const DATA_KEPT: &str = "DataKept";
+/// Reason of a step of the end that is under way.
+pub const LEAVING: &str = "Leaving";
 /// Reason of an item that took too long.
 pub const TIMED_OUT: &str = "TimedOut";
 
@@ -163,6 +168,13 @@ pub enum Kind {
     GoLive {
         /// Time before which it has no effect.
         not_before: Option<Timestamp>,
+    },
+    /// Takes something away at the end of a subscription. What is not gone yet is among what is not healthy.
+    Leaving {
+        /// Time before which it has no effect.
+        not_before: Option<Timestamp>,
+        /// Whether it took so long, by every clock, that the end goes on without what is left.
+        given_up: bool,
     },
 }
 

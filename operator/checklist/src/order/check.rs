@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::AllowList;
-use tenantry_crds::subscription::User;
+use tenantry_crds::subscription::{DeletionPolicy, User};
+use tenantry_crds::version::JobRole;
 
 /// Host names a status can record (the CRD's bound).
 const RECORDED_LIMIT: usize = 64;
@@ -40,6 +41,7 @@ pub(super) fn check(input: &OrderInput<'_>) -> Result<Checked, Vec<Problem>> {
     participants(input, &mut problems);
     let target = target(input, &mut problems);
     holds(input, &mut problems);
+    export(input, &mut problems);
     match (name, parameters) {
         (Some(name), Some(parameters)) if problems.is_empty() => {
             Ok(Checked { name, hosts, allow_from, parameters, target })
@@ -240,6 +242,20 @@ fn target(input: &OrderInput<'_>, problems: &mut Vec<Problem>) -> Option<Timesta
         problems.push(Problem::new("spec.goLive.targetDate", "DateInvalid", message));
     }
     target
+}
+
+/// What is promised for the end can be done.
+fn export(input: &OrderInput<'_>, problems: &mut Vec<Problem>) {
+    let version = &input.definitions.version;
+    let exports = version.spec.jobs.iter().any(|job| job.role == JobRole::Export);
+    if input.spec.deletion_policy == DeletionPolicy::ExportThenDelete && !exports {
+        let message = format!(
+            "asks for an export before the data is deleted, and version {} has no job of the role Export; choose Archive, \
+             Delete or Retain, or a version that has one",
+            version.revision.name()
+        );
+        problems.push(Problem::new("spec.deletionPolicy", "ExportNotOffered", message));
+    }
 }
 
 fn holds(input: &OrderInput<'_>, problems: &mut Vec<Problem>) {

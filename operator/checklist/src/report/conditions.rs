@@ -1,6 +1,7 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
 use super::{Obstacle, ReportInput, Suspension, Verdict, is_closed, is_served, waits_for_somebody};
+use crate::exit;
 use crate::item::{JOURNAL_UNAVAILABLE, PAUSED};
 use crate::text::{list, party, word};
 use std::collections::BTreeMap;
@@ -77,10 +78,20 @@ impl<'a> Facts<'a> {
 }
 
 /// Every condition, in the order they are shown.
-pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>) -> Vec<Draft> {
+pub(super) fn derive(
+    input: &ReportInput<'_>,
+    facts: &Facts<'_>,
+    checklist: &[ChecklistEntry],
+) -> Vec<Draft> {
     let mut drafts = vec![accepted(input)];
-    if let Verdict::Terminating { blockers, stuck, unrecorded } = input.verdict {
-        drafts.extend(if unrecorded { unrecorded_end() } else { terminating(blockers, stuck) });
+    if let Verdict::Terminating { blockers, stuck, unrecorded, .. } = input.verdict {
+        let step = checklist.iter().find(|entry| is_step(entry) && !is_closed(entry));
+        drafts.extend(match (unrecorded, step) {
+            (true, _) => unrecorded_end(),
+            (false, Some(step)) if exit::blocks(step) => blocked(step),
+            (false, _) if stuck => stuck_end(blockers),
+            (false, step) => terminating(blockers, step),
+        });
         return drafts;
     }
     drafts.extend(suspended(input));
@@ -162,17 +173,47 @@ fn unrecorded_end() -> Vec<Draft> {
     drafts
 }
 
-fn terminating(blockers: &[String], stuck: bool) -> Vec<Draft> {
+/// The end goes on.
+fn terminating(blockers: &[String], step: Option<&ChecklistEntry>) -> Vec<Draft> {
     let mut drafts = over();
-    let left =
-        if blockers.is_empty() { String::new() } else { format!("not gone yet: {}", blockers.join(" | ")) };
-    drafts.push(if stuck {
-        let message = format!("{left}; remove what holds it and the deletion goes on");
-        Draft::new("Stalled", ConditionStatus::True, "DeletionBlocked", message)
-    } else {
-        Draft::new("Reconciling", ConditionStatus::True, "Terminating", left)
-    });
+    let (reason, message) = match step {
+        _ if !blockers.is_empty() => ("Terminating", not_gone(blockers)),
+        Some(step) => (step.reason.as_str(), with_message(step)),
+        None => ("Terminating", String::new()),
+    };
+    drafts.push(Draft::new("Reconciling", ConditionStatus::True, reason, message));
     drafts
+}
+
+/// Something holds the end up for so long that a person should look.
+fn stuck_end(blockers: &[String]) -> Vec<Draft> {
+    let message = format!(
+        "{}; remove what holds it and the deletion goes on, or it goes on later without that",
+        not_gone(blockers)
+    );
+    let mut drafts = over();
+    drafts.push(Draft::new("Stalled", ConditionStatus::True, "DeletionBlocked", message));
+    drafts
+}
+
+/// A step of the end needs a person.
+fn blocked(step: &ChecklistEntry) -> Vec<Draft> {
+    let message = format!(
+        "{}; no data is deleted before it succeeds, or a person lets the end go on without it: kubectl tenantry exit \
+         --skip-export",
+        with_message(step)
+    );
+    let mut drafts = over();
+    drafts.push(Draft::new("Stalled", ConditionStatus::True, "ExportFailed", message));
+    drafts
+}
+
+fn not_gone(blockers: &[String]) -> String {
+    format!("not gone yet: {}", blockers.join(" | "))
+}
+
+fn is_step(entry: &ChecklistEntry) -> bool {
+    entry.category == Category::Exit
 }
 
 /// One condition for each category of the checklist. The category of going live has `Live` instead.

@@ -7,18 +7,21 @@
 mod conditions;
 mod operation;
 
-use crate::item::{CONFIRMATION_MISSING, Evaluation, NOT_BEFORE};
+pub(crate) use operation::begun;
+
+use crate::item::{CONFIRMATION_MISSING, DATA_KEPT, Evaluation, NOT_BEFORE};
 use crate::order::Order;
 use crate::suspension::Effect;
 use crate::text::cut;
 use crate::{Problem, time};
 use conditions::{Draft, Facts};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{
-    ChecklistEntry, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus, TenantStatus,
+    ChecklistEntry, DeletionPolicy, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus, TenantStatus,
 };
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
@@ -61,6 +64,10 @@ pub enum Verdict<'a> {
     Refused(&'a [Problem]),
     /// The subscription is being deleted.
     Terminating {
+        /// What becomes of the data.
+        policy: DeletionPolicy,
+        /// When the data may be deleted, where it is kept for a while.
+        purge_at: Option<Timestamp>,
         /// What is not gone yet and why, such as `ConfigMap web: has the finalizer example.org/keep`, in a fixed order.
         blockers: &'a [String],
         /// Whether it takes so long that a person has to look.
@@ -109,9 +116,9 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         None => previous.checklist.clone(),
     };
     let facts = Facts::gather(input, &checklist);
-    let drafts = conditions::derive(input, &facts);
+    let drafts = conditions::derive(input, &facts, &checklist);
     let is_true = |type_: &str| drafts.iter().any(|d| d.type_ == type_ && d.status == ConditionStatus::True);
-    let phase = phase(input, &facts, &is_true);
+    let phase = phase(input, &facts, &checklist, &is_true);
     let (accepted, accepted_order, tenant, hosts) = match input.verdict {
         Verdict::Accepted(order) => (
             Some(order.definitions.accepted()),
@@ -143,6 +150,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         operation,
         go_live,
         suspension: suspension(input),
+        purge_at: purge_at(input),
         unrecorded: previous.unrecorded.clone(),
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
@@ -164,6 +172,14 @@ fn suspension(input: &ReportInput<'_>) -> Option<SuspensionStatus> {
     };
     let status = SuspensionStatus { holds: effect.holds.clone(), remembered: remembered.to_vec() };
     (status != SuspensionStatus::default()).then_some(status)
+}
+
+/// When the data is deleted. What was told once stays.
+fn purge_at(input: &ReportInput<'_>) -> Option<Time> {
+    match input.verdict {
+        Verdict::Terminating { purge_at, .. } => purge_at.map(time::time),
+        Verdict::Accepted(_) | Verdict::Refused(_) => input.previous.purge_at.clone(),
+    }
 }
 
 fn tenant(order: &Order) -> TenantStatus {
@@ -190,12 +206,20 @@ fn waiting_for(checklist: &[ChecklistEntry]) -> String {
     entry.map(|entry| cut(&format!("{:?}: {}", entry.owner, entry.name), WAITING_LIMIT)).unwrap_or_default()
 }
 
-fn phase(input: &ReportInput<'_>, facts: &Facts<'_>, is_true: &impl Fn(&str) -> bool) -> Phase {
+fn phase(
+    input: &ReportInput<'_>,
+    facts: &Facts<'_>,
+    checklist: &[ChecklistEntry],
+    is_true: &impl Fn(&str) -> bool,
+) -> Phase {
     // History, not evidence: whether a tenant that is not live now has been so before shows nowhere else.
     let was_live = input.previous.go_live.is_some()
         || matches!(input.previous.phase, Some(Phase::Live | Phase::Degraded));
     let is_suspended = input.suspension.is_some_and(|suspension| suspension.effect.is_some());
     match input.verdict {
+        Verdict::Terminating { .. } if checklist.iter().any(|entry| entry.reason == DATA_KEPT) => {
+            Phase::Archived
+        }
         Verdict::Terminating { .. } => Phase::Terminating,
         Verdict::Refused(_) if !facts.running => Phase::Rejected,
         _ if is_suspended => Phase::Suspended,
@@ -231,7 +255,7 @@ fn is_served(entry: &ChecklistEntry) -> bool {
 }
 
 fn waits_for_somebody(entry: &ChecklistEntry) -> bool {
-    entry.state == ItemState::Waiting && entry.reason != NOT_BEFORE
+    entry.state == ItemState::Waiting && entry.reason != NOT_BEFORE && entry.reason != DATA_KEPT
 }
 
 // === impl Obstacle ===

@@ -7,6 +7,8 @@ use crate::order::Order;
 use crate::revision::name_of;
 use crate::text::cut;
 use crate::{duration, forecast, time};
+use jiff::Timestamp;
+use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{
     ChecklistEntry, GoLiveStatus, Length, OperationKind, OperationStatus, Promise, SuspensionHold,
 };
@@ -37,7 +39,10 @@ pub(super) fn operation(input: &ReportInput<'_>, checklist: &[ChecklistEntry]) -
     let is_done = forecast.is_some() && !checklist.is_empty() && is_reached(input, begun.kind, checklist);
     let took = match begun.kind {
         OperationKind::Provision => forecast.and_then(|forecast| forecast.took).map(written),
-        OperationKind::ChangePlan | OperationKind::Suspend | OperationKind::Resume => {
+        OperationKind::ChangePlan
+        | OperationKind::Suspend
+        | OperationKind::Resume
+        | OperationKind::Offboard => {
             let passed = input.now.duration_since(time::instant(&begun.started_at));
             Some(Length { machine_seconds: passed.as_secs().max(0), people_seconds: 0 })
         }
@@ -58,6 +63,8 @@ pub(super) fn operation(input: &ReportInput<'_>, checklist: &[ChecklistEntry]) -
 fn is_reached(input: &ReportInput<'_>, kind: OperationKind, checklist: &[ChecklistEntry]) -> bool {
     let is_whole = || checklist.iter().all(is_closed);
     match (kind, suspended(input)) {
+        // Its end is the end of the status.
+        (OperationKind::Offboard, _) => false,
         (OperationKind::Provision | OperationKind::ChangePlan, held) => held.is_none() && is_whole(),
         (OperationKind::Suspend | OperationKind::Resume, Some(held)) => held.in_effect,
         (OperationKind::Suspend | OperationKind::Resume, None) => {
@@ -74,6 +81,11 @@ fn suspended<'a>(input: &ReportInput<'a>) -> Option<Suspension<'a>> {
 /// The operation that begins now, and why.
 fn next(input: &ReportInput<'_>) -> Option<(OperationKind, String)> {
     let previous = input.previous;
+    if let Verdict::Terminating { policy, .. } = input.verdict {
+        let is_known = previous.operation.as_ref().is_some_and(|known| known.kind == OperationKind::Offboard);
+        let begins = !is_known && previous.accepted.is_some();
+        return begins.then(|| (OperationKind::Offboard, format!("{policy:?}")));
+    }
     let Some(accepted) = &previous.accepted else {
         return Some((OperationKind::Provision, String::new())).filter(|_| previous.operation.is_none());
     };
@@ -104,11 +116,12 @@ fn next(input: &ReportInput<'_>) -> Option<(OperationKind, String)> {
 
 fn begin(input: &ReportInput<'_>, kind: OperationKind, cause: String) -> Option<OperationStatus> {
     let evaluation = match (&input.verdict, input.evaluation) {
-        (Verdict::Accepted(_), Some(evaluation)) => evaluation,
-        (Verdict::Refused(_), Some(evaluation)) if kind != OperationKind::Provision => evaluation,
+        (Verdict::Terminating { .. }, _) => None,
+        (Verdict::Accepted(_), Some(evaluation)) => Some(evaluation),
+        (Verdict::Refused(_), Some(evaluation)) if kind != OperationKind::Provision => Some(evaluation),
         _ => return input.previous.operation.clone(),
     };
-    let promise = (kind == OperationKind::Provision).then(|| {
+    let promise = evaluation.filter(|_| kind == OperationKind::Provision).map(|evaluation| {
         let Forecast { length, nine_of_ten, took: _, not_before, completion: _ } = evaluation.forecast;
         let whole = time::after(input.now, length.machine.saturating_add(length.people));
         let Length { machine_seconds, people_seconds } = written(length);
@@ -119,16 +132,26 @@ fn begin(input: &ReportInput<'_>, kind: OperationKind, cause: String) -> Option<
             nine_of_ten: nine_of_ten.map(written),
         }
     });
-    Some(OperationStatus {
-        number: input.previous.operation.as_ref().map_or(1, |before| before.number.saturating_add(1)),
+    Some(OperationStatus { promise, ..begun(input.previous, kind, &cause, input.now) })
+}
+
+/// The operation that follows the one in a status.
+pub(crate) fn begun(
+    previous: &TenantSubscriptionStatus,
+    kind: OperationKind,
+    cause: &str,
+    at: Timestamp,
+) -> OperationStatus {
+    OperationStatus {
+        number: previous.operation.as_ref().map_or(1, |before| before.number.saturating_add(1)),
         kind,
-        cause: cut(&cause, CAUSE_LIMIT),
-        started_at: time::time(input.now),
-        promise,
+        cause: cut(cause, CAUSE_LIMIT),
+        started_at: time::time(at),
+        promise: None,
         estimated_completion: None,
         completed_at: None,
         took: None,
-    })
+    }
 }
 
 /// A length as a status holds it.
@@ -168,9 +191,9 @@ fn hypercare(order: &Order) -> Option<jiff::SignedDuration> {
 /// Keeps the estimate that is written if nothing else is new: it moves with every second that something takes longer, and
 /// that is no reason to write.
 pub(super) fn steady_estimate(
-    mut status: tenantry_crds::TenantSubscriptionStatus,
-    previous: &tenantry_crds::TenantSubscriptionStatus,
-) -> tenantry_crds::TenantSubscriptionStatus {
+    mut status: TenantSubscriptionStatus,
+    previous: &TenantSubscriptionStatus,
+) -> TenantSubscriptionStatus {
     let (Some(new), Some(old)) = (&mut status.operation, &previous.operation) else { return status };
     if new.estimated_completion == old.estimated_completion || old.estimated_completion.is_none() {
         return status;

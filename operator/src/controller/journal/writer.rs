@@ -73,6 +73,7 @@ async fn begin(context: &Context, leader: &Leader) -> Result<(Database, Epoch), 
     let tenants: Vec<String> =
         context.roots.all().iter().filter_map(|root| root.brief.tenant_id.clone()).collect();
     let recorded = database.recorded(&tenants).await?;
+    context.leftovers.add(database.leftovers().await?);
     tracing::info!(facts = recorded.len(), "the journal is open");
     let is_late = context.journal.load(recorded, learned);
     if is_late {

@@ -1,6 +1,6 @@
 //! The snapshot that a run works on, and the order it amounts to. Makes no request.
 
-use super::prepare::{Prepared, Workshop};
+use super::prepare::{Prepared, PreparedJob, Workshop};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
@@ -15,6 +15,7 @@ use tenantry_checklist::order::{self, Order, OrderInput};
 use tenantry_checklist::report::Pause;
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
+use tenantry_crds::blueprint::Item;
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tokio::time::Instant;
 
@@ -158,6 +159,46 @@ fn prepare(
     Ok(prepared)
 }
 
+/// The order that was accepted last, on the revisions that the tenant runs, and what its jobs found.
+///
+/// # Errors
+/// Every problem that it has by now.
+pub(super) fn accepted_order(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+) -> Result<(Order, Map<String, Value>), Vec<Problem>> {
+    let spec = snapshot.status.accepted_order.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let spec: TenantSubscriptionSpec = spec.ok_or_else(|| {
+        let message = "holds no order that this version can read; restore the status";
+        vec![Problem::new("status.acceptedOrder", "StatusUnreadable", message)]
+    })?;
+    let accepted = snapshot.status.accepted.as_ref();
+    let definitions = select(&SelectInput { spec: &spec, accepted, moves: Moves::default() }, &*context.store)?;
+    let tenant_id = tenant_id(snapshot, session)?;
+    let order = claim(context, snapshot, &spec, &|_| false, |claims| {
+        order::resolve(&OrderInput {
+            name: &snapshot.root.name,
+            uid: &snapshot.root.uid,
+            spec: &spec,
+            definitions: &definitions,
+            tenant_id: &tenant_id,
+            claims,
+            recorded_hosts: &snapshot.status.hosts,
+        })
+    })?;
+    let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
+    Ok((order, outputs))
+}
+
+/// The job that an item runs which is none of the blueprint's.
+///
+/// # Errors
+/// Why there is none, for people.
+pub(super) fn render_job(context: &Context, prepared: &Prepared, item: &Item) -> Result<PreparedJob, String> {
+    with_workshop(context, |workshop| workshop.job(&prepared.order, prepared.outputs.clone(), item))
+}
+
 /// Everything that shall exist for an order while these suspensions hold.
 ///
 /// # Errors
@@ -168,6 +209,10 @@ pub(super) fn render(
     outputs: Map<String, Value>,
     suspension: Effect,
 ) -> Result<Prepared, Vec<Problem>> {
+    with_workshop(context, |workshop| workshop.prepare(order, outputs, suspension))
+}
+
+fn with_workshop<T>(context: &Context, work: impl FnOnce(&Workshop<'_>) -> T) -> T {
     let workshop = Workshop {
         account: ServiceAccount {
             namespace: context.config.namespace.clone(),
@@ -179,7 +224,7 @@ pub(super) fn render(
         surroundings: context.surroundings.generation(),
         plans: &|| context.store.plans_on_offer(),
     };
-    workshop.prepare(order, outputs, suspension)
+    work(&workshop)
 }
 
 /// The tenant's identity: the recorded one, else one that is made now and recorded before anything is created.

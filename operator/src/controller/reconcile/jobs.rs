@@ -112,18 +112,19 @@ pub(super) fn result_is_new(before: &[ChecklistEntry], after: &[ChecklistEntry])
 /// What is observed of an item's job, for its state.
 pub(super) fn input(
     context: &Context,
-    snapshot: &Snapshot,
+    subscription: &str,
+    checklist: &[ChecklistEntry],
     prepared: &Prepared,
     item: &PreparedItem,
     observed: &Observed,
     ledger: &Ledger,
 ) -> Option<JobInput> {
     let job = item.job.as_ref()?;
-    let run = run_of(&snapshot.status.checklist, &item.item.name);
+    let run = run_of(checklist, &item.item.name);
     // Who has what he needs, or is at it, is asked for nothing.
     let begins = run.is_none_or(|run| run.state == JobState::Failed || run.digest != job.digest);
     let missing =
-        || job.source.as_ref().filter(|_| begins).and_then(|id| missing_source(context, snapshot, id));
+        || job.source.as_ref().filter(|_| begins).and_then(|id| missing_source(context, subscription, id));
     let waits = suspended(prepared).or_else(|| job.waits.clone()).or_else(missing);
     let Some(run) = run else {
         return Some(JobInput { waits, ..JobInput::default() });
@@ -163,10 +164,10 @@ fn suspended(prepared: &Prepared) -> Option<Waiting> {
 }
 
 /// What a conversion waits for that whoever brings the data has to hand over.
-fn missing_source(context: &Context, snapshot: &Snapshot, id: &ObjectId) -> Option<Waiting> {
+fn missing_source(context: &Context, subscription: &str, id: &ObjectId) -> Option<Waiting> {
     let served = context.discovery.resolve(&id.kind)?;
     let namespace = id.namespace.as_deref().unwrap_or_default();
-    let (reason, message) = match context.foreign.look(id, &served.resource, &snapshot.root.name) {
+    let (reason, message) = match context.foreign.look(id, &served.resource, subscription) {
         Sight::There(_) => return None,
         Sight::Absent => (
             "SourceMissing",

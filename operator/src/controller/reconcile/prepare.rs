@@ -25,7 +25,7 @@ use tenantry_checklist::sizing::{self, Offer};
 use tenantry_checklist::suspension::Effect;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::{Baseline, CheckSubject, ExternalAction, Item};
-use tenantry_crds::subscription::{DeclaredData, SizingStatus, SizingVerdict};
+use tenantry_crds::subscription::{DeclaredData, DeletionPolicy, SizingStatus, SizingVerdict};
 use tenantry_crds::version::{GeneratedSecret, JobRole};
 
 /// Group of the role-based access control API.
@@ -165,7 +165,8 @@ impl Workshop<'_> {
         let mut assembly = Assembly::new(self, &order, &compiled);
         let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
         let Assembly { desired, standby, mut problems, ready_when, owner, .. } = assembly;
-        let has_jobs = items.iter().any(|item| item.job.is_some());
+        let exports = order.deletion_policy == DeletionPolicy::ExportThenDelete;
+        let has_jobs = exports || items.iter().any(|item| item.job.is_some());
         let claims_of_jobs = claims_of_jobs(&items, &desired);
         problems.extend(self.missing_rights(
             desired.iter().chain(&standby),
@@ -193,6 +194,30 @@ impl Workshop<'_> {
         } else {
             Err(problems)
         }
+    }
+
+    /// The job of an item that is none of the blueprint's.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub(crate) fn job(
+        &self,
+        order: &Order,
+        outputs: Map<String, Value>,
+        item: &Item,
+    ) -> Result<PreparedJob, String> {
+        let told = |problems: Vec<Problem>| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+        };
+        let compiled = self.compiler.compile(&order.definitions).map_err(told)?;
+        let values = compiled.context(order).with_outputs(outputs);
+        let rendered = compiled.job_of(item, &values).map_err(|error| error.to_string())??;
+        let owner = Owner {
+            tenant_id: order.tenant_id.as_str().into(),
+            subscription: order.name.as_str().into(),
+            namespace: order.namespace.as_str().into(),
+        };
+        Ok(prepared_job(order, item, rendered, &owner))
     }
 
     /// What the customer's business needs, where the application says how to compute it and the order states it.

@@ -161,13 +161,13 @@ pub(super) async fn found(
 }
 
 /// Pods of a namespace that have not come to their end.
-async fn running(context: &Context, namespace: &str) -> Result<usize, kube::Error> {
+pub(super) async fn running(context: &Context, namespace: &str) -> Result<usize, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     Ok(pods.list_metadata(&ListParams::default().fields(RUNNING)).await?.items.len())
 }
 
 /// Gives workloads back what they had. What could not be given stays remembered.
-async fn restored(
+pub(super) async fn restored(
     context: &Context,
     prepared: &Prepared,
     remembered: Vec<RememberedScale>,

@@ -146,7 +146,7 @@ fn executor_for(context: &Context, name: &String) -> Executor {
 }
 
 /// Asks for the watches that the objects need.
-fn watch_kinds(context: &Context, desired: &[Desired]) {
+pub(super) fn watch_kinds(context: &Context, desired: &[Desired]) {
     let mut modes: BTreeMap<_, Mode> = BTreeMap::new();
     for object in desired {
         let mode = modes.entry(object.id.kind.clone()).or_insert(Mode::Metadata);
@@ -162,7 +162,7 @@ fn watch_kinds(context: &Context, desired: &[Desired]) {
 /// Waits until the watches have delivered their first sets. What they have not delivered is not missing: without this a
 /// leader that has just started would say of every tenant that it is degraded. Watches that do not deliver for long
 /// are waited for no more, and then the checklist says what is not observed.
-async fn await_watches(context: &Context, session: &mut Session, prepared: &Prepared) {
+pub(super) async fn await_watches(context: &Context, session: &mut Session, prepared: &Prepared) {
     let is_watched = |kind: &&Kind| !kind.is_secret() && context.discovery.resolve(kind).is_some();
     let job = jobs::kind();
     let of_jobs = prepared.has_jobs().then_some(&job);

@@ -1,0 +1,138 @@
+//! The export of the customer's data, by the application's own job. Needs clients.
+//!
+//! What the job needs runs meanwhile, also where the tenant was suspended: who has not paid gets his data all the same.
+
+use super::{Ending, Found};
+use crate::controller::reconcile::prepare::{Prepared, PreparedItem};
+use crate::controller::reconcile::write::WriteError;
+use crate::controller::reconcile::{backoff, dereference, jobs, suspension};
+use tenantry_apply::record::Ledger;
+use tenantry_checklist::exit::{EXPORT, Export, Left, Observed};
+use tenantry_checklist::suspension::Effect;
+use tenantry_crds::subscription::{JobState, RememberedScale};
+
+// === impl Ending ===
+
+impl Ending<'_> {
+    /// Runs the export until it succeeded, or failed too often.
+    pub(super) async fn export(&mut self) -> Result<Found, WriteError> {
+        if self.wish.skip_export {
+            return Ok(Found::default());
+        }
+        let mut prepared = match self.to_export() {
+            Ok(prepared) => prepared,
+            Err(why) => return Ok(impossible(why)),
+        };
+        if !self.confirm().await? {
+            return Ok(Found { is_outdated: true, ..Found::default() });
+        }
+        // Only the export's own runs are looked at.
+        let exports = |item: &PreparedItem| item.item.name == EXPORT;
+        prepared.items.retain(exports);
+        jobs::watch(self.context, &prepared);
+        let woken = self.converge(&prepared, &[]).await;
+        if woken.failed || !woken.observed.left.is_empty() {
+            let export = self.exporting(&prepared, jobs::Observed::default());
+            return Ok(Found { observed: Observed { export, ..woken.observed }, endures: true, ..woken });
+        }
+        if let Some(found) = self.woken(&prepared).await {
+            return Ok(found);
+        }
+        let ledger = Ledger::new(self.inventory.clone());
+        let observed = jobs::observe(self.context, &self.snapshot, &prepared, &ledger).await;
+        let has_ended = observed.has_ended();
+        let is_incomplete = observed.is_incomplete;
+        let export = self.exporting(&prepared, observed);
+        let observed = Observed { export, ..Observed::default() };
+        let mut found = Found { observed, endures: true, failed: is_incomplete, ..Found::default() };
+        if has_ended || is_incomplete {
+            // The result is on record before its pod is let go.
+            found.next = has_ended.then_some(self.snapshot.instant);
+            return Ok(found);
+        }
+        self.run_job(&prepared, &mut found).await?;
+        Ok(found)
+    }
+
+    /// Makes the Job of the run that the checklist names, once it is on record.
+    async fn run_job(&mut self, prepared: &Prepared, found: &mut Found) -> Result<(), WriteError> {
+        let evaluation = self.evaluated(&found.observed);
+        self.checklist.clone_from(&evaluation.entries);
+        let wanted = jobs::desired(prepared, &evaluation, &self.inventory);
+        let run = evaluation.entries.iter().find(|entry| entry.name == EXPORT);
+        let runs = run.and_then(|entry| entry.job.as_ref()).is_some_and(|run| run.state == JobState::Running);
+        if !runs || !evaluation.released.contains(EXPORT) {
+            return Ok(());
+        }
+        let mut ledger = Ledger::new(self.inventory.clone());
+        if wanted.iter().any(|object| !ledger.holds(&object.id)) {
+            wanted.iter().for_each(|object| ledger.add(object));
+            self.inventory = ledger.into_inventory();
+        }
+        self.tell(&evaluation, &[], false, false).await?;
+        let made = self.converge(prepared, &wanted).await;
+        found.failed |= made.failed;
+        let export = self.exporting(prepared, jobs::Observed::default());
+        found.observed = Observed { export, ..Observed::default() };
+        Ok(())
+    }
+
+    /// Workloads that were given no pods by a suspension have what they had, and are ready; nothing once they are.
+    async fn woken(&mut self, prepared: &Prepared) -> Option<Found> {
+        let remembered: Vec<RememberedScale> = suspension::remembered(&self.snapshot).to_vec();
+        let (left, _) = suspension::restored(self.context, prepared, remembered).await;
+        if left.is_empty() {
+            return None;
+        }
+        self.session.outages = self.session.outages.saturating_add(1);
+        let left = left.iter().map(|one| Left { object: one.name.clone(), why: "has no pods yet".to_owned() });
+        let export = self.exporting(prepared, jobs::Observed::default());
+        Some(Found {
+            observed: Observed { left: left.collect(), export, ..Observed::default() },
+            next: Some(self.snapshot.instant + backoff(self.session.outages)),
+            endures: true,
+            failed: true,
+            ..Found::default()
+        })
+    }
+
+    /// What is rendered while the data is exported: everything as without any suspension, and the export's job.
+    fn to_export(&mut self) -> Result<Prepared, String> {
+        let mut prepared = self.rendered(Effect::default())?;
+        let item = self.terms.export.clone();
+        let job = dereference::render_job(self.context, &prepared, &item)?;
+        prepared.items.push(PreparedItem {
+            item,
+            skipped: None,
+            wanted: None,
+            is_sign_off: false,
+            job: Some(job),
+            external: None,
+            note: None,
+        });
+        Ok(prepared)
+    }
+
+    fn exporting(&self, prepared: &Prepared, observed: jobs::Observed) -> Export {
+        let Some(item) = prepared.items.iter().find(|item| item.item.name == EXPORT) else {
+            return Export::default();
+        };
+        let ledger = Ledger::new(self.inventory.clone());
+        let digest = item.job.as_ref().map(|job| job.digest.clone()).unwrap_or_default();
+        let job = jobs::input(
+            self.context,
+            &self.snapshot.root.name,
+            &self.checklist,
+            prepared,
+            item,
+            &observed,
+            &ledger,
+        );
+        Export { digest, job: job.unwrap_or_default(), impossible: None }
+    }
+}
+
+fn impossible(why: String) -> Found {
+    let export = Export { impossible: Some(why), ..Export::default() };
+    Found { observed: Observed { export, ..Observed::default() }, endures: true, ..Found::default() }
+}
