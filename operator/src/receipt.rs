@@ -119,10 +119,8 @@ fn payload(subject: &Subject<'_>, ended: &Ended<'_>) -> Value {
         })
         .collect();
     let export = checklist.iter().find(|entry| entry.name == EXPORT).and_then(|entry| entry.job.as_ref());
-    let documents: Vec<Value> = documents
-        .iter()
-        .map(|document| json!({"name": document.name, "sha256": document.sha256}))
-        .collect();
+    let documents: Vec<Value> =
+        documents.iter().map(|document| json!({"name": document.name, "sha256": document.sha256})).collect();
     json!({
         "iat": at.as_second(),
         "sub": subject.subscription,
@@ -182,7 +180,9 @@ mod tests {
         let receipt = signer.sign(&said);
         assert_eq!(verified(&receipt, &signer.public_pem()), Ok(said));
         assert_eq!(verified(&receipt, &other.public_pem()), Err(ReceiptError::Signature));
-        let [header, payload, signature] = receipt.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+        let [header, payload, signature] = receipt.split('.').collect::<Vec<_>>()[..] else {
+            panic!("three parts")
+        };
         let forged = URL_SAFE_NO_PAD.encode(json!({"sub": "bolt", "leftovers": []}).to_string());
         let forged = format!("{header}.{forged}.{signature}");
         assert_eq!(verified(&forged, &signer.public_pem()), Err(ReceiptError::Signature));

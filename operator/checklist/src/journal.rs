@@ -127,12 +127,13 @@ pub fn ending(status: &TenantSubscriptionStatus, end: &End<'_>, now: Timestamp) 
     let End { policy, requested, leftovers } = *end;
     let known = status.operation.as_ref().filter(|known| known.kind == OperationKind::Offboard);
     // Who ends within one look never had it in a status.
-    let offboard = known.cloned().unwrap_or_else(|| {
-        report::begun(status, OperationKind::Offboard, &format!("{policy:?}"), requested)
-    });
-    let abandoned = status.operation.as_ref().filter(|operation| {
-        operation.completed_at.is_none() && operation.number < offboard.number
-    });
+    let offboard = known
+        .cloned()
+        .unwrap_or_else(|| report::begun(status, OperationKind::Offboard, &format!("{policy:?}"), requested));
+    let abandoned = status
+        .operation
+        .as_ref()
+        .filter(|operation| operation.completed_at.is_none() && operation.number < offboard.number);
     let abandoned = abandoned.map(|operation| teller.unfinished(operation, ABANDONED, now));
     let took = now.duration_since(time::instant(&offboard.started_at)).as_secs().max(0);
     let teller = Teller { operation: offboard.number, ..teller };

@@ -171,7 +171,9 @@ async fn remove(context: &Context, leftover: &Leftover) -> Result<bool, LookErro
     let parameters = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
     match answer(api.delete(&leftover.name, &parameters)).await {
         Ok(_) => Ok(false),
-        Err(LookError::Request(kube::Error::Api(status))) if status.code == 404 || status.code == 409 => Ok(false),
+        Err(LookError::Request(kube::Error::Api(status))) if status.code == 404 || status.code == 409 => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

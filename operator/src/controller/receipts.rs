@@ -3,8 +3,8 @@
 use crate::receipt::{ReceiptError, Signer};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, PostParams};
 use kube::Client;
+use kube::api::{Api, ObjectMeta, PostParams};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -102,9 +102,8 @@ impl Wish {
     /// Reads the annotation. Words that are not known mean nothing.
     #[must_use]
     pub fn parse(annotation: Option<&str>) -> Self {
-        let says = |word: &str| {
-            annotation.is_some_and(|text| text.split(',').any(|part| part.trim() == word))
-        };
+        let says =
+            |word: &str| annotation.is_some_and(|text| text.split(',').any(|part| part.trim() == word));
         Self { skip_export: says(SKIP_EXPORT), end_keeping: says(END_KEEPING) }
     }
 
@@ -210,43 +209,40 @@ pub fn evaluated(
     let Some(open) = terms.open_step(previous) else {
         return Ok(Evaluation { entries: previous.to_vec(), ..Evaluation::default() });
     };
-    let mut items = Vec::new();
-    let mut before: Option<&str> = None;
-    for step in terms.steps().iter().copied().skip_while(|step| *step != open) {
-        let is_open = step == open;
-        let input = if step == EXPORT {
-            export(terms, observed, wish)?
-        } else {
-            leaving(terms, step, is_open.then_some(observed), wish)?
-        };
-        items.push(ItemInput { depends_on: before.into_iter().map(str::to_owned).collect(), ..input });
-        before = Some(step);
-    }
+    let item = match open {
+        EXPORT => export(terms, observed, wish)?,
+        _ => leaving(terms, open, observed, wish)?,
+    };
     let [retry, observed_retry] = retries;
-    let evaluation = evaluate(&EvaluateInput {
-        subscription,
-        items: &items,
-        previous,
-        retry,
-        observed_retry,
-        is_over: true,
-        now,
-    })
-    .unwrap_or_default();
-    let stays = |entry: &&ChecklistEntry| items.iter().all(|item| item.name != entry.name);
-    let entries = previous.iter().filter(stays).cloned().chain(evaluation.entries).collect();
+    let input = |items: &[ItemInput]| {
+        let input =
+            EvaluateInput { subscription, items, previous, retry, observed_retry, is_over: true, now };
+        evaluate(&input).unwrap_or_default()
+    };
+    // What comes later was not looked at, so it cannot have ended: it waits, however far this step is.
+    let under_way =
+        Observed { left: vec![Left { object: String::new(), why: String::new() }], ..Observed::default() };
+    let mut later = vec![leaving(terms, open, &under_way, wish)?];
+    for step in terms.steps().iter().copied().skip_while(|step| *step != open).skip(1) {
+        let before = later.last().map(|item| item.name.clone());
+        let new = match step {
+            EXPORT => export(terms, &Observed::default(), Wish::default())?,
+            _ => leaving(terms, step, &under_way, wish)?,
+        };
+        later.push(ItemInput { depends_on: before.into_iter().collect(), ..new });
+    }
+    let later = input(&later).entries.into_iter().skip(1);
+    let evaluation = input(&[item]);
+    let stays = |entry: &&ChecklistEntry| {
+        !terms.steps().iter().skip_while(|step| **step != open).any(|step| *step == entry.name)
+    };
+    let entries = previous.iter().filter(stays).cloned().chain(evaluation.entries).chain(later).collect();
     Ok(Evaluation { entries, ..evaluation })
 }
 
-fn leaving(
-    terms: &Terms,
-    step: &str,
-    observed: Option<&Observed>,
-    wish: Wish,
-) -> Result<ItemInput, DurationError> {
+fn leaving(terms: &Terms, step: &str, observed: &Observed, wish: Wish) -> Result<ItemInput, DurationError> {
     let not_before = terms.purge_at.filter(|_| step == KEEP && !wish.end_keeping);
-    let unhealthy = observed.into_iter().flat_map(|observed| &observed.left);
-    let unhealthy = unhealthy.map(|left| Unhealthy {
+    let unhealthy = observed.left.iter().map(|left| Unhealthy {
         object: left.object.clone(),
         reason: left.why.clone(),
         failed: false,
@@ -256,10 +252,10 @@ fn leaving(
     let new = ItemInput::new(&terms.export, &Dates::default(), digest, evidence)?;
     Ok(ItemInput {
         name: step.to_owned(),
-        kind: Kind::Leaving { not_before, given_up: observed.is_some_and(|observed| observed.given_up) },
+        kind: Kind::Leaving { not_before, given_up: observed.given_up },
         timeout: terms.timeout,
         on_failure: OnFailure::Continue,
-        note: observed.and_then(|observed| observed.note.clone()),
+        note: observed.note.clone(),
         ..new
     })
 }

@@ -14,12 +14,7 @@ const NAMED: usize = 4;
 
 impl Pass<'_> {
     /// What is left when its time is over is told, and holds nothing up any more.
-    pub(super) fn leaving(
-        &self,
-        not_before: Option<Timestamp>,
-        given_up: bool,
-        history: History,
-    ) -> Finding {
+    pub(super) fn leaving(&self, not_before: Option<Timestamp>, given_up: bool, history: History) -> Finding {
         if let Some(held) = self.held(history) {
             return held;
         }
@@ -35,7 +30,12 @@ impl Pass<'_> {
         }
         let evidence = &self.item.evidence;
         if evidence.is_complete() {
-            return Finding::new(ItemState::Done, "Gone", self.item.note.clone().unwrap_or_default(), history);
+            return Finding::new(
+                ItemState::Done,
+                "Gone",
+                self.item.note.clone().unwrap_or_default(),
+                history,
+            );
         }
         let left: Vec<String> =
             evidence.unhealthy.iter().map(|left| format!("{}: {}", left.object, left.reason)).collect();

@@ -117,20 +117,54 @@ fn a_status_tells_what_happened_and_what_proves_it() {
 #[test]
 fn nothing_is_told_before_there_is_a_tenant() {
     assert_eq!(facts(&TenantSubscriptionStatus::default()), []);
-    assert_eq!(ending(&TenantSubscriptionStatus::default(), DeletionPolicy::Delete, at(0)), []);
+    assert_eq!(ending(&TenantSubscriptionStatus::default(), &end(DeletionPolicy::Delete), at(0)), []);
+}
+
+fn end(policy: DeletionPolicy) -> End<'static> {
+    End { policy, requested: at(30), leftovers: &[] }
 }
 
 #[test]
 fn an_end_tells_of_what_was_under_way() {
-    let told = ending(&status(Vec::new()), DeletionPolicy::Retain, at(50));
-    assert_eq!(ids(&told), ["k7/operation/1/ended", "k7/ended"]);
-    assert_eq!(told[0].outcome, "Abandoned");
-    assert!(told[1].evidence.contains("Retain"));
+    let told = ending(&status(Vec::new()), &end(DeletionPolicy::Retain), at(50));
+    assert_eq!(
+        ids(&told),
+        ["k7/operation/1/ended", "k7/operation/2/began", "k7/operation/2/ended", "k7/ended"]
+    );
+    assert_eq!((told[0].outcome.as_str(), told[2].outcome.as_str()), ("Abandoned", COMPLETED));
+    assert_eq!((told[1].at.clone(), told[2].machine_seconds), (time::time(at(30)), 20));
+    assert!(told[3].evidence.contains("Retain"));
     let mut done = status(Vec::new());
     if let Some(operation) = &mut done.operation {
         operation.completed_at = Some(time::time(at(20)));
     }
-    assert_eq!(ids(&ending(&done, DeletionPolicy::Delete, at(50))), ["k7/ended"]);
+    let delete = end(DeletionPolicy::Delete);
+    let whole = ["k7/operation/2/began", "k7/operation/2/ended", "k7/ended"];
+    assert_eq!(ids(&ending(&done, &delete, at(50))), whole);
+    // An end that is in the status already is the same operation.
+    done.operation = Some(report::begun(&done, OperationKind::Offboard, "Delete", at(30)));
+    assert_eq!(ids(&ending(&done, &delete, at(50))), whole);
+    assert!(ids(&facts(&done)).contains(&"k7/operation/2/began"));
+}
+
+#[test]
+fn what_is_left_and_what_is_handed_over_have_each_one_id() {
+    let leftover = Leftover {
+        kind: "v1/ConfigMap".to_owned(),
+        namespace: Some("tenant-acme".to_owned()),
+        name: "web".to_owned(),
+        uid: "u1".to_owned(),
+    };
+    let end = End { leftovers: std::slice::from_ref(&leftover), ..end(DeletionPolicy::Delete) };
+    let told = ending(&status(Vec::new()), &end, at(50));
+    let left = told.iter().find(|fact| fact.subject == JournalSubject::Leftover).unwrap();
+    assert_eq!((left.id.as_str(), left.outcome.as_str()), ("k7/leftover/u1", LEFT));
+    assert_eq!(serde_json::from_str::<Leftover>(&left.evidence).unwrap(), leftover);
+    let content = json!({"content": "{}"});
+    let kept = |name, version| document(&status(Vec::new()), name, version, &content, at(50)).unwrap();
+    assert_eq!(kept("a.json", Some("0123456789abcdef0123")).id, "k7/document/a.json/0123456789abcdef");
+    assert_eq!(kept("b.jws", None).id, "k7/document/b.jws");
+    assert_eq!(document(&TenantSubscriptionStatus::default(), "a.json", None, &content, at(0)), None);
 }
 
 #[test]

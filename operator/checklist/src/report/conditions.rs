@@ -78,11 +78,7 @@ impl<'a> Facts<'a> {
 }
 
 /// Every condition, in the order they are shown.
-pub(super) fn derive(
-    input: &ReportInput<'_>,
-    facts: &Facts<'_>,
-    checklist: &[ChecklistEntry],
-) -> Vec<Draft> {
+pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>, checklist: &[ChecklistEntry]) -> Vec<Draft> {
     let mut drafts = vec![accepted(input)];
     if let Verdict::Terminating { blockers, stuck, unrecorded, .. } = input.verdict {
         let step = checklist.iter().find(|entry| is_step(entry) && !is_closed(entry));

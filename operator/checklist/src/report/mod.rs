@@ -21,7 +21,8 @@ use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{
-    ChecklistEntry, DeletionPolicy, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus, TenantStatus,
+    ChecklistEntry, DeletionPolicy, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus,
+    TenantStatus,
 };
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).

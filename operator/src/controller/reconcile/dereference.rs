@@ -174,7 +174,8 @@ pub(super) fn accepted_order(
         vec![Problem::new("status.acceptedOrder", "StatusUnreadable", message)]
     })?;
     let accepted = snapshot.status.accepted.as_ref();
-    let definitions = select(&SelectInput { spec: &spec, accepted, moves: Moves::default() }, &*context.store)?;
+    let definitions =
+        select(&SelectInput { spec: &spec, accepted, moves: Moves::default() }, &*context.store)?;
     let tenant_id = tenant_id(snapshot, session)?;
     let order = claim(context, snapshot, &spec, &|_| false, |claims| {
         order::resolve(&OrderInput {

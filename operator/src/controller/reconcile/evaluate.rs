@@ -76,7 +76,15 @@ pub(super) fn evaluated(
             if let Some(PreparedExternal { id, until, .. }) = external {
                 proof = external_evidence(context, &snapshot.root.name, id, until);
             }
-            let run = jobs::input(context, &snapshot.root.name, &snapshot.status.checklist, prepared, prepared_item, runs, ledger);
+            let run = jobs::input(
+                context,
+                &snapshot.root.name,
+                &snapshot.status.checklist,
+                prepared,
+                prepared_item,
+                runs,
+                ledger,
+            );
             if let Some(run) = &run {
                 proof.desired += 1;
                 proof.live += usize::from(run.made);

@@ -85,7 +85,8 @@ impl Ending<'_> {
             return None;
         }
         self.session.outages = self.session.outages.saturating_add(1);
-        let left = left.iter().map(|one| Left { object: one.name.clone(), why: "has no pods yet".to_owned() });
+        let left =
+            left.iter().map(|one| Left { object: one.name.clone(), why: "has no pods yet".to_owned() });
         let export = self.exporting(prepared, jobs::Observed::default());
         Some(Found {
             observed: Observed { left: left.collect(), export, ..Observed::default() },

@@ -25,16 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Ending<'_> {
     /// Everything has ended: records it, and takes the finalizer off.
     pub(super) async fn over(mut self) -> Result<(Outcome, Next), WriteError> {
-        let signer = match self.context.receipts.signer(&self.context.client, &self.context.config.namespace).await {
-            Ok(signer) => signer,
-            Err(error) => {
-                let subscription = &self.snapshot.root.name;
-                tracing::warn!(%subscription, %error, "the receipt cannot be signed yet; trying again");
-                self.session.outages = self.session.outages.saturating_add(1);
-                let next = self.snapshot.instant + backoff(self.session.outages);
-                return Ok((Outcome::Failed, Some(next)));
-            }
-        };
+        let signer =
+            match self.context.receipts.signer(&self.context.client, &self.context.config.namespace).await {
+                Ok(signer) => signer,
+                Err(error) => {
+                    let subscription = &self.snapshot.root.name;
+                    tracing::warn!(%subscription, %error, "the receipt cannot be signed yet; trying again");
+                    self.session.outages = self.session.outages.saturating_add(1);
+                    let next = self.snapshot.instant + backoff(self.session.outages);
+                    return Ok((Outcome::Failed, Some(next)));
+                }
+            };
         let leftovers = self.leftovers();
         let documents = self.handed_over();
         let ended = Ended {
@@ -94,7 +95,10 @@ impl Ending<'_> {
             let subscription = &self.snapshot.root.name;
             tracing::warn!(%subscription, why, "the objects of a tenant that ends are not among its documents");
         }
-        handover::documents(&self.subject(), prepared.as_ref().ok().map(|prepared| prepared.desired.as_slice()))
+        handover::documents(
+            &self.subject(),
+            prepared.as_ref().ok().map(|prepared| prepared.desired.as_slice()),
+        )
     }
 
     fn facts(&self, documents: &[Document]) -> Vec<JournalFact> {
