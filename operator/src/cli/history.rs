@@ -6,6 +6,7 @@ use super::output::Format;
 use super::table::table;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tenantry_checklist::time;
 use tenantry_journal::{Entry, HistoryOf};
 
@@ -33,12 +34,25 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let database = arguments.location.open().await?;
     let entries = database.history(&of).await?;
     database.close().await;
+    let entries = without_contents(&entries);
     arguments.output.print(&entries, |wide| history(&entries, wide))?;
     if entries.is_empty() {
         eprintln!("the journal has nothing under this name");
         return Ok(Outcome::Bad);
     }
     Ok(Outcome::Good)
+}
+
+/// The entries without what stands in documents, which `tenantry handover` writes.
+pub(super) fn without_contents(entries: &[Entry]) -> Vec<Entry> {
+    let mut entries = entries.to_vec();
+    for entry in &mut entries {
+        let Ok(Value::Object(mut evidence)) = serde_json::from_str(&entry.evidence) else { continue };
+        if evidence.remove("content").is_some() {
+            entry.evidence = Value::Object(evidence).to_string();
+        }
+    }
+    entries
 }
 
 const HEADER: [&str; 9] =

@@ -6,9 +6,12 @@ mod check;
 mod database;
 mod describe;
 mod estimates;
+mod exit;
 mod files;
 mod get;
+mod handover;
 mod history;
+mod leftovers;
 mod manifests;
 mod orders;
 mod output;
@@ -17,6 +20,7 @@ mod plurals;
 mod preview;
 mod progress;
 mod quote;
+mod receipt;
 mod render;
 mod retry;
 mod sign_off;
@@ -79,6 +83,14 @@ enum Command {
     Suspend(suspend::Arguments),
     /// Lift suspensions: give back what they took.
     Resume(suspend::Resume),
+    /// Show how a subscription ends and how far that is, or cut it short.
+    Exit(exit::Arguments),
+    /// Write what the customer of a subscription that ended is given besides his data.
+    Handover(handover::Arguments),
+    /// Check the signature of a receipt and show what it says.
+    Receipt(receipt::Arguments),
+    /// List what could not be removed when its tenant ended.
+    Leftovers(leftovers::Arguments),
 }
 
 /// What a command that ran to its end has to say by its exit code.
@@ -126,6 +138,10 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Unpause(arguments) => runtime()?.block_on(pause::end(&arguments)),
         Command::Suspend(arguments) => runtime()?.block_on(suspend::run(&arguments)),
         Command::Resume(arguments) => runtime()?.block_on(suspend::end(&arguments)),
+        Command::Exit(arguments) => runtime()?.block_on(exit::run(&arguments)),
+        Command::Handover(arguments) => runtime()?.block_on(handover::run(&arguments)),
+        Command::Receipt(arguments) => receipt::run(&arguments),
+        Command::Leftovers(arguments) => runtime()?.block_on(leftovers::run(&arguments)),
     }
 }
 

@@ -29,4 +29,5 @@ mod session;
 mod watches;
 
 pub(crate) use config::{Config, DATABASE, DatabaseUrl};
+pub(crate) use receipts::{PUBLIC as RECEIPT_PUBLIC_KEY, SECRET as RECEIPT_KEY};
 pub(crate) use run::run;

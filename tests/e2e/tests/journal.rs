@@ -74,7 +74,7 @@ async fn what_happens_while_the_database_is_away_is_recorded_once_when_it_is_bac
     world.until("late", |late| unrecorded(late) == 0).await.unwrap();
     let history = async |name: &str| History::read(world.identity(), &database, name).await.unwrap();
     let goes = history("goes").await;
-    assert_eq!(goes.outcomes("Operation", ""), ["Began", "Completed"], "{goes:#?}");
+    assert_eq!(goes.outcomes("Operation", ""), ["Began", "Completed", "Began", "Completed"], "{goes:#?}");
     assert_eq!(goes.outcomes("Tenant", ""), ["Ended"], "{goes:#?}");
     let late = history("late").await;
     assert_eq!(late.outcomes("Item", "application"), ["Done", "Done"], "{late:#?}");
