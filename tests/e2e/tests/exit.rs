@@ -256,8 +256,8 @@ async fn an_export_that_fails_keeps_the_data_until_a_person_decides() {
     let mut world = World::start(Setup::default()).await.unwrap();
     let mut definitions = definitions("10m");
     let erp = definitions.iter_mut().find(|one| one["metadata"]["name"] == "erp-4.2.1").unwrap();
-    let manifests = erp["spec"]["manifests"].as_array_mut().unwrap();
-    let export = manifests.iter_mut().find(|manifest| manifest["name"] == "export.yaml").unwrap();
+    let jobs = erp["spec"]["jobs"].as_array_mut().unwrap();
+    let export = jobs.iter_mut().find(|job| job["role"] == "Export").unwrap();
     let template = export["template"].as_str().unwrap();
     let fails = "labels: {app: export}\n      annotations: {kwok.x-k8s.io/termination-message: '{\"outcome\": \"Failed\", \"message\": \"the disk is full\"}'}";
     let failing = template.replace("labels: {app: export}", fails);

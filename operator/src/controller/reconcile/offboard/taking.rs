@@ -87,7 +87,8 @@ impl Ending<'_> {
         }
         let everything = self.terms.policy != DeletionPolicy::Retain;
         if everything {
-            self.take(&|entry| !jobs::is_job(entry), true).await;
+            // Nothing is marked as kept here: what is has no access in it any more, and there would be no second try.
+            self.take(&|entry| !jobs::is_job(entry), false).await;
         }
         let let_go = jobs::let_go_all(context, &owner).await;
         let is_over = !everything || !self.inventory.objects.iter().any(jobs::is_job);
