@@ -15,6 +15,7 @@ pub mod common;
 pub mod definition;
 pub mod inventory;
 pub mod plan;
+pub mod plan_change;
 pub mod quantity;
 pub mod sign_off;
 pub mod subscription;

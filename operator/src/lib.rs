@@ -8,6 +8,7 @@ mod cli;
 mod controller;
 mod definitions;
 pub mod manifests;
+mod plan_change;
 mod preview;
 mod rights;
 

@@ -255,6 +255,7 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Run => "Run",
         JournalSubject::Signature => "Signature",
         JournalSubject::Suspension => "Suspension",
+        JournalSubject::PlanChange => "PlanChange",
         JournalSubject::Tenant => "Tenant",
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use tenantry_crds::blueprint::{Category, Party};
 use tenantry_crds::inventory::Inventory;
 
+mod plan_change;
 mod suspension;
 
 fn at(seconds: i64) -> Timestamp {
@@ -74,6 +75,7 @@ fn step(
         evaluation,
         sizing: None,
         pause: None,
+        plan: None,
         suspension: None,
         inventory: None,
         now: at(seconds),
@@ -416,6 +418,7 @@ fn the_inventory_and_the_retry_pass_through() {
         evaluation: Some(&evaluation),
         sizing: None,
         pause: None,
+        plan: None,
         suspension: None,
         inventory: Some(inventory.clone()),
         now: at(0),

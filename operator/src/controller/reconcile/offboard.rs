@@ -104,6 +104,7 @@ pub(super) async fn run(
         evaluation: None,
         sizing: None,
         pause: snapshot.pause(),
+        plan: None,
         suspension: None,
         inventory: Some(inventory),
         now: snapshot.now,
