@@ -1,5 +1,6 @@
 //! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
 
+use super::capacity::{self, Bounds};
 use super::dereference::Snapshot;
 use super::evaluate::{Facts, evaluated, recorded_ids};
 use super::plan_change::Change;
@@ -7,8 +8,8 @@ use super::prepare::{Prepared, PreparedItem};
 use super::suspension::Otherwise;
 use super::write::{self, WriteError};
 use super::{
-    Next, Outcome, STATUS_EVERY, again_after_race, backoff, capacity, deadline, earlier, jobs, offboard,
-    secrets, suspension,
+    Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
+    suspension,
 };
 use crate::controller::context::Context;
 use crate::controller::session::Session;
@@ -209,7 +210,8 @@ fn look(
 ) -> Look {
     let ledger = Ledger::new(progress.inventory.clone());
     desired.truncate(prepared.desired.len());
-    capacity::widen(prepared, &ledger, desired);
+    let bounds = Bounds::of(prepared);
+    bounds.widen(&ledger, desired);
     let view = seen(context, prepared, desired, progress);
     // What the planner would wait for is evidence, and what evidence releases the planner may do: so the plan is made
     // twice, first with everything held back.
@@ -240,7 +242,7 @@ fn look(
         && !plan.waits.iter().any(|waiting| is_in_the_way(waiting, &ledger))
         && !evaluation.entries.iter().any(is_in_motion)
         && capacity::is_all_written(desired, &ledger);
-    if is_still && capacity::narrow(prepared, desired) {
+    if is_still && bounds.narrow(desired) {
         release(desired, &evaluation, &ledger, progress);
         plan = self::plan(context, prepared, desired, &progress.inventory, &view, complete);
     }
