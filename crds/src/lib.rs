@@ -16,6 +16,7 @@ pub mod definition;
 pub mod exit;
 pub mod inventory;
 pub mod plan;
+pub mod plan_change;
 pub mod quantity;
 pub mod sign_off;
 pub mod subscription;

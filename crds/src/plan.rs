@@ -3,6 +3,7 @@
 use crate::common::{DECIMAL, DNS_LABEL, DURATION, Lifecycle, QUANTITY};
 use crate::definition::DefinitionStatus;
 use crate::exit::PlanExit;
+use crate::plan_change::{Downgrade, Term};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     cel,
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name must be at most 63 characters; choose a shorter name"),
+    validation = Rule::new("!(has(self.spec.upgradableTo) && self.metadata.name in self.spec.upgradableTo) && !(has(self.spec.downgradableTo) && self.metadata.name in self.spec.downgradableTo)").message("the plan names itself in spec.upgradableTo or spec.downgradableTo; name the plans that its customers may change to"),
     printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
     printcolumn(name = "Lifecycle", type_ = "string", json_path = ".spec.lifecycle"),
     printcolumn(name = "Accepted", type_ = "string", json_path = ".status.conditions[?(@.type=='Accepted')].status"),
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     cel,
     validation = Rule::new("self.lifecycle == oldSelf.lifecycle || oldSelf.lifecycle == 'Draft' || (oldSelf.lifecycle == 'Published' && self.lifecycle != 'Draft') || self.lifecycle == 'Retired'").message("spec.lifecycle only moves forward (Draft, Published, Deprecated, Retired); make a new plan instead").field_path(".lifecycle"),
+    validation = Rule::new("!has(self.upgradableTo) || !has(self.downgradableTo) || !self.upgradableTo.exists(plan, plan in self.downgradableTo)").message("a plan is in upgradableTo and in downgradableTo; leave it in the one that says whether the customer gets more or less").field_path(".downgradableTo"),
 )]
 pub struct ServicePlanSpec {
     /// Name people see.
@@ -63,6 +66,22 @@ pub struct ServicePlanSpec {
     /// How long data is kept after the end of a subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<PlanExit>,
+    /// Plans that its customers may change to and get more. Such a change acts at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub upgradable_to: Vec<String>,
+    /// Plans that its customers may change to and get less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub downgradable_to: Vec<String>,
+    /// For how long it is ordered at a time; a month where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Term>,
+    /// How its customers go down to a smaller plan: at the end of the term where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade: Option<Downgrade>,
 }
 
 /// Network capacity and quality of service.

@@ -65,6 +65,12 @@ impl Quantity {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// What is left when the other is taken away; never less than nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(0))
+    }
+
     /// The amount times a whole number.
     #[must_use]
     pub const fn times(self, factor: i64) -> Self {

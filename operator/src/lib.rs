@@ -9,6 +9,7 @@ mod controller;
 mod definitions;
 mod handover;
 pub mod manifests;
+mod plan_change;
 mod preview;
 mod receipt;
 mod rights;

@@ -98,6 +98,8 @@ pub enum JournalSubject {
     Signature,
     /// One suspension.
     Suspension,
+    /// One change to another plan.
+    PlanChange,
     /// The tenant as a whole.
     Tenant,
     /// One document that the customer is given at the end; the evidence holds it.

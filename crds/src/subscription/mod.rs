@@ -1,11 +1,13 @@
 //! `TenantSubscription`: one customer's order, the only object an order creates.
 
 mod journal;
+mod plan_change;
 mod revisions;
 mod status;
 mod suspension;
 
 pub use journal::*;
+pub use plan_change::*;
 pub use revisions::*;
 pub use status::*;
 pub use suspension::*;

@@ -2,6 +2,7 @@
 
 use super::BusinessInputs;
 use super::journal::{Conclusion, JournalFact};
+use super::plan_change::PlanStatus;
 use super::revisions::AcceptedRevisions;
 use super::suspension::SuspensionStatus;
 use crate::blueprint::{Category, Party};
@@ -26,6 +27,9 @@ pub struct TenantSubscriptionStatus {
     /// Revisions of definitions that the tenant runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedRevisions>,
+    /// Plan that the tenant runs, and the one that it changes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
     /// The spec that was last accepted, as JSON. The tenant keeps running on it while an edited spec is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 393216))]

@@ -4,6 +4,8 @@
 //! status would overwrite before that is carried along ([`carry`]). A fact has one id however often it is told, and the
 //! journal takes each id once, so that nothing is lost and nothing doubled, whoever crashes when.
 
+mod plan_change;
+
 use crate::exit::Leftover;
 use crate::forecast::Estimate;
 use crate::report;
@@ -54,6 +56,7 @@ pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
         facts.extend(teller.signature(entry));
     }
     facts.extend(holds(status).map(|hold| teller.suspension(hold)));
+    facts.extend(teller.requested_plan(status));
     facts
 }
 
@@ -83,7 +86,8 @@ pub fn carry(
     next
 }
 
-/// What ends with a status: suspensions that were lifted, and an operation in whose place another one began.
+/// What ends with a status: suspensions that were lifted, a change of plan that waited or was refused, and an operation in whose
+/// place another one began.
 fn over(
     previous: &TenantSubscriptionStatus,
     next: &TenantSubscriptionStatus,
@@ -100,6 +104,7 @@ fn over(
     let ends = next.operation.as_ref().is_some_and(|operation| operation.kind == OperationKind::Offboard);
     let how = if ends { ABANDONED } else { SUPERSEDED };
     over.extend(unfinished.map(|operation| teller.unfinished(operation, how, now)));
+    over.extend(plan_change::over(previous, next, now));
     over
 }
 

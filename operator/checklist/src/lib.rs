@@ -3,6 +3,7 @@
 //! The way of one subscription through this crate:
 //!
 //! 1. [`select::select`] says which stored revision of each definition the tenant runs.
+//!    [`plan_change::step`] says before which plan that is, where the order names another one than the tenant runs.
 //! 2. [`order::resolve`] gives the validated [`order::Order`], or every problem with its field and its remedy.
 //! 3. [`item::evaluate`] derives the state of each checklist item from evidence and says which items may act now.
 //!    [`forecast`] says when all of it will be done.
@@ -30,6 +31,7 @@ pub mod learned;
 pub mod order;
 pub mod pace;
 pub mod plan;
+pub mod plan_change;
 pub mod report;
 pub mod revision;
 pub mod saying;

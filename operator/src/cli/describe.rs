@@ -34,7 +34,11 @@ fn text(subscription: &TenantSubscription, now: Timestamp) -> Result<String, std
     for contact in &spec.contacts {
         writeln!(out, "Contact:       {:?}: {} <{}>", contact.role, contact.name, contact.email)?;
     }
-    writeln!(out, "Plan:          {}", spec.plan_ref.name)?;
+    let current = status.plan.as_ref().map(|plan| plan.current.as_str());
+    writeln!(out, "Plan:          {}", current.unwrap_or(&spec.plan_ref.name))?;
+    if let Some(change) = progress::plan_change(&status, now) {
+        writeln!(out, "Plan changes:  {change}")?;
+    }
     writeln!(out, "Application:   {} {}", spec.application_ref.name, spec.application_ref.version)?;
     for user in &spec.users {
         let roles: Vec<String> = user.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();

@@ -6,7 +6,7 @@ use super::{Outcome, client, explain};
 use crate::controller::roots::Root;
 use crate::manifests::{DEFAULT_NAMESPACE, SERVICE_ACCOUNT};
 use crate::preview::changes::{Changed, Changes, Object, Pods};
-use crate::preview::known::Known;
+use crate::preview::known::{Known, PlanChange};
 use anyhow::{Context, bail};
 use clap::Args;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tenantry_blueprint::baseline::ServiceAccount;
 use tenantry_checklist::Problem;
+use tenantry_checklist::plan_change::misfits;
 use tenantry_checklist::revision::DefinitionKind;
 use tenantry_checklist::time;
 use tenantry_crds::{
@@ -60,6 +61,9 @@ struct Tenant {
     /// Why it would be refused, each with its field and remedy; then nothing would change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refused: Vec<String>,
+    /// The change to another plan, and when it would take effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_change: Option<PlanChange>,
     #[serde(flatten)]
     changes: Changes,
     /// Seconds that the items concerned usually take, one after the other: machines, and people.
@@ -112,7 +116,7 @@ async fn of_subscription(
     let parameters =
         PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }.dry_run();
     let tenant = match api.patch(name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(object) => tenant(known, Some(root), name, &object.spec, &[]),
+        Ok(object) => tenant(client, known, Some(root), name, &object.spec, &[]).await,
         Err(error) => Tenant::refused(name, vec![explain(error, "the API server refuses it").to_string()]),
     };
     Ok(Preview { refused: BTreeMap::new(), tenants: vec![tenant] })
@@ -165,11 +169,11 @@ async fn of_files(client: &Client, known: &Known, files: &[PathBuf]) -> anyhow::
     for (name, kinds) in &moved {
         let Some(root) = known.root(name).filter(|_| !orders.contains_key(name)) else { continue };
         let spec = root.spec().with_context(|| format!("the order of {name} cannot be read"))?;
-        preview.tenants.push(tenant(known, Some(root), name, &spec, kinds));
+        preview.tenants.push(tenant(client, known, Some(root), name, &spec, kinds).await);
     }
     for (name, spec) in &orders {
         let kinds = moved.get(name).map(Vec::as_slice).unwrap_or_default();
-        preview.tenants.push(tenant(known, known.root(name), name, spec, kinds));
+        preview.tenants.push(tenant(client, known, known.root(name), name, spec, kinds).await);
     }
     preview.tenants.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(preview)
@@ -237,7 +241,8 @@ fn spec_of<S: DeserializeOwned>(mut object: DynamicObject) -> anyhow::Result<S> 
 }
 
 /// What would happen to one tenant.
-fn tenant(
+async fn tenant(
+    client: &Client,
     known: &Known,
     root: Option<&Root>,
     name: &str,
@@ -248,13 +253,33 @@ fn tenant(
         Ok(before) => before.flatten(),
         Err(problems) => return Tenant::refused(name, told_problems(&problems)),
     };
-    let after = match known.wished(root, name, spec, moved) {
-        Ok(after) => after,
-        Err(problems) => return Tenant::refused(name, told_problems(&problems)),
+    let wished = known.wished(root, name, spec, moved);
+    let plan_change = match root {
+        Some(root) => known.plan_change(client, root, spec).await,
+        None => Ok(None),
+    };
+    let (after, plan_change) = match (wished, plan_change) {
+        (Ok(after), Ok(plan_change)) => (after, plan_change),
+        (wished, plan_change) => {
+            let mut problems = wished.err().unwrap_or_default();
+            // Who goes down to a plan that is too small for the order is told of it by that reason.
+            if before.is_some() {
+                problems = misfits(problems);
+            }
+            problems.extend(plan_change.err().unwrap_or_default());
+            return Tenant::refused(name, told_problems(&problems));
+        }
     };
     let changes = Changes::between(before.as_ref(), &after);
     let (machine_seconds, people_seconds) = changes.seconds(&after);
-    Tenant { name: name.to_owned(), refused: Vec::new(), changes, machine_seconds, people_seconds }
+    Tenant {
+        name: name.to_owned(),
+        refused: Vec::new(),
+        plan_change,
+        changes,
+        machine_seconds,
+        people_seconds,
+    }
 }
 
 fn told_problems(problems: &[Problem]) -> Vec<String> {
@@ -271,7 +296,14 @@ impl Tenant {
 
     fn refused(name: &str, refused: Vec<String>) -> Self {
         let changes = Changes::default();
-        Self { name: name.to_owned(), refused, changes, machine_seconds: 0, people_seconds: 0 }
+        Self {
+            name: name.to_owned(),
+            refused,
+            plan_change: None,
+            changes,
+            machine_seconds: 0,
+            people_seconds: 0,
+        }
     }
 }
 
@@ -292,11 +324,21 @@ fn told(preview: &Preview, wide: bool) -> String {
 }
 
 fn of_tenant(one: &Tenant, wide: bool, lines: &mut Vec<String>) {
-    let Tenant { name, refused, changes, machine_seconds, people_seconds } = one;
+    let Tenant { name, refused, plan_change, changes, machine_seconds, people_seconds } = one;
     if !refused.is_empty() {
         lines.push(format!("{name} would be refused, and stay as it is:"));
         lines.extend(refused.iter().map(|why| format!("  {why}")));
         return;
+    }
+    if let Some(PlanChange { from, to, direction, effective_at }) = plan_change {
+        let when = match effective_at.as_ref().map(time::instant) {
+            None => "would take effect at once".to_owned(),
+            Some(at) => format!(
+                "would take effect on {}, and until then {name} stays under plan {from}",
+                time::readable(at)
+            ),
+        };
+        lines.push(format!("{name}: {direction:?} from plan {from} to {to} {when}"));
     }
     if changes.is_empty() {
         lines.push(format!("{name}: nothing would change"));

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tenantry_checklist::plan_change::pending;
 use tenantry_checklist::time::{self, distance, length, readable};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::subscription::{ChecklistEntry, GoLiveStatus, ItemState, OperationStatus};
@@ -56,6 +57,17 @@ fn unpromised(operation: &OperationStatus, started: Timestamp) -> String {
     }
 }
 
+/// The plan that a tenant runs and the one that it changes to, in one line; nothing where no change waits.
+pub(super) fn plan_change(status: &TenantSubscriptionStatus, now: Timestamp) -> Option<String> {
+    let pending = pending(status.plan.as_ref())?;
+    let (current, at) = (&status.plan.as_ref()?.current, pending.effective_at);
+    let when = match at > now {
+        true => format!("on {} ({})", readable(at), distance(at, now)),
+        false => format!("as soon as it fits (was due {})", distance(at, now)),
+    };
+    Some(format!("from {current} to {} {when}", pending.plan))
+}
+
 /// The hand-over in one line.
 pub(super) fn go_live(go_live: &GoLiveStatus, now: Timestamp) -> String {
     let mut text = readable(time::instant(&go_live.at));
@@ -99,6 +111,7 @@ pub(super) fn tree(name: &str, status: &TenantSubscriptionStatus, now: Timestamp
     if let Some(running) = &status.operation {
         lines.push(format!("  {}", operation(running, now)));
     }
+    lines.extend(plan_change(status, now).map(|change| format!("  plan changes {change}")));
     let mut parts: Vec<(String, Vec<&ChecklistEntry>)> = Vec::new();
     for entry in &status.checklist {
         let category = format!("{:?}", entry.category);

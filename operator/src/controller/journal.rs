@@ -266,6 +266,7 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Run => "Run",
         JournalSubject::Signature => "Signature",
         JournalSubject::Suspension => "Suspension",
+        JournalSubject::PlanChange => "PlanChange",
         JournalSubject::Tenant => "Tenant",
         JournalSubject::Document => "Document",
         JournalSubject::Leftover => "Leftover",

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) races: u32,
     /// Runs in a row whose result could not be written.
     pub(crate) failed_writes: u32,
+    /// Looks in a row at what is in use that did not fit the plan that is asked for.
+    pub(crate) misfits: u32,
     /// Generated secrets that were looked for and not found.
     pub(crate) lost_secrets: Vec<String>,
     /// Value of the retry annotation for which lost secrets were looked for.
@@ -59,6 +61,7 @@ impl Session {
             || self.outages > 0
             || self.races > 0
             || self.failed_writes > 0
+            || self.misfits > 0
             || !self.lost_secrets.is_empty()
     }
 

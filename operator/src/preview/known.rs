@@ -1,6 +1,6 @@
 //! Everything the controller would know, read once from the API server. Needs a client.
 
-use crate::controller::reconcile::prepare::{Prepared, Workshop};
+use crate::controller::reconcile::prepare::{Left, Prepared, Workshop};
 use crate::controller::roots::{Root, RootObject};
 use crate::controller::sayings::Sayings;
 use crate::definitions::compiler::Compiler;
@@ -10,13 +10,17 @@ use crate::definitions::live::{Definition, read};
 use crate::definitions::mover::runs;
 use crate::definitions::store::Live;
 use crate::definitions::{Key, Store};
+use crate::plan_change::{Misfit, offer, used};
 use crate::preview::changes::Changes;
 use crate::rights::{MANAGER_ROLE, Rights, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use serde::Serialize;
 use serde_json::Map;
+use std::sync::Arc;
 use tenantry_apply::discovery::Discovery;
 use tenantry_apply::object::{Kind, MANAGED_BY, MANAGED_BY_LABEL};
 use tenantry_blueprint::baseline::ServiceAccount;
@@ -25,12 +29,14 @@ use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Claims;
 use tenantry_checklist::job;
 use tenantry_checklist::order::{OrderInput, resolve};
-use tenantry_checklist::revision::{DefinitionKind, Revision};
+use tenantry_checklist::plan_change::{self, Direction, Step, step};
+use tenantry_checklist::revision::{DefinitionKind, Revision, name_of};
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
+use tenantry_checklist::time;
 use tenantry_crds::{
-    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSubscriptionSpec,
-    TenantSubscriptionStatus, TenantSuspension, TenantSuspensionSpec,
+    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, ServicePlanSpec,
+    TenantSubscriptionSpec, TenantSubscriptionStatus, TenantSuspension, TenantSuspensionSpec,
 };
 
 /// Everything the controller would know.
@@ -42,6 +48,19 @@ pub(crate) struct Known {
     rights: Rights,
     suspensions: Sayings<TenantSuspensionSpec>,
     account: ServiceAccount,
+}
+
+/// A change to another plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PlanChange {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// Whether the customer gets more or less.
+    pub(crate) direction: Direction,
+    /// When it takes effect; at once where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) effective_at: Option<Time>,
 }
 
 /// Why there is no preview.
@@ -144,6 +163,73 @@ impl Known {
         self.prepare(Some(root), &root.name, &spec, &status, Moves::default()).map(Some)
     }
 
+    /// When the change to the plan that an order names would take effect, and what of the tenant does not fit it; nothing where
+    /// it names the plan that the tenant runs. It is the controller's own answer, given now.
+    ///
+    /// # Errors
+    /// Why the change would be refused.
+    pub(crate) async fn plan_change(
+        &self,
+        client: &Client,
+        root: &Root,
+        spec: &TenantSubscriptionSpec,
+    ) -> Result<Option<PlanChange>, Vec<Problem>> {
+        let status = status_of(root)?;
+        let Some(accepted) = &status.accepted else { return Ok(None) };
+        let (current, wished) = (name_of(&accepted.plan), spec.plan_ref.name.as_str());
+        let offer = offer(&self.store, &accepted.plan);
+        let now = jiff::Timestamp::now();
+        let step = step(&plan_change::Input {
+            wished,
+            current: Some(current),
+            offer: offer.as_deref(),
+            pending: plan_change::pending(status.plan.as_ref()),
+            live_since: status.go_live.as_ref().map(|live| time::instant(&live.at)),
+            generation: root.generation,
+            now,
+        });
+        let (direction, effective_at) = match &step {
+            Step::Same => return Ok(None),
+            Step::NotOffered(problem) => return Err(vec![problem.clone()]),
+            Step::Now(direction) => (*direction, None),
+            Step::Later(pending) | Step::Waits(pending) | Step::Due(pending) => {
+                (Direction::Downgrade, Some(pending.effective_at).filter(|at| *at > now))
+            }
+        };
+        if direction == Direction::Downgrade
+            && let (Some(before), Some(plan)) = (self.awake(root, &status, None), self.plan(wished))
+        {
+            let after = self.awake(root, &status, Some(spec));
+            let misfit = Misfit { name: wished, plan: &plan, before: &before, after: after.as_ref() };
+            let excesses = misfit.of(used(client, &before).await);
+            if !excesses.is_empty() {
+                return Err(excesses);
+            }
+        }
+        Ok(Some(PlanChange {
+            from: current.to_owned(),
+            to: wished.to_owned(),
+            direction,
+            effective_at: effective_at.map(time::time),
+        }))
+    }
+
+    fn plan(&self, name: &str) -> Option<Arc<ServicePlanSpec>> {
+        offer(&self.store, name)
+    }
+
+    /// What a tenant has, or would have under an order, as if nothing were suspended.
+    fn awake(
+        &self,
+        root: &Root,
+        status: &TenantSubscriptionStatus,
+        spec: Option<&TenantSubscriptionSpec>,
+    ) -> Option<Prepared> {
+        let accepted = || serde_json::from_str(status.accepted_order.as_deref()?).ok();
+        let spec = spec.cloned().or_else(accepted)?;
+        self.prepare_with(Some(root), &root.name, &spec, status, Moves::default(), Effect::default()).ok()
+    }
+
     /// What a tenant would have under an order, on the latest revisions of `moved`; `root` is the subscription as it is, if there
     /// is one.
     ///
@@ -173,6 +259,19 @@ impl Known {
         spec: &TenantSubscriptionSpec,
         status: &TenantSubscriptionStatus,
         moves: Moves,
+    ) -> Result<Prepared, Vec<Problem>> {
+        let uid = root.map_or("", |root| root.uid.as_str());
+        self.prepare_with(root, name, spec, status, moves, Effect::of(&self.suspensions.of(uid)))
+    }
+
+    fn prepare_with(
+        &self,
+        root: Option<&Root>,
+        name: &str,
+        spec: &TenantSubscriptionSpec,
+        status: &TenantSubscriptionStatus,
+        moves: Moves,
+        suspension: Effect,
     ) -> Result<Prepared, Vec<Problem>> {
         let definitions =
             select(&SelectInput { spec, accepted: status.accepted.as_ref(), moves }, &self.store)?;
@@ -209,7 +308,7 @@ impl Known {
             surroundings: 0,
             plans: &|| self.store.plans_on_offer(),
         };
-        let mut prepared = workshop.prepare(order, outputs, Effect::of(&self.suspensions.of(uid)))?;
+        let mut prepared = workshop.prepare(order, outputs, suspension, &Left::default())?;
         // What the blueprint can do without is left out where its kind is not installed.
         let is_there = |kind: &Kind| self.discovery.resolve(kind).is_some();
         prepared.desired.retain(|object| !object.optional || is_there(&object.id.kind));

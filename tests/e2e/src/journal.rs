@@ -2,7 +2,8 @@
 
 use crate::people::tenantry;
 use crate::process;
-use anyhow::{Result, ensure};
+use crate::wait::PATIENCE;
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,6 +50,29 @@ impl History {
     /// As [`History::read`].
     pub async fn of(kubeconfig: &Path, directory: &Path, name: &str) -> Result<Self> {
         Self::read(kubeconfig, &process::journal(directory), name).await
+    }
+
+    /// From the same, once it has what is waited for: a journal is written beside the work.
+    ///
+    /// # Errors
+    /// As [`History::read`], and when it does not within [`PATIENCE`]; the message shows what it has.
+    pub async fn until(
+        kubeconfig: &Path,
+        directory: &Path,
+        name: &str,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<Self> {
+        let mut last = Self::of(kubeconfig, directory, name).await?;
+        let reading = async {
+            while !holds(&last) {
+                last = Self::of(kubeconfig, directory, name).await?;
+            }
+            Ok(())
+        };
+        let read = tokio::time::timeout(PATIENCE, reading).await;
+        read.unwrap_or_else(|_| bail!("the journal has not got what was waited for"))
+            .with_context(|| format!("{last:#?}"))?;
+        Ok(last)
     }
 
     /// What came of a subject, in the order in which it was recorded.

@@ -2,6 +2,7 @@
 //! binary running as its own service account. Needs a client, a clock and processes.
 
 pub mod census;
+pub mod clock;
 pub mod holdings;
 pub mod http;
 pub mod install;

@@ -1,5 +1,6 @@
 //! The controller as a process that a test starts, kills and starts again. Needs processes.
 
+use crate::clock::Clock;
 use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -27,6 +28,19 @@ impl Controller {
     /// # Errors
     /// When the binary is missing or no process can be started.
     pub fn start(kubeconfig: &Path, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_by(None, kubeconfig, directory, arguments)
+    }
+
+    /// The same with a wall clock of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_by(
+        clock: Option<&Clock>,
+        kubeconfig: &Path,
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let admin = free_address()?;
         let log = directory.join(format!("controller-{}.log", admin.port()));
         let child = Command::new(binary("tenantry")?)
@@ -35,6 +49,7 @@ impl Controller {
             .env("KUBECONFIG", kubeconfig)
             .env("TENANTRY_DATABASE", journal(directory))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
+            .envs(clock.into_iter().flat_map(Clock::environment))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)

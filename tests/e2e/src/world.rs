@@ -1,11 +1,13 @@
 //! A cluster with the product installed. Needs a client, a clock and processes.
 
+use crate::clock::Clock;
+use crate::orders::with;
 use crate::{Controller, NAMESPACE, install, node, process, wait};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Discovery};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -101,6 +103,16 @@ impl World {
     /// When it cannot be started.
     pub fn run_controller(&mut self, arguments: &[&str]) -> Result<()> {
         self.controller = Some(Controller::start(&self.identity, self.directory.path(), arguments)?);
+        Ok(())
+    }
+
+    /// Starts the controller with a wall clock of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_controller_by(&mut self, clock: &Clock) -> Result<()> {
+        self.controller =
+            Some(Controller::start_by(Some(clock), &self.identity, self.directory.path(), &[])?);
         Ok(())
     }
 
@@ -230,6 +242,19 @@ pub fn definitions() -> Result<Vec<Value>> {
     let mut documents = install::directory(&examples().join("plans"))?;
     documents.extend(install::directory(&examples().join("packed"))?);
     Ok(documents)
+}
+
+/// The same, where every plan lets its customers go down to a smaller one at once.
+///
+/// # Errors
+/// As [`definitions`].
+pub fn definitions_without_terms() -> Result<Vec<Value>> {
+    let at_once = json!({"effective": "Immediately"});
+    let loosened = |document: Value| match document.get("kind").is_some_and(|kind| kind == "ServicePlan") {
+        true => with(document, "spec.downgrade", at_once.clone()),
+        false => document,
+    };
+    Ok(definitions()?.into_iter().map(loosened).collect())
 }
 
 /// Installs what `tenantry manifests` prints, and waits until the kinds are served.

@@ -15,7 +15,7 @@ use tenantry_crds::inventory::EntryState;
 use tenantry_crds::{ServicePlan, TenantSubscription};
 use tenantry_e2e::census::{Census, differences, key_of};
 use tenantry_e2e::report::is_for;
-use tenantry_e2e::{CONTROLLER_USER, Setup, World, install, wait, world};
+use tenantry_e2e::{CONTROLLER_USER, Setup, World, wait, world};
 
 const QUOTA: &str = "resourcequotas/tenantry-quota";
 const LIMITS: &str = "limitranges/tenantry-limits";
@@ -44,8 +44,7 @@ fn order(name: &str, plan: &str) -> Value {
 /// The definitions of the examples. In the blueprint, one ConfigMap is for tenants of Silver only and another for those
 /// of Gold, so that a change of plan also takes something away.
 fn definitions() -> Vec<Value> {
-    let mut documents = install::directory(&world::examples().join("plans")).unwrap();
-    documents.extend(install::directory(&world::examples().join("packed")).unwrap());
+    let mut documents = world::definitions_without_terms().unwrap();
     let only = |tier: &str, name: &str| {
         let template = format!(
             "{{% if plan.tier == \"{tier}\" %}}\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n{{% endif %}}\n"

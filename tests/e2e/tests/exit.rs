@@ -19,6 +19,7 @@ use std::fs;
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{ItemState, JobState, OperationKind, Phase};
 use tenantry_e2e::census::Census;
+use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::tenantry;
@@ -267,7 +268,7 @@ async fn an_export_that_fails_keeps_the_data_until_a_person_decides() {
     let standard = definitions.iter_mut().find(|one| one["metadata"]["name"] == "standard").unwrap();
     let items = standard["spec"]["items"].as_array_mut().unwrap();
     items.retain(|item| item["name"] != "export-trial");
-    for depends_on in items.iter_mut().filter_map(|item| item["dependsOn"].as_array_mut()) {
+    for depends_on in items.iter_mut().filter_map(|item| item.get_mut("dependsOn")?.as_array_mut()) {
         depends_on.retain(|name| name != "export-trial");
     }
     world.apply_all(&definitions).await.unwrap();
@@ -368,17 +369,37 @@ async fn a_kind_that_is_gone_holds_no_end_up() {
     assert_eq!(history.outcomes("Item", "exit-removal"), ["Done"], "{history:#?}");
 }
 
-/// Under `Archive` nothing runs and nothing is exported, and the data stays for the plan's retention.
+/// Under `Archive` nothing runs and nothing is exported, and the data stays for the plan's retention, which another controller
+/// counts as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_archive_keeps_the_data_and_runs_nothing() {
-    let world = start("10m", &[order("Archive")]).await;
+async fn an_archive_keeps_the_data_until_its_time_has_come() {
+    let mut world = start("10m", &[order("Archive"), mail("bolt")]).await;
+    let bystander = versions(&world, "bolt").await;
     delete(&world, "acme").await;
     let kept = world.until("acme", is_archived).await.unwrap();
     let requested = kept.metadata.deletion_timestamp.clone().unwrap().0;
     let purge_at = kept.status.as_ref().unwrap().purge_at.clone().unwrap().0;
-    assert_eq!(purge_at.duration_since(requested).as_hours(), 8760);
+    let year = purge_at.duration_since(requested);
+    assert_eq!(year.as_hours(), 8760);
     assert!(steps(&kept).iter().all(|(name, _)| name != "exit-export"));
     assert_eq!(running(&world).await, 0);
     let volumes: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), NAMESPACE);
     assert!(volumes.get_opt("archive").await.unwrap().is_some());
+
+    // An hour before its time nothing happens, and a minute after it everything does.
+    let clock = Clock::find(world.directory()).unwrap();
+    world.stop_controller().unwrap();
+    clock.set(year.as_secs() - 3600).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.apply_all(&[mail("later")]).await.unwrap();
+    world.until("later", is_live).await.unwrap();
+    let again = world.until("acme", is_archived).await.unwrap();
+    assert_eq!(again.metadata.resource_version, kept.metadata.resource_version);
+    world.stop_controller().unwrap();
+    clock.set(year.as_secs() + 60).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    wait::gone(subscriptions(&world), "acme").await.unwrap();
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    assert!(namespaces.get_opt(NAMESPACE).await.unwrap().is_none());
+    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
 }

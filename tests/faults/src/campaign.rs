@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use tenantry_e2e::clock::Clock;
 
-use crate::clock::Clock;
 use crate::history::Record;
 use crate::oracle::outcome::Reference;
 use crate::oracle::requests::is_destructive;

@@ -7,7 +7,6 @@
 
 mod board;
 pub mod campaign;
-pub mod clock;
 pub mod defect;
 pub mod files;
 pub mod history;

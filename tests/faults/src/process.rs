@@ -11,8 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-
-use crate::clock::Clock;
+use tenantry_e2e::clock::Clock;
 
 /// File of the journal.
 const JOURNAL: &str = "journal.db";

@@ -15,9 +15,9 @@ use http::Request;
 use kube::Client;
 use serde_json::{Value, json};
 use tenantry_control_plane::{Crd, Profile};
+use tenantry_e2e::clock::Clock;
 use tenantry_e2e::{World, install, world};
 
-use crate::clock::Clock;
 use crate::history::{Record, SUBSCRIPTIONS, State, is_ending};
 use crate::journal;
 use crate::plan::{Fault, Plan, Workload};

@@ -67,13 +67,7 @@ pub fn fits<'a>(
     quota: &Quota,
     limits: &Limits,
 ) -> Result<(), Vec<Misfit>> {
-    let objects: Vec<&Value> = objects.into_iter().collect();
-    let scales = autoscalers(&objects);
-    let mut sum = Sum { limits, needed: BTreeMap::new(), misfits: Vec::new() };
-    for object in objects {
-        sum.object(object, &scales);
-    }
-    let Sum { needed, mut misfits, .. } = sum;
+    let (needed, mut misfits) = needs(objects, limits, true);
     for (resource, needed) in needed {
         // A class of storage that the plan does not list cannot be used at all; what the quota does not count is free.
         let unlisted = resource.contains(".storageclass.storage.k8s.io/").then_some(Quantity::ZERO);
@@ -89,11 +83,46 @@ pub fn fits<'a>(
     if misfits.is_empty() { Ok(()) } else { Err(misfits) }
 }
 
+/// What objects ask for while no update is under way, by the names that a quota uses. What cannot be counted is left out.
+#[must_use]
+pub fn at_rest<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    limits: &Limits,
+) -> BTreeMap<String, Quantity> {
+    needs(objects, limits, false).0
+}
+
+/// What objects ask for at most.
+#[must_use]
+pub fn at_most<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    limits: &Limits,
+) -> BTreeMap<String, Quantity> {
+    needs(objects, limits, true).0
+}
+
+/// What objects ask for, and what cannot be counted or would be refused.
+fn needs<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    limits: &Limits,
+    surges: bool,
+) -> (BTreeMap<String, Quantity>, Vec<Misfit>) {
+    let objects: Vec<&Value> = objects.into_iter().collect();
+    let scales = autoscalers(&objects);
+    let mut sum = Sum { limits, surges, needed: BTreeMap::new(), misfits: Vec::new() };
+    for object in objects {
+        sum.object(object, &scales);
+    }
+    (sum.needed, sum.misfits)
+}
+
 /// The most replicas that an autoscaler may give a workload, by kind and name of the workload.
 type Scales = BTreeMap<(String, String), i64>;
 
 struct Sum<'a> {
     limits: &'a Limits,
+    /// Whether pods that a rolling update adds count.
+    surges: bool,
     needed: BTreeMap<String, Quantity>,
     misfits: Vec<Misfit>,
 }
@@ -146,7 +175,7 @@ impl Sum<'_> {
     }
 
     fn workload(&mut self, subject: &Subject<'_>, scales: &Scales) {
-        let pods = match pods(subject, scales) {
+        let pods = match pods(subject, scales, self.surges) {
             Ok(pods) => pods,
             Err(reason) => {
                 self.misfits.push(Misfit::Unbounded { object: subject.label(), reason });
@@ -226,12 +255,12 @@ fn replicas(subject: &Subject<'_>, scales: &Scales) -> i64 {
 }
 
 /// The most pods that exist at the same time, or why there is no bound.
-fn pods(subject: &Subject<'_>, scales: &Scales) -> Result<i64, &'static str> {
+fn pods(subject: &Subject<'_>, scales: &Scales, surges: bool) -> Result<i64, &'static str> {
     match subject.kind.kind.as_str() {
         "Pod" => Ok(1),
         "Deployment" => {
             let replicas = replicas(subject, scales);
-            Ok(replicas.saturating_add(surge(subject, replicas)))
+            Ok(if surges { replicas.saturating_add(surge(subject, replicas)) } else { replicas })
         }
         "Job" => Ok(subject.number("/spec/parallelism").unwrap_or(1).max(0)),
         "CronJob" => match subject.text("/spec/concurrencyPolicy") {

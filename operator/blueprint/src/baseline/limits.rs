@@ -79,6 +79,17 @@ impl Limits {
         })
     }
 
+    /// The same with the larger of both bounds. What a container gets that states nothing stays as it is.
+    pub(super) fn with_room(self, other: &Self) -> Self {
+        let max = Amounts {
+            cpu: self.max.cpu.max(other.max.cpu),
+            memory: self.max.memory.max(other.max.memory),
+            disk: self.max.disk.max(other.max.disk),
+        };
+        let (ratio, max_volume) = (self.ratio.max(other.ratio), self.max_volume.max(other.max_volume));
+        Self { max, ratio, max_volume, ..self }
+    }
+
     pub(super) fn object(&self, namespace: &str) -> RenderedObject {
         let pair =
             |amounts: Amounts| json!({"cpu": amounts.cpu.to_string(), "memory": amounts.memory.to_string()});

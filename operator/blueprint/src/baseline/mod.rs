@@ -6,11 +6,13 @@
 mod fit;
 mod limits;
 mod quota;
+mod room;
 
-pub use fit::{Misfit, fits};
+pub use fit::{Misfit, at_most, at_rest, fits};
 pub use limits::Limits;
 pub(crate) use quota::JOB_DISK;
 pub use quota::Quota;
+pub use room::with_room;
 
 use crate::context::Tenant;
 use crate::object::{RBAC, RESERVED_NAME};

@@ -59,6 +59,15 @@ impl Quota {
         self
     }
 
+    /// The larger of both bounds of each resource.
+    pub(super) fn with_room(mut self, other: &Self) -> Self {
+        for (resource, bound) in &other.0 {
+            let known = self.0.entry(resource.clone()).or_default();
+            *known = (*known).max(*bound);
+        }
+        self
+    }
+
     /// The bound of a resource; `None` when the quota does not count it.
     #[must_use]
     pub fn get(&self, resource: &str) -> Option<Quantity> {

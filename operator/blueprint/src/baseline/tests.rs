@@ -1,6 +1,7 @@
 use super::*;
 use tenantry_checklist::access::SubscriptionName;
 use tenantry_crds::plan::StorageClassShare;
+use tenantry_crds::quantity::Quantity;
 
 fn plan() -> ServicePlanSpec {
     let mut plan = ServicePlanSpec::default();
@@ -74,6 +75,68 @@ fn a_suspension_changes_who_gets_in_and_what_runs_and_nothing_else() {
         let of_pods = quota.iter().find(|object| object.name.ends_with("quota-pods")).unwrap();
         assert_eq!(of_pods.body["spec"]["hard"]["pods"] == json!("0"), compute);
     }
+}
+
+/// The larger of two plans in everything that is bounded, whichever way the change goes, and nothing else of the plan.
+#[test]
+fn while_two_plans_stand_there_is_room_for_both() {
+    let mut other = plan();
+    other.servers.cpu = "3".into();
+    other.servers.memory = "1Gi".into();
+    other.servers.pods = 4;
+    other.servers.limit_ratio = "1".into();
+    other.network.load_balancers = 2;
+    other.security.profile = SecurityProfile::Baseline;
+    other.storage.classes =
+        vec![StorageClassShare { name: "slow".into(), total_capacity: "1Gi".into(), max_volumes: 1 }];
+    let (tenant, settings, mine) = (tenant(), Settings::default(), plan());
+    let input = |plan, compute_suspended| BaselineInput {
+        tenant: &tenant,
+        plan,
+        users: &[],
+        settings: &settings,
+        has_jobs: false,
+        network_suspended: false,
+        compute_suspended,
+    };
+    let hard = |all: &BTreeMap<Baseline, Vec<RenderedObject>>| {
+        all[&Baseline::ResourceQuota][0].body["spec"]["hard"].clone()
+    };
+    let up = with_room(input(&mine, false), [&other]).unwrap();
+    let down = with_room(input(&other, false), [&mine]).unwrap();
+    assert_eq!(hard(&up), hard(&down));
+    assert_eq!(up[&Baseline::Namespace], down[&Baseline::Namespace], "the wider profile");
+    let of = |resource: &str| hard(&up)[resource].as_str().unwrap_or_default().to_owned();
+    let expected = [
+        ("requests.cpu", "3"),
+        ("requests.memory", "4Gi"),
+        ("limits.cpu", "4"),
+        ("limits.memory", "8Gi"),
+        ("pods", "10"),
+        ("services.loadbalancers", "2"),
+        ("requests.storage", "20Gi"),
+        ("fast.storageclass.storage.k8s.io/requests.storage", "20Gi"),
+        ("slow.storageclass.storage.k8s.io/requests.storage", "1Gi"),
+    ];
+    for (resource, bound) in expected {
+        assert_eq!(of(resource), bound, "{resource}");
+    }
+    assert_eq!(hard(&with_room(input(&mine, true), [&other]).unwrap())["pods"], json!("0"), "suspended");
+    // Without another plan it is what is rendered anyway.
+    let alone = with_room(input(&mine, false), []).unwrap();
+    let plain = objects(input(&mine, false)).unwrap();
+    for (part, objects) in &alone {
+        assert_eq!(objects, &plain[part], "{part:?}");
+    }
+}
+
+/// What runs is counted without the pods that only an update adds.
+#[test]
+fn at_rest_there_are_fewer_pods_than_at_most() {
+    let web = workload("Deployment", json!({"replicas": 4}), asks("400m", "1Mi"));
+    let limits = Limits::new(&plan()).unwrap();
+    let pods = |needs: BTreeMap<String, Quantity>| needs["pods"].to_string();
+    assert_eq!((pods(at_rest([&web], &limits)), pods(at_most([&web], &limits))), ("4".into(), "5".into()));
 }
 
 fn body(part: Baseline) -> Value {

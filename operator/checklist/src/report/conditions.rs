@@ -3,6 +3,7 @@
 use super::{Obstacle, ReportInput, Suspension, Verdict, is_closed, is_served, waits_for_somebody};
 use crate::exit;
 use crate::item::{JOURNAL_UNAVAILABLE, PAUSED};
+use crate::plan_change;
 use crate::text::{list, party, word};
 use std::collections::BTreeMap;
 use tenantry_crds::blueprint::Category;
@@ -103,8 +104,20 @@ pub(super) fn derive(input: &ReportInput<'_>, facts: &Facts<'_>, checklist: &[Ch
 
 fn accepted(input: &ReportInput<'_>) -> Draft {
     match input.verdict {
+        Verdict::Accepted(order) if input.plan.is_some_and(|plan| !plan.refused.is_empty()) => {
+            let refused = input.plan.map(|plan| plan.refused).unwrap_or_default();
+            let reason = refused.first().map_or("OrderRefused", |problem| problem.reason);
+            let plan = order.definitions.plan.revision.name();
+            let message =
+                format!("everything else of the order holds, under plan {plan} | {}", told(refused));
+            Draft::new("Accepted", ConditionStatus::False, reason, message)
+        }
         Verdict::Accepted(order) => {
             let mut message = "the order is valid".to_owned();
+            if let Some(pending) = input.plan.and_then(|plan| plan.pending) {
+                let current = order.definitions.plan.revision.name();
+                message = format!("{message}; {}", plan_change::told(current, pending));
+            }
             for warning in &order.definitions.warnings {
                 message.push_str("; ");
                 message.push_str(warning);

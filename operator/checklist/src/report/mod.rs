@@ -11,6 +11,7 @@ pub(crate) use operation::begun;
 
 use crate::item::{CONFIRMATION_MISSING, DATA_KEPT, Evaluation, NOT_BEFORE};
 use crate::order::Order;
+use crate::plan_change::{self, Pending};
 use crate::suspension::Effect;
 use crate::text::cut;
 use crate::{Problem, time};
@@ -21,8 +22,8 @@ use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{
-    ChecklistEntry, DeletionPolicy, ItemState, Phase, RememberedScale, SizingStatus, SuspensionStatus,
-    TenantStatus,
+    AcceptedRevisions, ChecklistEntry, DeletionPolicy, ItemState, Phase, PlanStatus, RememberedScale,
+    SizingStatus, SuspensionStatus, TenantStatus,
 };
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
@@ -48,6 +49,8 @@ pub struct ReportInput<'a> {
     pub sizing: Option<&'a SizingStatus>,
     /// That a person paused the subscription.
     pub pause: Option<Pause<'a>>,
+    /// What became of the wish for another plan; without it what the status says of it stays.
+    pub plan: Option<Plan<'a>>,
     /// What suspensions take away, and how far that is; without it what the status says of them stays.
     pub suspension: Option<Suspension<'a>>,
     /// Everything that exists, or may exist, for the tenant; passed through.
@@ -85,6 +88,17 @@ pub struct Pause<'a> {
     pub reason: &'a str,
     /// Whether the order was changed meanwhile.
     pub changes_wait: bool,
+}
+
+/// What became of the wish for another plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// What waits for its time.
+    pub pending: Option<&'a Pending>,
+    /// Why the tenant does not change to the plan that its order names. Everything else of the order is accepted.
+    pub refused: &'a [Problem],
+    /// Revisions of plans whose objects may still stand.
+    pub leaving: &'a [String],
 }
 
 /// What suspensions take away, and how far that is.
@@ -140,6 +154,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
     let status = TenantSubscriptionStatus {
         observed_generation: Some(input.generation),
         phase: Some(phase),
+        plan: plan(input, accepted.as_ref()),
         accepted,
         accepted_order,
         tenant,
@@ -164,6 +179,16 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
 #[must_use]
 pub fn changed(old: &TenantSubscriptionStatus, new: &TenantSubscriptionStatus) -> bool {
     old != new
+}
+
+/// The plan that the tenant runs and the one that it changes to.
+fn plan(input: &ReportInput<'_>, accepted: Option<&AcceptedRevisions>) -> Option<PlanStatus> {
+    match (input.plan, accepted) {
+        (Some(Plan { pending, refused: _, leaving }), Some(accepted)) => {
+            Some(plan_change::status(accepted, pending, leaving))
+        }
+        _ => input.previous.plan.clone(),
+    }
 }
 
 /// What suspensions a status names, and what it has to remember for their end.

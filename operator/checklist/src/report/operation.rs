@@ -65,7 +65,11 @@ fn is_reached(input: &ReportInput<'_>, kind: OperationKind, checklist: &[Checkli
     match (kind, suspended(input)) {
         // Its end is the end of the status.
         (OperationKind::Offboard, _) => false,
-        (OperationKind::Provision | OperationKind::ChangePlan, held) => held.is_none() && is_whole(),
+        (OperationKind::Provision, held) => held.is_none() && is_whole(),
+        // As long as something of the other plan may stand, there is room for it.
+        (OperationKind::ChangePlan, held) => {
+            held.is_none() && is_whole() && input.plan.is_none_or(|plan| plan.leaving.is_empty())
+        }
         (OperationKind::Suspend | OperationKind::Resume, Some(held)) => held.in_effect,
         (OperationKind::Suspend | OperationKind::Resume, None) => {
             is_whole() && input.suspension.is_none_or(|suspension| suspension.remembered.is_empty())

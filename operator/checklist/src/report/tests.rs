@@ -7,6 +7,7 @@ use tenantry_crds::blueprint::{Category, Party};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::OperationKind;
 
+mod plan_change;
 mod suspension;
 
 fn at(seconds: i64) -> Timestamp {
@@ -75,6 +76,7 @@ fn step(
         evaluation,
         sizing: None,
         pause: None,
+        plan: None,
         suspension: None,
         inventory: None,
         now: at(seconds),
@@ -454,6 +456,7 @@ fn the_inventory_and_the_retry_pass_through() {
         evaluation: Some(&evaluation),
         sizing: None,
         pause: None,
+        plan: None,
         suspension: None,
         inventory: Some(inventory.clone()),
         now: at(0),

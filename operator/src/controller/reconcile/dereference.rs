@@ -1,6 +1,7 @@
 //! The snapshot that a run works on, and the order it amounts to. Makes no request.
 
-use super::prepare::{Prepared, PreparedJob, Workshop};
+use super::plan_change::Change;
+use super::prepare::{Left, Prepared, PreparedJob, Workshop};
 use crate::controller::context::Context;
 use crate::controller::roots::Root;
 use crate::controller::session::Session;
@@ -12,8 +13,9 @@ use tenantry_checklist::access::TenantId;
 use tenantry_checklist::hosts::Host;
 use tenantry_checklist::job;
 use tenantry_checklist::order::{self, Order, OrderInput};
+use tenantry_checklist::plan_change;
 use tenantry_checklist::report::Pause;
-use tenantry_checklist::select::{Moves, SelectInput, select};
+use tenantry_checklist::select::{Catalogue, Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
 use tenantry_crds::blueprint::Item;
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
@@ -49,9 +51,18 @@ pub(crate) fn dereference(context: &Context, name: &str, uid: &str) -> Option<Sn
     let (status_is_unreadable, status) = (status.is_err(), status.unwrap_or_default());
     // Only who is paused needs to know; for everybody else changes do not wait.
     let changes_wait = root.paused.is_some()
-        && root.spec().ok().and_then(|spec| serde_json::to_string(&spec).ok()) != status.accepted_order;
+        && root.spec().ok().and_then(|spec| as_accepted(spec, &status)) != status.accepted_order;
     let (now, instant) = (jiff::Timestamp::now(), Instant::now());
     Some(Snapshot { root, status, status_is_unreadable, now, instant, changes_wait })
+}
+
+/// An order as a status would have it, where the change to another plan that it asks for is on record.
+fn as_accepted(mut spec: TenantSubscriptionSpec, status: &TenantSubscriptionStatus) -> Option<String> {
+    if let Some(plan) = status.plan.as_ref().filter(|plan| plan.pending.as_ref() == Some(&spec.plan_ref.name))
+    {
+        spec.plan_ref.name.clone_from(&plan.current);
+    }
+    serde_json::to_string(&spec).ok()
 }
 
 /// What a subscription amounts to.
@@ -64,13 +75,18 @@ pub(crate) struct Resolved {
 
 /// Resolves what is wished. A subscription that is paused stays on what was accepted, and so does a tenant whose
 /// edited order is refused, on the revisions it runs.
-pub(crate) fn resolve(context: &Context, snapshot: &Snapshot, session: &mut Session) -> Resolved {
+pub(super) fn resolve(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    change: &Change,
+) -> Resolved {
     if snapshot.root.paused.is_some()
         && let Some(prepared) = accepted_before(context, snapshot, session)
     {
         return Resolved { prepared: Some(prepared), problems: Vec::new() };
     }
-    match wished(context, snapshot, session) {
+    match wished(context, snapshot, session, change) {
         Ok(prepared) => Resolved { prepared: Some(prepared), problems: Vec::new() },
         Err(problems) => Resolved { prepared: accepted_before(context, snapshot, session), problems },
     }
@@ -93,6 +109,7 @@ fn wished(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
+    change: &Change,
 ) -> Result<Arc<Prepared>, Vec<Problem>> {
     if snapshot.status_is_unreadable {
         return Err(vec![Problem::new(
@@ -102,15 +119,50 @@ fn wished(
              or restore the status",
         )]);
     }
-    let spec = snapshot.root.spec().map_err(|error| {
+    let mut spec = snapshot.root.spec().map_err(|error| {
         vec![Problem::new(
             "spec",
             "SpecUnreadable",
             format!("cannot be read: {error}; correct the field it names"),
         )]
     })?;
+    if !change.forbidden.is_empty() {
+        return Err(change.forbidden.clone());
+    }
+    if let Some(current) = &change.instead {
+        spec.plan_ref.name.clone_from(current);
+    }
     let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots);
-    prepare(context, snapshot, session, &spec, moves)
+    prepare(context, snapshot, session, &spec, moves).map_err(|problems| change.with(problems))
+}
+
+/// What a tenant would have under an order, as if nothing were suspended. Nothing is kept of it.
+///
+/// # Errors
+/// Every problem of the order.
+pub(super) fn trial(
+    context: &Context,
+    snapshot: &Snapshot,
+    spec: &TenantSubscriptionSpec,
+) -> Result<Prepared, Vec<Problem>> {
+    let selection =
+        SelectInput { spec, accepted: snapshot.status.accepted.as_ref(), moves: Moves::default() };
+    let definitions = select(&selection, &*context.store)?;
+    let Some(tenant) = &snapshot.status.tenant else { return Err(Vec::new()) };
+    let tenant_id = tenant_id_of(&tenant.id)?;
+    let order = claim(context, snapshot, spec, &|_| false, |claims| {
+        order::resolve(&OrderInput {
+            name: &snapshot.root.name,
+            uid: &snapshot.root.uid,
+            spec,
+            definitions: &definitions,
+            tenant_id: &tenant_id,
+            claims,
+            recorded_hosts: &snapshot.status.hosts,
+        })
+    })?;
+    let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
+    render(context, order, outputs, Effect::default(), &Left::default())
 }
 
 fn prepare(
@@ -137,6 +189,8 @@ fn prepare(
         })
     };
     let surroundings = context.surroundings.generation();
+    let revision = definitions.plan.revision.to_string();
+    let left = left(&*context.store, &snapshot.status, &revision);
     let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
     let suspension = Effect::of(&context.suspensions.of(&snapshot.root.uid));
     let known = session.prepared.clone();
@@ -146,13 +200,14 @@ fn prepare(
                 && prepared.surroundings == surroundings
                 && prepared.outputs == outputs
                 && prepared.suspension == suspension
+                && prepared.plans_left == left.revisions
         })
     };
     let order = resolve(&is_known)?;
     if let (true, Some(prepared)) = (is_known(&order), &known) {
         return Ok(Arc::clone(prepared));
     }
-    let prepared = Arc::new(render(context, order, outputs.clone(), suspension.clone())?);
+    let prepared = Arc::new(render(context, order, outputs.clone(), suspension.clone(), &left)?);
     // Only now is it known that the order can be carried out. Until here somebody else was free to claim its hosts.
     resolve(&|_| true)?;
     session.prepared = Some(Arc::clone(&prepared));
@@ -209,8 +264,9 @@ pub(super) fn render(
     order: Order,
     outputs: Map<String, Value>,
     suspension: Effect,
+    left: &Left,
 ) -> Result<Prepared, Vec<Problem>> {
-    with_workshop(context, |workshop| workshop.prepare(order, outputs, suspension))
+    with_workshop(context, |workshop| workshop.prepare(order, outputs, suspension, left))
 }
 
 fn with_workshop<T>(context: &Context, work: impl FnOnce(&Workshop<'_>) -> T) -> T {
@@ -228,12 +284,28 @@ fn with_workshop<T>(context: &Context, work: impl FnOnce(&Workshop<'_>) -> T) ->
     work(&workshop)
 }
 
+/// Plans whose objects may still stand beside an order that was accepted.
+pub(super) fn left_of(context: &Context, snapshot: &Snapshot, order: &Order) -> Left {
+    left(&*context.store, &snapshot.status, &order.definitions.accepted().plan)
+}
+
+/// Plans whose objects may still stand when a tenant goes to this revision.
+fn left(catalogue: &impl Catalogue, status: &TenantSubscriptionStatus, next: &str) -> Left {
+    let revisions = plan_change::leaving(status.plan.as_ref(), status.accepted.as_ref(), next);
+    let plans = revisions.iter().filter_map(|revision| catalogue.plan(&revision.parse().ok()?)).collect();
+    Left { revisions, plans }
+}
+
+fn tenant_id_of(id: &str) -> Result<TenantId, Vec<Problem>> {
+    id.parse().map_err(|error| {
+        vec![Problem::new("status.tenant.id", "StatusUnreadable", format!("{error}; restore the status"))]
+    })
+}
+
 /// The tenant's identity: the recorded one, else one that is made now and recorded before anything is created.
 fn tenant_id(snapshot: &Snapshot, session: &mut Session) -> Result<TenantId, Vec<Problem>> {
     if let Some(tenant) = &snapshot.status.tenant {
-        return tenant.id.parse().map_err(|error| {
-            vec![Problem::new("status.tenant.id", "StatusUnreadable", format!("{error}; restore the status"))]
-        });
+        return tenant_id_of(&tenant.id);
     }
     if let Some(id) = &session.tenant_id {
         return Ok(id.clone());

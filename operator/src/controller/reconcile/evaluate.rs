@@ -24,6 +24,8 @@ use tenantry_crds::inventory::Inventory;
 
 /// What the state of the checklist is derived from, besides the order.
 pub(super) struct Facts<'a> {
+    /// What shall exist for now.
+    pub(super) desired: &'a [Desired],
     /// What became of the runs of jobs.
     pub(super) runs: &'a jobs::Observed,
     /// What is recorded.
@@ -43,7 +45,7 @@ pub(super) fn evaluated(
     prepared: &Prepared,
     facts: &Facts<'_>,
 ) -> Evaluation {
-    let Facts { runs, ledger, view, waits, outcomes } = *facts;
+    let Facts { desired, runs, ledger, view, waits, outcomes } = *facts;
     let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
     let application = application.map(|prepared| prepared.item.name.as_str());
     let consumer = |claim: &Desired| {
@@ -57,7 +59,7 @@ pub(super) fn evaluated(
         }
     };
     let observations = Observations { view, ledger, ready_when: &prepared.ready_when, consumer: &consumer };
-    let mut evidence = evidence::evidence(&prepared.desired, &observations, waits, outcomes, snapshot.now);
+    let mut evidence = evidence::evidence(desired, &observations, waits, outcomes, snapshot.now);
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let similar = Similar::of(&prepared.order.definitions.accepted());

@@ -4,11 +4,13 @@
 //! A run reads nothing from the API server but what a plan asks for. It ends with at most one status write, and only
 //! if the status changed. Everything it knows afterwards can be found again by the next leader.
 
+mod capacity;
 pub(crate) mod dereference;
 mod evaluate;
 pub(crate) mod evidence;
 mod jobs;
 mod offboard;
+mod plan_change;
 pub(crate) mod prepare;
 mod sayings;
 mod secrets;
@@ -123,14 +125,15 @@ async fn run(
     if snapshot.root.deleting_since.is_some() {
         return offboard::run(context, &snapshot, session).await;
     }
-    let Resolved { prepared, problems } = dereference::resolve(context, &snapshot, session);
-    if problems.is_empty() {
+    let change = plan_change::decide(context, &snapshot, session).await;
+    let Resolved { prepared, problems } = dereference::resolve(context, &snapshot, session, &change);
+    if problems.is_empty() && change.refused.is_empty() {
         context.accepted(name);
     } else {
         context.refused(name);
     }
     match prepared {
-        Some(prepared) => work::run(context, &snapshot, session, &Job { prepared, problems }).await,
+        Some(prepared) => work::run(context, &snapshot, session, &Job { prepared, problems, change }).await,
         None => refuse(context, &snapshot, session, &problems).await,
     }
 }
@@ -151,6 +154,7 @@ async fn refuse(
         evaluation: evaluation.as_ref(),
         sizing: None,
         pause: snapshot.pause(),
+        plan: None,
         // Nothing can be rendered, so nothing is taken away or given back.
         suspension: None,
         inventory: session.inventory.clone().or_else(|| snapshot.status.inventory.clone()),

@@ -58,6 +58,10 @@ pub(crate) struct Prepared {
     pub(crate) suspension: Effect,
     /// What lets people in and goes while nobody shall get in.
     pub(crate) leaving: Vec<ObjectId>,
+    /// Revisions of plans whose objects may still stand.
+    pub(crate) plans_left: Vec<String>,
+    /// What bounds the tenant as long as these stand, with room for them, to be written before everything that may grow.
+    pub(crate) roomy: Vec<Desired>,
     /// What it depends on besides the order: kinds that are served and rights that are held.
     pub(crate) surroundings: u64,
 }
@@ -106,6 +110,15 @@ pub(crate) struct PreparedExternal {
     pub(crate) digest: String,
 }
 
+/// Plans whose objects may still stand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Left {
+    /// Their revisions.
+    pub(crate) revisions: Vec<String>,
+    /// Their content, of those that are stored.
+    pub(crate) plans: Vec<Arc<ServicePlanSpec>>,
+}
+
 /// What orders are prepared with.
 pub(crate) struct Workshop<'a> {
     /// Who writes what is rendered.
@@ -151,6 +164,7 @@ impl Workshop<'_> {
         order: Order,
         outputs: Map<String, Value>,
         suspension: Effect,
+        left: &Left,
     ) -> Result<Prepared, Vec<Problem>> {
         let compiled = self.compiler.compile(&order.definitions)?;
         let tenant = Tenant::of(&order);
@@ -160,11 +174,19 @@ impl Workshop<'_> {
         let sizing = self.size(&compiled, &values, &order)?;
         let base =
             baseline::objects(BaselineInput::of(&tenant, &order, &suspension)).map_err(cannot_render)?;
+        let roomy = match left.plans.as_slice() {
+            [] => BTreeMap::new(),
+            plans => {
+                let input = BaselineInput::of(&tenant, &order, &suspension);
+                baseline::with_room(input, plans.iter().map(|plan| &**plan)).map_err(cannot_render)?
+            }
+        };
         fits(&rendered, &plan)?;
 
         let mut assembly = Assembly::new(self, &order, &compiled);
-        let items = assembly.items(rendered, base, &tenant, &order, sizing.as_ref());
-        let Assembly { desired, standby, mut problems, ready_when, owner, .. } = assembly;
+        let items = assembly.items(rendered, base, roomy, &tenant, &order, sizing.as_ref());
+        let Assembly { desired, standby, mut roomy, mut problems, ready_when, owner, .. } = assembly;
+        roomy.retain(|room| desired.iter().any(|one| one.id == room.id));
         let exports = order.deletion_policy == DeletionPolicy::ExportThenDelete;
         let has_jobs = exports || items.iter().any(|item| item.job.is_some());
         let claims_of_jobs = claims_of_jobs(&items, &desired);
@@ -188,6 +210,8 @@ impl Workshop<'_> {
                 claims_of_jobs,
                 outputs,
                 leaving: if suspension.network { leaving } else { Vec::new() },
+                plans_left: left.revisions.clone(),
+                roomy,
                 suspension,
                 surroundings,
             })
@@ -288,6 +312,8 @@ struct Assembly<'a> {
     desired: Vec<Desired>,
     /// What would stand in the place of some of them.
     standby: Vec<Desired>,
+    /// What bounds the tenant while objects of another plan may stand.
+    roomy: Vec<Desired>,
     ready_when: HashMap<String, Expression>,
     problems: Vec<Problem>,
 }
@@ -301,8 +327,9 @@ impl<'a> Assembly<'a> {
             subscription: order.name.as_str().into(),
             namespace: order.namespace.as_str().into(),
         };
-        let (desired, standby) = (Vec::new(), Vec::new());
-        Self { shop, compiled, owner, desired, standby, ready_when: HashMap::new(), problems: Vec::new() }
+        let (desired, standby, roomy) = (Vec::new(), Vec::new(), Vec::new());
+        let (ready_when, problems) = (HashMap::new(), Vec::new());
+        Self { shop, compiled, owner, desired, standby, roomy, ready_when, problems }
     }
 
     /// Takes in the objects of every item, and gives the items with why one does not apply.
@@ -310,6 +337,7 @@ impl<'a> Assembly<'a> {
         &mut self,
         rendered: Vec<RenderedItem>,
         mut base: BTreeMap<Baseline, Vec<RenderedObject>>,
+        mut roomy: BTreeMap<Baseline, Vec<RenderedObject>>,
         tenant: &Tenant,
         order: &Order,
         sizing: Option<&SizingStatus>,
@@ -320,6 +348,11 @@ impl<'a> Assembly<'a> {
             for part in &rendered.baseline {
                 for object in base.remove(part).unwrap_or_default() {
                     self.add(&item.name, stage_of(*part), object);
+                }
+                for object in roomy.remove(part).unwrap_or_default() {
+                    // Before everything that may grow.
+                    let made = self.made(&item.name, Stage::Foundation, object);
+                    self.roomy.extend(made);
                 }
                 if *part == Baseline::Namespace {
                     self.add(

@@ -6,7 +6,7 @@
 //! the workload is given none, and set again once nothing is suspended any more.
 
 use super::dereference::{self, Snapshot};
-use super::prepare::Prepared;
+use super::prepare::{Left, Prepared};
 use crate::controller::context::Context;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -17,6 +17,7 @@ use tenantry_apply::executor::Executor;
 use tenantry_apply::object::{Desired, Kind, ObjectId};
 use tenantry_apply::record::Ledger;
 use tenantry_blueprint::suspend::is_scaled;
+use tenantry_checklist::revision::name_of;
 use tenantry_checklist::suspension::Effect;
 use tenantry_crds::subscription::RememberedScale;
 
@@ -64,7 +65,8 @@ impl Otherwise {
         let digests = |effect: Effect| {
             let (order, outputs) = (prepared.order.clone(), prepared.outputs.clone());
             // What could not be rendered now was not rendered then.
-            let objects = dereference::render(context, order, outputs, effect).map(|other| other.desired);
+            let objects = dereference::render(context, order, outputs, effect, &Left::default())
+                .map(|other| other.desired);
             objects.into_iter().flatten().map(|object| (object.id, object.digest)).collect()
         };
         Self { plain: digests(Effect::default()), before: before.map(digests).unwrap_or_default() }
@@ -111,6 +113,32 @@ pub(super) async fn remember(
         }
     }
     Ok(all)
+}
+
+/// The same under another plan: what its objects say of how many pods there are is what the workloads get at the end. Nobody who
+/// left a plan is given back what only that had.
+pub(super) fn under_another_plan(
+    context: &Context,
+    snapshot: &Snapshot,
+    prepared: &Prepared,
+    mut remembered: Vec<RememberedScale>,
+) -> Vec<RememberedScale> {
+    let before = snapshot.status.accepted.as_ref().map(|accepted| name_of(&accepted.plan));
+    if remembered.is_empty() || before == Some(prepared.order.definitions.plan.revision.name()) {
+        return remembered;
+    }
+    let (order, outputs) = (prepared.order.clone(), prepared.outputs.clone());
+    let Ok(awake) = dereference::render(context, order, outputs, Effect::default(), &Left::default()) else {
+        return remembered;
+    };
+    for one in &mut remembered {
+        let object = awake.desired.iter().find(|object| is_of(one, &object.id));
+        let replicas = object.and_then(|object| object.body.pointer("/spec/replicas")?.as_i64());
+        if let Some(replicas) = replicas.and_then(|replicas| i32::try_from(replicas).ok()) {
+            one.replicas = replicas;
+        }
+    }
+    remembered
 }
 
 /// UID of a workload that exists and was not given to rest.

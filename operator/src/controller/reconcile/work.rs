@@ -1,7 +1,9 @@
 //! Bringing a tenant to what its order asks for: plan and execute in rounds, then report. Needs clients.
 
+use super::capacity::{self, Bounds};
 use super::dereference::Snapshot;
 use super::evaluate::{Facts, evaluated, recorded_ids};
+use super::plan_change::Change;
 use super::prepare::{Prepared, PreparedItem};
 use super::suspension::Otherwise;
 use super::write::{self, WriteError};
@@ -25,9 +27,9 @@ use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
 use tenantry_checklist::Problem;
 use tenantry_checklist::item::Evaluation;
-use tenantry_checklist::report::{Obstacle, ReportInput, Suspension, Verdict, report};
+use tenantry_checklist::report::{Obstacle, Plan as Planned, ReportInput, Suspension, Verdict, report};
 use tenantry_crds::inventory::Inventory;
-use tenantry_crds::subscription::{ItemState, RememberedScale};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, RememberedScale};
 use tokio::time::Instant;
 
 /// Rounds of one run. Every round that does something makes the next one's work smaller, so this is never reached; it
@@ -54,6 +56,8 @@ pub(super) struct Job {
     pub(super) prepared: Arc<Prepared>,
     /// Why what is wished now is refused; the order is then the one that was accepted before.
     pub(super) problems: Vec<Problem>,
+    /// What became of the wish for another plan.
+    pub(super) change: Change,
 }
 
 // === impl Job ===
@@ -65,6 +69,11 @@ impl Job {
         } else {
             Verdict::Refused(&self.problems)
         }
+    }
+
+    /// What the status tells of the plan, while objects of these may still stand.
+    fn plan<'a>(&'a self, leaving: &'a [String]) -> Planned<'a> {
+        Planned { pending: self.change.pending.as_ref(), refused: &self.change.refused, leaving }
     }
 }
 
@@ -108,7 +117,9 @@ pub(super) async fn run(
         return finish(context, &current, session, job, progress, look, &runs).await;
     }
     match suspension::remember(&current, prepared, &ledger, &context.executor).await {
-        Ok(remembered) => progress.remembered = remembered,
+        Ok(remembered) => {
+            progress.remembered = suspension::under_another_plan(context, &current, prepared, remembered);
+        }
         Err(failure) => {
             let reason = failure.verdict.as_str();
             tracing::warn!(subscription = %snapshot.root.name, reason, "workloads cannot be read before they are stopped");
@@ -199,13 +210,21 @@ fn look(
 ) -> Look {
     let ledger = Ledger::new(progress.inventory.clone());
     desired.truncate(prepared.desired.len());
+    let bounds = Bounds::of(prepared);
+    bounds.widen(&ledger, desired);
     let view = seen(context, prepared, desired, progress);
     // What the planner would wait for is evidence, and what evidence releases the planner may do: so the plan is made
     // twice, first with everything held back.
     desired.iter_mut().for_each(|object| object.released = false);
     let held = plan(context, prepared, desired, &progress.inventory, &view, true);
-    let facts =
-        Facts { runs, ledger: &ledger, view: &view, waits: &held.waits, outcomes: &progress.outcomes };
+    let facts = Facts {
+        desired: &*desired,
+        runs,
+        ledger: &ledger,
+        view: &view,
+        waits: &held.waits,
+        outcomes: &progress.outcomes,
+    };
     let evaluation = evaluated(context, snapshot, prepared, &facts);
     // Which runs there are is for the checklist to say.
     let runs = jobs::desired(prepared, &evaluation, &progress.inventory);
@@ -215,6 +234,28 @@ fn look(
         desired.extend(runs);
         seen(context, prepared, desired, progress)
     };
+    release(desired, &evaluation, &ledger, progress);
+    let complete = evaluation.held.is_empty();
+    let mut plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
+    let is_still = complete
+        && plan.steps.is_empty()
+        && !plan.waits.iter().any(|waiting| is_in_the_way(waiting, &ledger))
+        && !evaluation.entries.iter().any(is_in_motion)
+        && capacity::is_all_written(desired, &ledger);
+    if is_still && bounds.narrow(desired) {
+        release(desired, &evaluation, &ledger, progress);
+        plan = self::plan(context, prepared, desired, &progress.inventory, &view, complete);
+    }
+    Look { view, evaluation, plan }
+}
+
+/// Whether objects of an item may still be on their way to what they shall be.
+fn is_in_motion(entry: &ChecklistEntry) -> bool {
+    matches!(entry.state, ItemState::Running | ItemState::Failed)
+}
+
+/// Says of each object whether it may be written.
+fn release(desired: &mut [Desired], evaluation: &Evaluation, ledger: &Ledger, progress: &Progress) {
     for object in desired.iter_mut() {
         let recorded = ledger.entry(&object.id).filter(|entry| entry.uid.is_some());
         if object.policy == Policy::Once && recorded.is_some() {
@@ -234,9 +275,6 @@ fn look(
             object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
         };
     }
-    let complete = evaluation.held.is_empty();
-    let plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
-    Look { view, evaluation, plan }
 }
 
 /// What is seen of everything that is desired or recorded, at one moment.
@@ -286,6 +324,7 @@ async fn record_ahead(
         evaluation: Some(evaluation),
         sizing: job.prepared.sizing.as_ref(),
         pause: snapshot.pause(),
+        plan: Some(job.plan(&job.prepared.plans_left)),
         suspension: Some(Suspension {
             effect: &job.prepared.suspension,
             in_effect: false,
@@ -345,6 +384,11 @@ async fn finish(
     let stands = look.plan.steps.is_empty()
         && progress.outcomes.iter().all(|outcome| outcome.result.is_ok())
         && !look.plan.waits.iter().any(|waiting| is_in_the_way(waiting, &ledger));
+    let is_moving = look.evaluation.entries.iter().any(is_in_motion);
+    let is_settled_in = stands
+        && !is_moving
+        && look.evaluation.held.is_empty()
+        && capacity::is_all_written(&prepared.desired, &ledger);
     let suspended =
         suspension::found(context, snapshot, prepared, progress.remembered, stands && !runs.has_ended())
             .await;
@@ -356,6 +400,7 @@ async fn finish(
         evaluation: Some(&look.evaluation),
         sizing: job.prepared.sizing.as_ref(),
         pause: snapshot.pause(),
+        plan: Some(job.plan(if is_settled_in { &[] } else { &prepared.plans_left })),
         suspension: Some(Suspension {
             effect: &prepared.suspension,
             in_effect: suspended.in_effect,
@@ -367,6 +412,9 @@ async fn finish(
     });
     let mut next = deadline(snapshot, look.evaluation.deadline);
     next = earlier(next, suspended.again.map(|wait| snapshot.instant + wait));
+    next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));
+    let effective_at = job.change.pending.as_ref().map(|pending| pending.effective_at);
+    next = earlier(next, deadline(snapshot, effective_at.filter(|at| *at > snapshot.now)));
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
     let outages =
         failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
@@ -385,8 +433,8 @@ async fn finish(
         next = earlier(next, Some(snapshot.instant));
     }
     let result_is_new = jobs::result_is_new(&snapshot.status.checklist, &status.checklist);
-    let busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
-    let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| busy && *at > snapshot.instant);
+    let is_busy = status.checklist.iter().any(|entry| entry.state == ItemState::Running);
+    let due = session.written.map(|at| at + STATUS_EVERY).filter(|at| is_busy && *at > snapshot.instant);
     match due {
         // Written a moment ago, and more is coming.
         Some(at) => next = earlier(next, Some(at)),
@@ -400,12 +448,12 @@ async fn finish(
             }
         }
     }
-    let settled = !busy && !failed && suspended.again.is_none();
+    let settled = !is_busy && !failed && suspended.again.is_none();
     if settled {
         session.settle();
     }
     let outcome = match settled {
-        true if job.problems.is_empty() => Outcome::Settled,
+        true if job.problems.is_empty() && job.change.refused.is_empty() => Outcome::Settled,
         true => Outcome::Refused,
         false => Outcome::Waiting,
     };

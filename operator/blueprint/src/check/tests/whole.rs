@@ -99,8 +99,8 @@ fn findings_point_into_the_authors_files() {
         ),
         (
             "check: {}}",
-            "check: {}, when: \"plan.tire == 'Gold'\"}",
-            "dir/doc.yaml:10:84: error: the expression reads `tire`, which is not there; did you mean `tier`?",
+            "check: {}, when: \"plan.tiers == 'Gold'\"}",
+            "dir/doc.yaml:10:84: error: the expression reads `tiers`, which is not there; did you mean `tier`?",
         ),
         (
             "baseline: [Namespace]",

@@ -20,6 +20,7 @@ fn suspended(
         evaluation: Some(evaluation),
         sizing: None,
         pause: None,
+        plan: None,
         suspension: Some(suspension),
         inventory: None,
         now: at(seconds),

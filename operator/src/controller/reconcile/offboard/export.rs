@@ -19,7 +19,7 @@ impl Ending<'_> {
         if self.wish.skip_export {
             return Ok(Found::default());
         }
-        let mut prepared = match self.to_export() {
+        let mut prepared = match self.export_prepared() {
             Ok(prepared) => prepared,
             Err(why) => return Ok(impossible(why)),
         };
@@ -98,7 +98,7 @@ impl Ending<'_> {
     }
 
     /// What is rendered while the data is exported: everything as without any suspension, and the export's job.
-    fn to_export(&mut self) -> Result<Prepared, String> {
+    fn export_prepared(&mut self) -> Result<Prepared, String> {
         let mut prepared = self.rendered(Effect::default())?;
         let item = self.terms.export.clone();
         let job = dereference::render_job(self.context, &prepared, &item)?;

@@ -235,6 +235,7 @@ impl Ending<'_> {
             evaluation: Some(evaluation),
             sizing: None,
             pause: self.snapshot.pause(),
+            plan: None,
             suspension: None,
             inventory: Some(self.inventory.clone()),
             now: self.snapshot.now,

@@ -71,7 +71,8 @@ impl Ending<'_> {
         };
         let (order, outputs) =
             dereference::accepted_order(self.context, &self.snapshot, self.session).map_err(told)?;
-        dereference::render(self.context, order, outputs, effect).map_err(told)
+        let left = dereference::left_of(self.context, &self.snapshot, &order);
+        dereference::render(self.context, order, outputs, effect, &left).map_err(told)
     }
 
     /// Brings what exists to what is rendered, and makes what is asked for besides and is on record. What lets people in is left as

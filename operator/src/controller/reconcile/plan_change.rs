@@ -1,0 +1,146 @@
+//! The wish for another plan: which way is on offer, whether it is time, and whether the tenant fits. Needs a client for the last,
+//! at the moment that a smaller plan is asked for and at the one that it takes effect, and for nothing else.
+
+use super::dereference::{self, Snapshot};
+use super::prepare::Prepared;
+use crate::controller::context::Context;
+use crate::controller::session::Session;
+use crate::plan_change::{Misfit, offer, used};
+use std::time::Duration;
+use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
+use tenantry_checklist::plan_change::{FIELD, Input, Pending, Step, misfits, pending, step};
+use tenantry_checklist::revision::name_of;
+use tenantry_checklist::select::{Moves, SelectInput, select};
+use tenantry_checklist::{Problem, journal};
+use tenantry_crds::TenantSubscriptionSpec;
+
+/// Between two looks at what is in use and does not fit: at first, and at most. The quota counts what ended a little later than
+/// its watch tells, and what others made it tells of nothing at all.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3600)];
+
+/// What the wish for a plan comes to in one run.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// Plan under which the order is resolved, in the place of the one it names.
+    pub(super) instead: Option<String>,
+    /// What waits for its time.
+    pub(super) pending: Option<Pending>,
+    /// Why the tenant does not change to the plan that its order names, while everything else of the order holds.
+    pub(super) refused: Vec<Problem>,
+    /// Why nothing of the order holds.
+    pub(super) forbidden: Vec<Problem>,
+    /// After how long somebody has to look again.
+    pub(super) again: Option<Duration>,
+}
+
+// === impl Change ===
+
+impl Change {
+    /// These problems of the order besides those of the plan, each once.
+    pub(super) fn with(&self, problems: Vec<Problem>) -> Vec<Problem> {
+        let mut all = self.refused.clone();
+        all.extend(problems.into_iter().filter(|problem| !self.refused.contains(problem)));
+        all
+    }
+}
+
+/// What the wish for a plan comes to now. Who is paused stays as he is.
+pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut Session) -> Change {
+    let status = &snapshot.status;
+    let before = pending(status.plan.as_ref());
+    let stays = || Change { pending: before.clone(), ..Change::default() };
+    let Some(accepted) = status.accepted.as_ref().filter(|_| snapshot.root.paused.is_none()) else {
+        return stays();
+    };
+    let Ok(spec) = snapshot.root.spec() else { return stays() };
+    let current = name_of(&accepted.plan);
+    let offer = offer(&*context.store, &accepted.plan);
+    let step = step(&Input {
+        wished: &spec.plan_ref.name,
+        current: Some(current),
+        offer: offer.as_deref(),
+        pending: before.clone(),
+        live_since: status.go_live.as_ref().map(|live| tenantry_checklist::time::instant(&live.at)),
+        generation: snapshot.root.generation,
+        now: snapshot.now,
+    });
+    if let Step::NotOffered(problem) = step {
+        // A plan that nobody can order is the plainer reason.
+        let selection = SelectInput { spec: &spec, accepted: Some(accepted), moves: Moves::default() };
+        let forbidden = select(&selection, &*context.store).err().unwrap_or_else(|| vec![problem]);
+        return Change { forbidden, ..stays() };
+    }
+    let begins = !matches!(step, Step::Same | Step::Waits(_));
+    let (refused, again) = match &step {
+        _ if begins && journal::is_full(status) => (vec![unrecorded()], None),
+        step if step.asks_to_fit() => misfit(context, snapshot, session, &spec, current).await,
+        _ => (Vec::new(), None),
+    };
+    if again.is_none() {
+        session.misfits = 0;
+    }
+    let is_unrecorded = refused.iter().any(|problem| problem.reason == JOURNAL_UNAVAILABLE);
+    let course = match is_unrecorded {
+        true => tenantry_checklist::plan_change::Course { stays: true, pending: before },
+        false => step.course(before, refused.is_empty()),
+    };
+    Change {
+        instead: course.stays.then(|| current.to_owned()),
+        pending: course.pending,
+        refused,
+        forbidden: Vec::new(),
+        again,
+    }
+}
+
+fn unrecorded() -> Problem {
+    let message = "the journal cannot take in that the plan changes, so it waits; see to the controller's database, and it \
+                   goes on by itself";
+    Problem::new(FIELD, JOURNAL_UNAVAILABLE, message)
+}
+
+/// What of a tenant does not fit the plan that its order names, and when to look again at what is in use.
+async fn misfit(
+    context: &Context,
+    snapshot: &Snapshot,
+    session: &mut Session,
+    spec: &TenantSubscriptionSpec,
+    current: &str,
+) -> (Vec<Problem>, Option<Duration>) {
+    let before: Option<Prepared> = snapshot
+        .status
+        .accepted_order
+        .as_deref()
+        .and_then(|order| serde_json::from_str(order).ok())
+        .and_then(|spec| dereference::trial(context, snapshot, &spec).ok());
+    let after = dereference::trial(context, snapshot, spec);
+    let plan = offer_of(context, spec);
+    let live = match (&before, &plan) {
+        (Some(before), Some(plan)) => {
+            let used = used(&context.client, before).await;
+            Misfit { name: &spec.plan_ref.name, plan, before, after: after.as_ref().ok() }.of(used)
+        }
+        // Nothing is known of what runs, or of the plan; the order says what is wrong.
+        _ => Vec::new(),
+    };
+    let again = (!live.is_empty()).then(|| {
+        let [first, longest] = LOOK_AGAIN;
+        let wait = (first * 2_u32.saturating_pow(session.misfits.min(16))).min(longest);
+        session.misfits = session.misfits.saturating_add(1);
+        wait
+    });
+    let mut problems = misfits(after.err().unwrap_or_default());
+    problems.extend(live);
+    if !problems.is_empty() {
+        tracing::debug!(subscription = %snapshot.root.name, current, ?problems, "does not fit the plan it asks for");
+    }
+    (problems, again)
+}
+
+/// The plan that an order names, as it would be ordered now.
+fn offer_of(
+    context: &Context,
+    spec: &TenantSubscriptionSpec,
+) -> Option<std::sync::Arc<tenantry_crds::ServicePlanSpec>> {
+    offer(&*context.store, &spec.plan_ref.name)
+}

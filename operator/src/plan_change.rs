@@ -1,0 +1,95 @@
+//! What controller and preview share of changes to another plan: what a plan offers, and what a tenant uses. Needs a client for the
+//! latter.
+
+use crate::controller::reconcile::prepare::Prepared;
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Client;
+use kube::api::Api;
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_apply::object::Desired;
+use tenantry_blueprint::baseline::{Limits, Quota, at_most, at_rest};
+use tenantry_checklist::Problem;
+use tenantry_checklist::plan_change::{Amounts, FIELD, Use, excesses};
+use tenantry_checklist::revision::{DefinitionKind, name_of};
+use tenantry_checklist::select::{Catalogue, Latest};
+use tenantry_crds::ServicePlanSpec;
+
+/// Deadline of one request.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The API server does not say what is in use.
+const UNKNOWN: &str = "LiveUseUnknown";
+
+/// A plan as it was accepted last, or in the revision that a tenant runs when it is gone. `text` is that revision, or a plan's name.
+pub(crate) fn offer(catalogue: &impl Catalogue, text: &str) -> Option<Arc<ServicePlanSpec>> {
+    let latest = match catalogue.latest(DefinitionKind::Plan, name_of(text)) {
+        Latest::Accepted { revision, .. } => catalogue.plan(&revision),
+        Latest::Missing | Latest::NotAccepted => None,
+    };
+    latest.or_else(|| catalogue.plan(&text.parse().ok()?))
+}
+
+/// What a tenant uses of what its quotas count: one request for each of them.
+///
+/// # Errors
+/// When the API server does not say.
+pub(crate) async fn used(client: &Client, tenant: &Prepared) -> Result<Amounts, String> {
+    let quotas: Api<ResourceQuota> = Api::namespaced(client.clone(), &tenant.owner.namespace);
+    let mut all = Amounts::new();
+    for quota in tenant.desired.iter().filter(|object| object.id.kind.is("", "ResourceQuota")) {
+        let answer = tokio::time::timeout(DEADLINE, quotas.get_opt(&quota.id.name)).await;
+        let found = answer.map_err(|_| "no answer in time".to_owned())?.map_err(|error| error.to_string())?;
+        // Before there is one nothing counts.
+        let used = found.and_then(|quota| quota.status?.used).unwrap_or_default();
+        all.extend(used.into_iter().filter_map(|(name, amount)| Some((name, amount.0.parse().ok()?))));
+    }
+    Ok(all)
+}
+
+/// A tenant beside a plan that may be too small for it.
+pub(crate) struct Misfit<'a> {
+    /// Name of the plan.
+    pub(crate) name: &'a str,
+    /// What it has.
+    pub(crate) plan: &'a ServicePlanSpec,
+    /// What the tenant has.
+    pub(crate) before: &'a Prepared,
+    /// What it would have; none where that cannot be rendered.
+    pub(crate) after: Option<&'a Prepared>,
+}
+
+// === impl Misfit ===
+
+impl Misfit<'_> {
+    /// What of everything in use the plan has no room for.
+    pub(crate) fn of(&self, used: Result<Amounts, String>) -> Vec<Problem> {
+        let unknown = |why: &dyn std::fmt::Display| {
+            let message = format!(
+                "what is in use cannot be read, so it is not known whether it fits: {why}; it is tried again"
+            );
+            vec![Problem::new(FIELD, UNKNOWN, message)]
+        };
+        let used = match used {
+            Ok(used) => used,
+            Err(why) => return unknown(&why),
+        };
+        let present = &self.before.order.definitions.plan.spec;
+        let (quota, limits) = match (Quota::new(self.plan), Limits::new(self.plan)) {
+            (Ok(quota), Ok(limits)) => (quota, limits),
+            (Err(error), _) | (_, Err(error)) => return unknown(&error),
+        };
+        let own = Limits::new(present).map(|limits| at_rest(bodies(&self.before.desired), &limits));
+        let own = own.unwrap_or_default();
+        let wanted = match self.after {
+            Some(after) => at_most(bodies(&after.desired), &limits),
+            // What is wrong with the order is said besides; until that is mended it asks for what it has.
+            None => own.clone(),
+        };
+        let allowed: Amounts = quota.iter().map(|(name, bound)| (name.to_owned(), bound)).collect();
+        excesses(self.name, Use { used: &used, own: &own, wanted: &wanted, allowed: &allowed })
+    }
+}
+
+fn bodies(desired: &[Desired]) -> impl Iterator<Item = &serde_json::Value> {
+    desired.iter().map(|object| &*object.body)
+}
