@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use tenantry_control_plane::tools::Toolset;
 use tenantry_control_plane::{Profile, skipped};
 use tenantry_crds::TenantSubscription;
-use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun, JobState};
+use tenantry_crds::subscription::{ChecklistEntry, ItemState, JobRun, JobState, Phase};
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, with};
 use tenantry_e2e::people::{Signer, asked, tenantry};
@@ -114,8 +114,11 @@ async fn data_test_training_and_opening() {
 
     let kubeconfig = world.cluster.kubeconfig();
     tenantry(&kubeconfig, &["describe", "acme"]).await.unwrap();
+    world.patch("acme", json!({"spec": {"deletionPolicy": "ExportThenDelete"}})).await.unwrap();
     let subscriptions: Api<TenantSubscription> = Api::all(world.client.clone());
     subscriptions.delete("acme", &Default::default()).await.unwrap();
+    exported(&world).await;
+    tenantry(&kubeconfig, &["exit", "acme", "--end-keeping"]).await.unwrap();
     wait::gone(subscriptions, "acme").await.unwrap();
     wait::gone(Api::<Namespace>::all(world.client.clone()), NAMESPACE).await.unwrap();
     remembered(&world).await;
@@ -154,6 +157,20 @@ async fn kept_copies(world: &World) {
     assert!(given.as_array().unwrap().contains(&json!("--expect-table=customers=3")), "{given}");
 }
 
+/// At the end the customer's data is exported by the application itself, and then nothing runs any more while it is kept.
+async fn exported(world: &World) {
+    let kept = |acme: &TenantSubscription| acme.status.as_ref().unwrap().phase == Some(Phase::Archived);
+    world.until("acme", kept).await.unwrap();
+    let (_, run) = item(world, "exit-export", ItemState::Done, "JobSucceeded").await;
+    let run = run.unwrap();
+    let result = run.result.clone().unwrap();
+    assert_eq!((run.attempt, run.state), (1, JobState::Succeeded), "{run:?}");
+    assert!(result.checksum.is_some() && result.report_sha256.is_some(), "{run:?}");
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let open = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+    assert_eq!(pods.list(&open).await.unwrap().items.len(), 0);
+}
+
 /// What was found, who signed and that it ended is on record when nothing of the tenant is left.
 async fn remembered(world: &World) {
     let history = History::of(world.identity(), world.directory(), "acme").await.unwrap();
@@ -162,7 +179,12 @@ async fn remembered(world: &World) {
     assert_eq!(history.outcomes("Run", "data-cutover"), ["Succeeded"], "{history:#?}");
     assert_eq!(history.outcomes("Run", "testing"), ["Failed", "Succeeded"], "{history:#?}");
     assert_eq!(history.outcomes("Signature", "training"), ["Signed"], "{history:#?}");
-    assert_eq!(history.outcomes("Operation", ""), ["Began", "Completed"], "{history:#?}");
+    assert_eq!(
+        history.outcomes("Operation", ""),
+        ["Began", "Completed", "Began", "Completed"],
+        "{history:#?}"
+    );
+    assert_eq!(history.outcomes("Run", "exit-export"), ["Succeeded"], "{history:#?}");
     assert_eq!(history.outcomes("Tenant", ""), ["Ended"], "{history:#?}");
     let cutover = history.0.iter().find(|fact| fact.subject == "Run" && fact.item == "data-cutover").unwrap();
     let proof: Value = serde_json::from_str(&cutover.evidence).unwrap();
