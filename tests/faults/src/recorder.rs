@@ -131,6 +131,12 @@ impl Recorder {
         self.patience = patience;
     }
 
+    /// How long it waits for what shall happen.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Forgets what was, up to now.
     pub fn begin(&self) {
         let mut history = self.shared.lock();

@@ -281,8 +281,8 @@ impl Stage {
             unasked_end,
             journal: None,
         };
-        record.journal =
-            Some(journal::read(&self.binary, &process::journal(&self.directory), &record).await?);
+        let (database, patience) = (process::journal(&self.directory), self.recorder.patience());
+        record.journal = Some(journal::read(&self.binary, &database, &record, patience).await?);
         Ok(record)
     }
 
