@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SuspensionStatus {
-    /// The suspensions that hold.
+    /// The suspensions that hold. One that is named here stays until it is lifted; of more than there is room for, the others hold
+    /// all the same and are named when there is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub holds: Vec<SuspensionHold>,
     /// How many pods each workload was set to have before it was given none. It is set to that again.
@@ -29,6 +30,9 @@ pub struct SuspensionHold {
     /// Name of the TenantSuspension.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+    /// UID of the TenantSuspension: another one may have its name later.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
     /// Why the tenant is not served.
     pub reason: SuspensionReason,
     /// Who may lift it.

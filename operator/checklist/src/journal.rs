@@ -73,13 +73,15 @@ pub fn carry(
     now: Timestamp,
     is_recorded: impl Fn(&JournalFact) -> bool,
 ) -> TenantSubscriptionStatus {
-    next.unrecorded.clear();
+    let waits = std::mem::take(&mut next.unrecorded);
     let told = facts(&next);
     let told: BTreeSet<&str> = told.iter().map(|fact| fact.id.as_str()).collect();
+    let mut seen = BTreeSet::new();
     let mut carried: Vec<JournalFact> = facts(previous)
         .into_iter()
         .chain(over(previous, &next, now))
-        .filter(|fact| !told.contains(fact.id.as_str()) && !is_recorded(fact))
+        .chain(waits)
+        .filter(|fact| !told.contains(fact.id.as_str()) && !is_recorded(fact) && seen.insert(fact.id.clone()))
         .collect();
     carried.truncate(ROOM);
     next.unrecorded = carried;
@@ -94,8 +96,8 @@ fn over(
     now: Timestamp,
 ) -> Vec<JournalFact> {
     let Some(teller) = Teller::of(previous) else { return Vec::new() };
-    let stays: BTreeSet<&str> = holds(next).map(|hold| hold.name.as_str()).collect();
-    let lifted = holds(previous).filter(|hold| !stays.contains(hold.name.as_str()));
+    let stays: BTreeSet<&str> = holds(next).map(|hold| hold.uid.as_str()).collect();
+    let lifted = holds(previous).filter(|hold| !stays.contains(hold.uid.as_str()));
     let mut over: Vec<JournalFact> = lifted.map(|hold| teller.lifted(hold, now)).collect();
     let number = next.operation.as_ref().map_or(0, |operation| operation.number);
     let unfinished = previous.operation.as_ref();
@@ -106,6 +108,12 @@ fn over(
     over.extend(unfinished.map(|operation| teller.unfinished(operation, how, now)));
     over.extend(plan_change::over(previous, next, now));
     over
+}
+
+/// That a suspension began which a status has no room to name. Its end is only told where there was room before it came.
+#[must_use]
+pub fn suspended(status: &TenantSubscriptionStatus, hold: &SuspensionHold) -> Option<JournalFact> {
+    Some(Teller::of(status)?.suspension(hold))
 }
 
 /// Whether so much waits for the journal that nothing new may begin.
@@ -265,7 +273,7 @@ impl<'a> Teller<'a> {
             actor: cut(&hold.requested_by, ACTOR_LIMIT),
             evidence: evidence(&json!(hold)),
             ..self.fact(
-                &format!("suspension/{}/began", hold.name),
+                &format!("suspension/{}/{}/began", hold.name, hold.uid),
                 JournalSubject::Suspension,
                 "Suspended",
                 time::instant(&hold.at),
@@ -278,7 +286,12 @@ impl<'a> Teller<'a> {
         JournalFact {
             started_at: Some(hold.at.clone()),
             evidence: evidence(&json!({"name": hold.name, "reason": hold.reason})),
-            ..self.fact(&format!("suspension/{}/ended", hold.name), JournalSubject::Suspension, "Lifted", now)
+            ..self.fact(
+                &format!("suspension/{}/{}/ended", hold.name, hold.uid),
+                JournalSubject::Suspension,
+                "Lifted",
+                now,
+            )
         }
     }
 

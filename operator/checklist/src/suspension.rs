@@ -11,7 +11,7 @@ use tenantry_crds::subscription::SuspensionHold;
 use tenantry_crds::suspension::{LiftAuthority, SuspensionScope, TenantSuspensionSpec};
 
 /// Records that a status names (the CRD's bound). Those beyond it hold all the same.
-const NAMED: usize = 16;
+pub const NAMED: usize = 64;
 /// Longest text of all messages together.
 const MESSAGE_LIMIT: usize = 600;
 /// Records told of in one message.
@@ -29,7 +29,7 @@ pub struct Effect {
     pub compute: bool,
     /// What the customer is told, in one text.
     pub message: String,
-    /// The records, as a status names them, by their names.
+    /// All records, as a status names them, by their names.
     pub holds: Vec<SuspensionHold>,
 }
 
@@ -57,8 +57,20 @@ impl Effect {
             network: asks(SuspensionScope::Network),
             compute: asks(SuspensionScope::Compute),
             message: cut(&message, MESSAGE_LIMIT),
-            holds: holds.iter().take(NAMED).cloned().collect(),
+            holds: holds.to_vec(),
         }
+    }
+
+    /// The records that a status names after one that named these. Whoever is named stays so until he is lifted, or his end could
+    /// not be told; others come where there is room, the oldest first.
+    #[must_use]
+    pub fn named_after(&self, before: &[SuspensionHold]) -> Vec<SuspensionHold> {
+        let is_new = |hold: &&SuspensionHold| before.iter().all(|known| known.uid != hold.uid);
+        let mut named: Vec<&SuspensionHold> = self.holds.iter().collect();
+        named.sort_by_key(|hold| (is_new(hold), hold.at.0));
+        named.truncate(NAMED);
+        named.sort_by(|one, other| (&one.name, &one.uid).cmp(&(&other.name, &other.uid)));
+        named.into_iter().cloned().collect()
     }
 
     /// Whether anything is taken away.
@@ -92,8 +104,8 @@ impl Effect {
 fn named(record: &Record) -> SuspensionHold {
     let TenantSuspensionSpec { subscription_ref: _, reason, lift_authority, scope, message, requested_by } =
         record.spec.clone();
-    let (name, at) = (record.name.clone(), time::time(record.at));
-    SuspensionHold { name, reason, lift_authority, scope, message, requested_by, at }
+    let (name, uid, at) = (record.name.clone(), record.uid.clone(), time::time(record.at));
+    SuspensionHold { name, uid, reason, lift_authority, scope, message, requested_by, at }
 }
 
 #[cfg(test)]
@@ -139,6 +151,31 @@ mod tests {
             both.told(),
             "a (Billing, Compute, the provider can lift it): call us and b (Billing, Network, the provider can lift it): pay invoice 7"
         );
+    }
+
+    /// However many come, and whatever their names: nobody who holds loses his place, and whoever waits for one gets it.
+    #[test]
+    fn whoever_is_named_stays_named_until_he_is_lifted() {
+        let numbered = |number: usize| record(&format!("s{number:03}"), SuspensionScope::All, "pay");
+        let names = |holds: &[SuspensionHold]| holds.iter().map(|hold| hold.name.clone()).collect::<Vec<_>>();
+        let mut records: Vec<Record> = (100..100 + NAMED).map(numbered).collect();
+        let first = Effect::of(&records).named_after(&[]);
+        assert_eq!(first.len(), NAMED);
+        // Before all others by their names, and one of them older than all.
+        records.push(numbered(1));
+        records
+            .push(Record { at: Timestamp::UNIX_EPOCH - jiff::SignedDuration::from_secs(1), ..numbered(2) });
+        let effect = Effect::of(&records);
+        assert_eq!(effect.holds.len(), NAMED + 2, "all of them hold");
+        assert_eq!(names(&effect.named_after(&first)), names(&first));
+        records.remove(0);
+        let next = Effect::of(&records).named_after(&first);
+        assert_eq!(names(&next), [&["s002".to_owned()], &names(&first)[1..]].concat());
+        // Another one under the same name is a new one.
+        let mut again = records.clone();
+        again[0].uid = "other".to_owned();
+        let uids = |holds: &[SuspensionHold]| holds.iter().filter(|hold| hold.uid == "other").count();
+        assert_eq!(uids(&Effect::of(&again).named_after(&next[..1])), 1);
     }
 
     proptest! {

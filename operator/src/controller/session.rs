@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) exit_step: Option<(&'static str, Instant)>,
     /// Runs in a row in which the API server did not answer about the tenant's objects.
     pub(crate) outages: u32,
+    /// Until when the last of them is waited for. Another one before that, as when an event came, makes no later wait longer.
+    pub(crate) outage_until: Option<Instant>,
     /// Runs in a row whose result was made from an old view, so that it was not written.
     pub(crate) races: u32,
     /// Runs in a row whose result could not be written.

@@ -66,8 +66,8 @@ impl Cluster {
     pub async fn start_with(tools: Toolset, options: Options) -> Result<Self> {
         demand_machine(options.profile)?;
         let capabilities = options.capabilities();
-        let Options { profile, gateway, nodes, audit } = options;
-        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
+        let Options { profile, gateway, nodes, audit, makes_way } = options;
+        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit, makes_way };
         let (link, paths) = tokio::task::spawn_blocking(move || start(&order)).await??;
         let backing = Backing::Started { paths, link: Arc::new(Mutex::new(link)) };
         let cluster = Self { capabilities, backing };

@@ -46,10 +46,10 @@ pub async fn up(directory: &Path, options: Options) -> Result<Cluster> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let log = directory.join("supervisor.log");
     let capabilities = options.capabilities();
-    let Options { profile, gateway, nodes, audit } = options;
+    let Options { profile, gateway, nodes, audit, makes_way } = options;
     let paths = tokio::task::spawn_blocking(move || {
         let tools = Toolset::for_profile(profile)?;
-        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit };
+        let order = Order { source: SOURCE.to_owned(), profile, tools, gateway, audit, makes_way };
         with_binary(|binary| start_detached(binary, &order, &log))
     })
     .await??;

@@ -48,13 +48,21 @@ pub struct Options {
     /// Whether every request is written to the audit log. It costs the API server a line a request, so what is timed
     /// goes without.
     pub audit: bool,
+    /// Whether its processes make way for others on a machine with too few processors.
+    pub makes_way: bool,
 }
 
 impl Options {
     /// The profile with its usual nodes (one simulated for P2, one real for P3) and the audit log, without the gateway player.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        Self { profile, gateway: false, nodes: u32::from(profile == Profile::P2), audit: true }
+        Self {
+            profile,
+            gateway: false,
+            nodes: u32::from(profile == Profile::P2),
+            audit: true,
+            makes_way: false,
+        }
     }
 
     /// What a cluster started like this can do.

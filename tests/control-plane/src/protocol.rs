@@ -20,6 +20,8 @@ pub(crate) struct Order {
     pub(crate) gateway: bool,
     /// Write the audit log.
     pub(crate) audit: bool,
+    /// Make way for other processes.
+    pub(crate) makes_way: bool,
 }
 
 /// The lines after it.

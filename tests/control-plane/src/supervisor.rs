@@ -69,6 +69,9 @@ async fn run(detached: bool) -> Result<()> {
         answer(&Answer::OtherBuild);
         return Ok(());
     }
+    if order.makes_way {
+        make_way();
+    }
     let started = tokio::select! {
         started = start(&order) => started,
         () = gone(&mut inbox) => return Ok(()),
@@ -85,6 +88,15 @@ async fn run(detached: bool) -> Result<()> {
     let outcome = serve(&mut running, gateway, &mut inbox, &mut terminate, detached).await;
     running.stop().await;
     outcome
+}
+
+/// Lets others come first, with everything that is started from here on. Linux also weighs sessions against each other, and this
+/// is one. Where the kernel refuses, everybody waits alike.
+fn make_way() {
+    const LATER: i32 = 3;
+    let _ = rustix::process::nice(LATER);
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/autogroup", LATER.to_string());
 }
 
 async fn start(order: &Order) -> Result<(Running, Option<Helper>)> {

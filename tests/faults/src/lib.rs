@@ -9,6 +9,7 @@ mod board;
 pub mod campaign;
 pub mod defect;
 pub mod files;
+pub mod gate;
 pub mod history;
 pub mod holds;
 pub mod journal;

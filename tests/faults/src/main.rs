@@ -7,16 +7,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use futures::future::try_join_all;
-use tenantry_faults::campaign::{
-    Judged, References, coverage, everything, gate, gate_of_jobs, median, perform, references,
-};
+use tenantry_faults::campaign::{Judged, References, coverage, everything, perform, references};
 use tenantry_faults::defect::Defect;
-use tenantry_faults::files::sorted;
+use tenantry_faults::files::read_plan;
+use tenantry_faults::gate;
 use tenantry_faults::leaders::{Case, Leaders};
 use tenantry_faults::oracle::Finding;
 use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::seedbed::{self, defects};
-use tenantry_faults::stage::Stage;
+use tenantry_faults::stage::{Rank, Stage};
 use tenantry_faults::trial::{Programs, Tried, trials};
 
 /// Plans on one cluster. Every order leaves a tenant, and a restart looks at all of them.
@@ -104,92 +103,23 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     }
 }
 
-/// The plans on one stage, the defects on another and all that is about jobs on a third, side by side; then the replicas, whose
-/// time is measured.
+/// Everything side by side. Prints what came of it.
 async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
     let started = Instant::now();
-    let mut defects = defects()?;
-    let programs =
-        Programs { plain: binary.to_owned(), seeded: seedbed::build(&defects, binary, directory)? };
-    defects.retain(|defect| !defect.plans.iter().any(|plan| plan.workload.is_of_suspensions()));
-    let (of_jobs, defects): (Vec<Defect>, Vec<Defect>) = defects.into_iter().partition(is_of_jobs);
-    let (known_of_jobs, known): (Vec<Plan>, Vec<Plan>) =
-        regressions()?.into_iter().partition(|plan| plan.workload == Workload::HandOver);
-    let handed_over = gate_of_hand_overs(&programs, directory, &of_jobs, known_of_jobs);
-    let others = async {
-        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
-        let mut others = Workload::ALL.to_vec();
-        // Suspensions are for the full matrix, but for what once found something.
-        others.retain(|workload| {
-            *workload != Workload::HandOver
-                && (!workload.is_of_suspensions() || known.iter().any(|plan| plan.workload == *workload))
-        });
-        let references = references(&mut stage, &others).await?;
-        let mut plans = gate(&references);
-        plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
-        let seconds = started.elapsed().as_secs_f64();
-        println!("{} plans and {} defects after {seconds:.0} s", plans.len(), defects.len());
-        let failures = directory.join("failed");
-        let planned = perform(&mut stage, &plans, &references, &failures);
-        let sown = async {
-            let mut stage = Stage::start(binary, &[], &directory.join("defects")).await?;
-            trials(&mut stage, &programs, &defects, &references).await
-        };
-        let (judged, tried) = tokio::try_join!(planned, sown)?;
-        anyhow::Ok((judged, tried, references))
-    };
-    let ((mut judged, mut tried, references), (judged_of_jobs, tried_of_jobs)) =
-        tokio::try_join!(others, handed_over)?;
-    judged.extend(judged_of_jobs);
-    tried.extend(tried_of_jobs);
-    let seconds = || started.elapsed().as_secs_f64();
-    println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), seconds());
-    let seed = seed(None);
-    let mut leaders = Leaders::start(binary, &directory.join("leaders"), references).await?;
-    let [short @ .., _storm] = Case::ALL;
-    let cases = leaders.perform(&short, seed).await?;
-    tried.extend(leaders.trials(&programs, &defects, seed).await?);
+    let gate::Outcome { judged, cases, tried } = gate::pass(binary, directory, seed(None)).await?;
     tried.iter().for_each(|one| println!("{one}"));
     let plans_and_cases = judged.iter().map(|one| &one.findings).chain(cases.iter().map(|one| &one.findings));
     let failed = with_findings(plans_and_cases);
     let all = judged.len() + cases.len();
-    println!("{:.0} s in all", seconds());
+    println!("{:.0} s in all", started.elapsed().as_secs_f64());
     println!("{all} plans, {} passed, {failed} failed; {}", all - failed, told(&tried));
     Ok(failed == 0 && are_enough(&tried))
-}
-
-/// What the gate has of jobs. Most of a hand-over is waiting for Kubernetes, so this costs little beside the others.
-async fn gate_of_hand_overs(
-    programs: &Programs,
-    directory: &Path,
-    defects: &[Defect],
-    known: Vec<Plan>,
-) -> Result<(Vec<Judged>, Vec<Tried>)> {
-    let started = Instant::now();
-    let mut stage = Stage::start(&programs.plain, &[], &directory.join("jobs")).await?;
-    let references = references(&mut stage, &[Workload::HandOver]).await?;
-    let mut plans = gate_of_jobs(&references);
-    plans.extend(known.into_iter().filter(|plan| !plans.contains(plan)).collect::<Vec<_>>());
-    let judged = perform(&mut stage, &plans, &references, &directory.join("failed/jobs")).await?;
-    let tried = trials(&mut stage, programs, defects, &references).await?;
-    let (median, seconds) = (median(&judged).as_secs_f64(), started.elapsed().as_secs_f64());
-    println!(
-        "{} plans and {} defects of jobs, median {median:.2} s a plan, {seconds:.0} s",
-        plans.len(),
-        defects.len()
-    );
-    Ok((judged, tried))
-}
-
-/// Whether only a hand-over shows a defect.
-fn is_of_jobs(defect: &Defect) -> bool {
-    !defect.plans.is_empty() && defect.plans.iter().all(|plan| plan.workload == Workload::HandOver)
 }
 
 /// Every plan there is, on several stages side by side; of one workload and of some faults, where that is asked for.
 async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults: &[String]) -> Result<bool> {
     let references = {
-        let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+        let mut stage = Stage::start(binary, Rank::Usual, &directory.join("logs")).await?;
         references(&mut stage, only.as_ref().map_or(&Workload::ALL, std::slice::from_ref)).await?
     };
     let mut plans = everything(&references);
@@ -204,7 +134,7 @@ async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults
             let mut judged = Vec::new();
             for (number, chunk) in chunks.iter().skip(share).step_by(STAGES) {
                 let logs = directory.join(format!("logs-{share}"));
-                let mut stage = Stage::start(binary, &[], &logs).await?;
+                let mut stage = Stage::start(binary, Rank::Usual, &logs).await?;
                 let failures = directory.join("failed").join(format!("{number:03}"));
                 judged.extend(perform(&mut stage, chunk, references, &failures).await?);
                 println!("stage {} of {}: {} plans", number + 1, chunks.len(), chunk.len());
@@ -254,7 +184,7 @@ async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Res
 
 /// A stage, and what runs without a fault are like on it.
 async fn begin(binary: &Path, directory: &Path, workloads: &[Workload]) -> Result<(Stage, References)> {
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let mut stage = Stage::start(binary, Rank::Usual, &directory.join("logs")).await?;
     let references = references(&mut stage, workloads).await?;
     Ok((stage, references))
 }
@@ -305,25 +235,14 @@ async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Resu
 }
 
 async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> Result<bool> {
-    let plan = read(file)?;
-    let mut stage = Stage::start(binary, &[], &directory.join("logs")).await?;
+    let plan = read_plan(file)?;
+    let mut stage = Stage::start(binary, Rank::Usual, &directory.join("logs")).await?;
     let references = references(&mut stage, &[plan.workload]).await?;
     let plans = vec![plan; times];
     let judged = perform(&mut stage, &plans, &references, &directory.join("replayed")).await?;
     let passed = judged.len() - with_findings(judged.iter().map(|one| &one.findings));
     println!("{times} times, {passed} passed, {} failed", times - passed);
     Ok(passed == times)
-}
-
-fn read(file: &Path) -> Result<Plan> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no plan", file.display()))
-}
-
-/// Plans that once found something.
-fn regressions() -> Result<Vec<Plan>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
-    sorted(&directory)?.iter().map(|file| read(file)).collect()
 }
 
 /// Where logs, failed plans and reports go.

@@ -64,6 +64,8 @@ pub struct Start {
     pub replica: String,
     /// Further environment.
     pub environment: Vec<(String, String)>,
+    /// Whether other processes come first.
+    pub makes_way: bool,
     /// A wall clock that can be made to jump; the machine's where there is none.
     pub clock: Option<Clock>,
 }
@@ -82,7 +84,9 @@ impl Slot {
         if let Some(clock) = &start.clock {
             clock.set(0)?;
         }
-        let child = Command::new(&start.binary)
+        let mut command =
+            if start.makes_way { behind_others(&start.binary) } else { Command::new(&start.binary) };
+        let child = command
             .args([
                 "controller",
                 "--identity",
@@ -208,6 +212,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A command for a program that runs when no other wants to.
+fn behind_others(program: &Path) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "3"]).arg(program);
+    command
 }
 
 fn free_address() -> Result<SocketAddr> {

@@ -3,6 +3,8 @@
 //! The resource versions of all kinds are revisions of one store, so sorted by them the changes of all watches are in
 //! the order in which they were committed.
 
+mod revisions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::board::Board;
 use crate::history::{Change, Key, Sort, State, revision};
+use revisions::Revisions;
 
-/// Kinds that change all the time or are copied from others, labels included, and say nothing about tenants.
+/// Kinds that change all the time or are copied from others, labels included, and say nothing about tenants. Of these it is
+/// only taken down that something changed.
 const IGNORED: [&str; 6] = [
     "events",
     "events.events.k8s.io",
@@ -35,6 +39,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const WHOLE: &str = "application/json";
 /// Names and versions are enough to know how far a watch is, and every tenant of a stage is in each list.
 const VERSIONS: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+/// The same kind under another name.
+const AGAIN: &str = "events";
+/// How an event of a watch comes without the object.
+const VERSION: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// In which watches deliver what is committed, mostly.
+const MOMENT: Duration = Duration::from_millis(250);
 /// Between two starts of a watch whose server is away.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,6 +54,8 @@ pub struct Recorder {
     kinds: Vec<Kind>,
     shared: Arc<Board<History>>,
     patience: Duration,
+    /// Whether it follows all kinds that there are.
+    is_complete: bool,
     _tasks: JoinSet<()>,
 }
 
@@ -51,6 +63,8 @@ pub struct Recorder {
 struct Kind {
     resource: String,
     path: String,
+    /// Whether only the revisions of changes are taken down.
+    is_ignored: bool,
 }
 
 #[derive(Default)]
@@ -60,6 +74,7 @@ struct History {
     changes: Vec<Change>,
     /// At which revision an object of this name was last deleted.
     buried: BTreeMap<Key, u64>,
+    revisions: Revisions,
 }
 
 // === impl Recorder ===
@@ -70,7 +85,7 @@ impl Recorder {
     /// # Errors
     /// When a kind cannot be listed.
     pub async fn start(client: Client) -> Result<Self> {
-        Self::of(client, |plural| !IGNORED.contains(&plural)).await
+        Self::record(client, |plural| plural != AGAIN, true).await
     }
 
     /// Begins to record the kinds that `matter`.
@@ -78,6 +93,10 @@ impl Recorder {
     /// # Errors
     /// When a kind cannot be listed.
     pub async fn of(client: Client, matter: impl Fn(&str) -> bool) -> Result<Self> {
+        Self::record(client, matter, false).await
+    }
+
+    async fn record(client: Client, matter: impl Fn(&str) -> bool, is_complete: bool) -> Result<Self> {
         let discovery = Discovery::new(client.clone()).run_aggregated().await?;
         let mut kinds = Vec::new();
         for group in discovery.groups() {
@@ -90,23 +109,32 @@ impl Recorder {
                     && capabilities.supports_operation(verbs::LIST);
                 if can && matter(&plural) {
                     let path = DynamicObject::url_path(&resource, None);
-                    kinds.push(Kind { resource: plural, path });
+                    let is_ignored = is_complete && IGNORED.contains(&plural.as_str());
+                    kinds.push(Kind { resource: plural, path, is_ignored });
                 }
             }
         }
         let shared = Arc::<Board<History>>::default();
         let mut tasks = JoinSet::new();
-        let starts = kinds.iter().map(|kind| list(&client, kind, WHOLE));
+        let starts = kinds.iter().map(|kind| list(&client, kind, kind.as_a_list()));
         for (kind, list) in kinds.iter().zip(try_join_all(starts).await?) {
-            shared.lock().now.extend(items(kind, &list));
+            if !kind.is_ignored {
+                shared.lock().now.extend(items(kind, &list));
+            }
             tasks.spawn(follow(client.clone(), kind.clone(), revision(&list), Arc::clone(&shared)));
         }
-        Ok(Self { client, kinds, shared, patience: PATIENCE, _tasks: tasks })
+        Ok(Self { client, kinds, shared, patience: PATIENCE, is_complete, _tasks: tasks })
     }
 
     /// From now on waits so long for what shall happen, and not [`PATIENCE`].
     pub fn wait_at_most(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    /// How long it waits for what shall happen.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Forgets what was, up to now.
@@ -163,14 +191,34 @@ impl Recorder {
     /// # Errors
     /// When a kind cannot be listed, or the watches do not catch up.
     pub async fn settle(&self, matter: impl Fn(&str) -> bool) -> Result<()> {
-        let kinds: Vec<&Kind> = self.kinds.iter().filter(|kind| matter(&kind.resource)).collect();
+        if self.is_complete && self.knows_everything().await? {
+            return Ok(());
+        }
+        let all = self.kinds.iter().filter(|kind| !kind.is_ignored);
+        let kinds: Vec<&Kind> = all.clone().filter(|kind| matter(&kind.resource)).collect();
         let lists = try_join_all(kinds.iter().map(|kind| list(&self.client, kind, VERSIONS))).await?;
+        let are_all = kinds.len() == all.count();
+        let oldest = lists.iter().map(revision).min().filter(|_| self.is_complete && are_all);
         for (kind, list) in kinds.into_iter().zip(lists) {
             let listed: State = items(kind, &list).collect();
             let what = format!("a caught-up watch of {}", kind.resource);
             self.wait(&what, |history| history.has_reached(kind, &listed, revision(&list))).await?;
         }
+        if let Some(oldest) = oldest {
+            self.shared.lock().revisions.verified(oldest);
+        }
         Ok(())
+    }
+
+    /// Whether every revision up to now was seen. When one was not, that says nothing: the store has revisions that are no change
+    /// of an object.
+    async fn knows_everything(&self) -> Result<bool> {
+        let is_sure = self.shared.lock().revisions.is_sure();
+        let Some(kind) = self.kinds.first().filter(|_| is_sure) else { return Ok(false) };
+        let one = Kind { path: format!("{}?limit=1", kind.path), ..kind.clone() };
+        let now = revision(&list(&self.client, &one, VERSIONS).await?);
+        let seen = self.shared.until(|history| history.revisions.have_reached(now));
+        Ok(tokio::time::timeout(MOMENT, seen).await.is_ok())
     }
 
     async fn wait(&self, what: &str, holds: impl Fn(&History) -> bool) -> Result<()> {
@@ -182,10 +230,25 @@ impl Recorder {
     }
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// How a list of it is asked for.
+    fn as_a_list(&self) -> &'static str {
+        if self.is_ignored { VERSIONS } else { WHOLE }
+    }
+
+    /// How a watch of it is asked for.
+    fn as_an_event(&self) -> &'static str {
+        if self.is_ignored { VERSION } else { WHOLE }
+    }
+}
+
 // === impl History ===
 
 impl History {
     fn put(&mut self, change: Change) {
+        self.revisions.saw(change.revision);
         match change.sort {
             Sort::Created | Sort::Changed => {
                 self.now.insert(change.key.clone(), Arc::clone(&change.object));
@@ -286,19 +349,23 @@ fn typed(list: &Value, object: &Value) -> Value {
     object
 }
 
-/// Follows one kind for ever.
+/// Follows one kind for ever. While a watch is interrupted nobody knows what is missing.
 async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Board<History>>) {
     let mut at = from;
     loop {
-        let is_gone = match watch(&client, &kind, &mut at, &shared).await {
+        let ended = watch(&client, &kind, &mut at, &shared).await;
+        shared.lock().revisions.doubt();
+        let is_gone = match ended {
             Ok(is_gone) => is_gone,
             Err(_) => {
                 tokio::time::sleep(PAUSE).await;
                 false
             }
         };
-        if is_gone && let Ok(list) = list(&client, &kind, WHOLE).await {
-            shared.catch_up(&kind, &list);
+        if is_gone && let Ok(list) = list(&client, &kind, kind.as_a_list()).await {
+            if !kind.is_ignored {
+                shared.catch_up(&kind, &list);
+            }
             at = revision(&list);
         }
     }
@@ -307,7 +374,7 @@ async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Board<History
 /// One watch, until it ends. Says whether the server has forgotten where it was.
 async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<History>) -> Result<bool> {
     let path = format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={at}", kind.path);
-    let request = Request::get(&path).body(Vec::new())?;
+    let request = Request::get(&path).header(http::header::ACCEPT, kind.as_an_event()).body(Vec::new())?;
     let events = match client.request_events::<Value>(request).await {
         Ok(events) => events,
         Err(kube::Error::Api(status)) if status.code == 410 => return Ok(true),
@@ -327,6 +394,11 @@ async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<Histor
         };
         let version = revision(&object);
         *at = version;
+        if kind.is_ignored {
+            shared.lock().revisions.saw(version);
+            shared.tell();
+            continue;
+        }
         let key = Key::of(&kind.resource, &object);
         shared.put(Change { revision: version, sort, key, object: Arc::new(object) });
     }
@@ -340,7 +412,7 @@ mod tests {
 
     #[test]
     fn objects_of_a_list_are_told_like_those_of_a_watch() {
-        let kind = Kind { resource: "secrets".to_owned(), path: String::new() };
+        let kind = Kind { resource: "secrets".to_owned(), path: String::new(), is_ignored: false };
         let list = json!({"apiVersion": "v1", "kind": "SecretList", "items": [
             {"metadata": {"name": "session", "namespace": "tenant-a"}},
             {"apiVersion": "v2", "kind": "Other", "metadata": {"name": "own"}},

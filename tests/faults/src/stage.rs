@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use http::Request;
 use kube::Client;
 use serde_json::{Value, json};
-use tenantry_control_plane::{Crd, Profile};
+use tenantry_control_plane::{Cluster, Crd, Options, Profile};
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::{World, install, world};
 
@@ -45,6 +45,15 @@ const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tenantry-system/lea
 const DEFINITIONS: [&str; 4] =
     ["serviceplans", "blueprints", "hostedapplications", "hostedapplicationversions"];
 
+/// Who comes first where there are too few processors for all stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Whoever asks first.
+    Usual,
+    /// Other stages: nothing here is judged by how long it takes.
+    MakesWay,
+}
+
 /// A stage. Everything on it ends when it is dropped.
 pub struct Stage {
     /// The recorder.
@@ -57,6 +66,7 @@ pub struct Stage {
     pub(crate) binary: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) directory: PathBuf,
+    rank: Rank,
     tenants: u32,
     pool: Vec<(Workload, String)>,
     /// What tenants had before they were suspended, by name.
@@ -74,17 +84,19 @@ pub struct Stage {
 // === impl Stage ===
 
 impl Stage {
-    /// Starts a cluster, installs the product and the harness's definitions, and starts `binary` as the controller, with
-    /// this further environment. Logs go to `directory`.
+    /// Starts a cluster, installs the product and the harness's definitions, and starts `binary` as the controller. Logs go to
+    /// `directory`.
     ///
     /// # Errors
     /// When a step fails.
-    pub async fn start(binary: &Path, environment: &[(String, String)], directory: &Path) -> Result<Self> {
+    pub async fn start(binary: &Path, rank: Rank, directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         process::forget_journal(directory)?;
         let setup = world::Setup { profile: Profile::P1, optional_kinds: &[Crd::HttpRoute] };
-        let world = World::start(setup).await?;
+        // Requests are counted by the proxy.
+        let options = Options { audit: false, makes_way: rank == Rank::MakesWay, ..setup.options() };
+        let world = World::on(Cluster::start(options).await?, setup).await?;
         world.cluster.play_gateway().await?;
         let client = world.client.clone();
         let recorder = Recorder::start(client.clone()).await?;
@@ -107,7 +119,8 @@ impl Stage {
             proxy,
             client,
             binary: binary.to_owned(),
-            environment: environment.to_vec(),
+            environment: Vec::new(),
+            rank,
             directory: directory.to_owned(),
             tenants: 0,
             pool: Vec::new(),
@@ -268,8 +281,8 @@ impl Stage {
             unasked_end,
             journal: None,
         };
-        record.journal =
-            Some(journal::read(&self.binary, &process::journal(&self.directory), &record).await?);
+        let (database, patience) = (process::journal(&self.directory), self.recorder.patience());
+        record.journal = Some(journal::read(&self.binary, &database, &record, patience).await?);
         Ok(record)
     }
 
@@ -429,6 +442,7 @@ impl Stage {
             directory: self.directory.clone(),
             replica: REPLICA.to_owned(),
             environment: self.environment.clone(),
+            makes_way: self.rank == Rank::MakesWay,
             clock: self.clock.clone(),
         })
     }

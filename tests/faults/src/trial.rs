@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,9 +16,10 @@ use crate::plan::{Fault, Plan, Workload};
 use crate::recorder;
 use crate::stage::Stage;
 
-/// How long a run may take to come to its end, beside what its fault takes. The same runs without a defect must come to
-/// their end in this time, so that a busy machine is not taken for a defect.
+/// How long a run may take to come to its end, beside what its fault takes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// It may take so many times as long as it took without a defect, so that a busy machine is not taken for one.
+const LONGER: u32 = 3;
 /// How much longer a hand-over may take: Kubernetes looks at a Job once a second, and there are five.
 const FIVE_JOBS: Duration = Duration::from_secs(20);
 /// After so long a request that is never answered is given up.
@@ -42,6 +43,20 @@ pub struct Tried {
     pub caught: Option<(String, Finding)>,
 }
 
+/// How long runs took in which no defect took effect.
+#[derive(Default)]
+struct Lasting(Vec<(Plan, Duration)>);
+
+// === impl Lasting ===
+
+impl Lasting {
+    /// How long the same run may take with a defect.
+    fn patience(&self, plan: &Plan) -> Duration {
+        let took = self.0.iter().find(|(known, _)| known == plan).map(|(_, took)| *took);
+        PATIENCE.max(took.unwrap_or_default() * LONGER)
+    }
+}
+
 /// Tries every defect that has runs until one of them finds something.
 ///
 /// The same runs are made first with the program in which no defect takes effect: it must pass them, or what is found
@@ -55,7 +70,7 @@ pub async fn trials(
     defects: &[Defect],
     references: &References,
 ) -> Result<Vec<Tried>> {
-    control(stage, programs, defects, references).await?;
+    let lasting = control(stage, programs, defects, references).await?;
     let mut all = Vec::new();
     for defect in defects.iter().filter(|defect| !defect.plans.is_empty()) {
         let mut caught = None;
@@ -63,7 +78,8 @@ pub async fn trials(
             stage.choose(&programs.plain, &[]);
             stage.clear().await?;
             let environment = [(VARIABLE.to_owned(), defect.name.clone())];
-            let found = try_one(stage, plan, &programs.seeded, &environment, references).await?;
+            let patience = lasting.patience(plan);
+            let found = try_one(stage, plan, &programs.seeded, &environment, references, patience).await?;
             caught = found.into_iter().next().map(|finding| (plan.to_string(), finding));
             if caught.is_some() {
                 break;
@@ -79,7 +95,8 @@ async fn control(
     programs: &Programs,
     defects: &[Defect],
     references: &References,
-) -> Result<()> {
+) -> Result<Lasting> {
+    let mut lasting = Lasting::default();
     let mut plans: Vec<&Plan> = Vec::new();
     for plan in defects.iter().flat_map(|defect| &defect.plans) {
         if !plans.contains(&plan) {
@@ -87,14 +104,16 @@ async fn control(
         }
     }
     for plan in plans {
-        let findings = try_one(stage, plan, &programs.seeded, &[], references).await?;
+        let started = Instant::now();
+        let findings = try_one(stage, plan, &programs.seeded, &[], references, recorder::PATIENCE).await?;
+        lasting.0.push((plan.clone(), started.elapsed()));
         if !findings.is_empty() {
             let all: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let words = stage.last_words();
             bail!("{plan} finds something although no defect takes effect:\n{}\n{words}", all.join("\n"));
         }
     }
-    Ok(())
+    Ok(lasting)
 }
 
 async fn try_one(
@@ -103,6 +122,7 @@ async fn try_one(
     program: &Path,
     environment: &[(String, String)],
     references: &References,
+    patience: Duration,
 ) -> Result<Vec<Finding>> {
     if plan.workload.needs_tenant() && !stage.has_stock(plan.workload) {
         stage.stock(plan.workload, 1).await?;
@@ -110,7 +130,7 @@ async fn try_one(
     stage.choose(program, environment);
     let for_the_fault = if plan.fault == Fault::BlackHole { DEADLINE } else { Duration::ZERO };
     let for_the_work = if plan.workload == Workload::HandOver { FIVE_JOBS } else { Duration::ZERO };
-    stage.recorder.wait_at_most(PATIENCE + for_the_fault + for_the_work);
+    stage.recorder.wait_at_most(patience + for_the_fault + for_the_work);
     let record = stage.run(plan).await;
     stage.recorder.wait_at_most(recorder::PATIENCE);
     let record = record.with_context(|| format!("{plan} cannot be performed"))?;
@@ -128,5 +148,23 @@ impl fmt::Display for Tried {
             }
             None => write!(f, "MISSED: {name}: {wrong}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_may_take_thrice_as_long_as_without_a_defect() {
+        let slow = Plan::reference(Workload::Upgrade);
+        let quick = Plan::reference(Workload::Provision);
+        let seconds = Duration::from_secs;
+        let lasting = Lasting(vec![(slow.clone(), seconds(8)), (quick.clone(), seconds(1))]);
+        let never = Plan::reference(Workload::HandOver);
+        assert_eq!(
+            [slow, quick, never].map(|plan| lasting.patience(&plan)),
+            [seconds(24), PATIENCE, PATIENCE]
+        );
     }
 }

@@ -220,11 +220,11 @@ impl<'a> Pass<'a> {
         if self.asked {
             return History { started: started.map(|_| self.now), ..History::default() };
         }
-        History {
-            started,
-            attempts: before.attempts.max(0),
-            next_retry: before.next_retry_at.as_ref().map(time::instant),
-        }
+        let attempts = before.attempts.max(0);
+        // A clock that is put back must not turn a wait of seconds into one of hours.
+        let longest = self.item.retry.next(self.now, attempts);
+        let next_retry = before.next_retry_at.as_ref().map(|at| time::instant(at).min(longest));
+        History { started, attempts, next_retry }
     }
 
     /// Whether the state of the entry before is still about this input and this attempt.
@@ -302,7 +302,7 @@ impl<'a> Pass<'a> {
 
     /// The finding for an item that started and whose evidence is not complete.
     pub(super) fn open_item(&self, allowed: bool, history: History) -> Finding {
-        let failure = self.item.evidence.failure.as_ref().filter(|failure| !stale(failure, history));
+        let failure = self.item.evidence.failure.as_ref().filter(|failure| !self.is_stale(failure, history));
         let history = self.count(failure, history);
         let exhausted = self.item.retry.exhausted(history.attempts)
             && (failure.is_some_and(|failure| failure.definitive)
@@ -320,11 +320,17 @@ impl<'a> Pass<'a> {
         Finding { released: allowed && !backing_off, changes, ..finding }
     }
 
+    /// Whether a failure belongs to an earlier input, or to the time before a person asked to try again. Nothing that fails now does,
+    /// also where the clock was put back since the item started.
+    fn is_stale(&self, failure: &ItemFailure, history: History) -> bool {
+        history.started.is_some_and(|started| time::whole(failure.at) < started.min(self.now))
+    }
+
     /// Counts a refusal that was not counted yet.
     fn count(&self, failure: Option<&ItemFailure>, history: History) -> History {
         let policy = self.item.retry;
         let Some(failure) = failure.filter(|failure| failure.definitive) else { return history };
-        let at = time::whole(failure.at);
+        let at = time::whole(failure.at).min(self.now);
         let counted = match history.next_retry {
             Some(next) => policy.next(at, history.attempts) <= next,
             None => {
@@ -390,7 +396,7 @@ impl<'a> Pass<'a> {
             }
             (None, _) => match self.before.filter(|_| backing_off) {
                 Some(before) if before.state == ItemState::Running => {
-                    (before.reason.clone(), before.message.clone())
+                    (before.reason.clone(), said_again(before, history))
                 }
                 _ => self.missing(evidence),
             },
@@ -489,9 +495,12 @@ impl Finding {
     }
 }
 
-/// Whether a failure belongs to an earlier input, or to the time before a person asked to try again.
-fn stale(failure: &ItemFailure, history: History) -> bool {
-    history.started.is_some_and(|started| time::whole(failure.at) < started)
+/// The message of an entry that waits for its next attempt, with the time that it waits for now.
+fn said_again(before: &ChecklistEntry, history: History) -> String {
+    let time_of = |at: Option<Timestamp>| at.map(time::readable).unwrap_or_default();
+    let (said, now) =
+        (time_of(before.next_retry_at.as_ref().map(time::instant)), time_of(history.next_retry));
+    if said == now { before.message.clone() } else { before.message.replace(&said, &now) }
 }
 
 fn told(object: &super::Unhealthy) -> String {

@@ -80,8 +80,7 @@ impl Pass<'_> {
         }
         let next_retry = match has_just_failed {
             true => Some(policy.next(self.now, attempts)),
-            // A clock that is put back must not turn a wait of seconds into one of hours.
-            false => history.next_retry.map(|at| at.min(policy.next(self.now, attempts))),
+            false => history.next_retry,
         };
         let history = History { attempts, next_retry, ..history };
         if run.let_go && next_retry.is_none_or(|at| at <= self.now) {

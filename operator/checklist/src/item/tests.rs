@@ -205,6 +205,25 @@ fn the_wait_and_its_message_survive_a_restart() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_makes_no_longer_wait() {
+    let mut world = World::new(vec![item("a", &[])]);
+    world.evidence("a", refusal(10_000));
+    world.pass(10_000);
+    assert_eq!(world.entry("a").next_retry_at.as_ref().map(time::instant), Some(at(10_005)));
+    world.evidence("a", Evidence { desired: 3, ..Evidence::default() });
+    let evaluation = world.pass(100);
+    assert_eq!((evaluation.deadline, evaluation.released.len()), (Some(at(105)), 0));
+    let said = format!("refused 1 of 3 times, tried again at {}", time::readable(at(105)));
+    assert!(world.entry("a").message.ends_with(&said), "{}", world.entry("a").message);
+    assert_eq!(world.pass(102).deadline, Some(at(105)), "it is put off no further");
+    assert!(world.pass(105).released.contains("a"));
+    world.evidence("a", refusal(105));
+    world.pass(105);
+    let entry = world.entry("a");
+    assert_eq!((entry.attempts, entry.next_retry_at.as_ref().map(time::instant)), (2, Some(at(115))));
+}
+
+#[test]
 fn outages_are_not_counted() {
     let mut world = World::new(vec![item("a", &[])]);
     for second in 0..20 {

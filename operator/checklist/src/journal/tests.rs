@@ -266,32 +266,71 @@ proptest! {
     }
 }
 
-/// Who suspended is told as long as it holds, that it was lifted once and for all, and an operation in whose place another one
-/// began has an end.
-#[test]
-fn suspensions_and_operations_have_an_end_on_record() {
-    let mut held = status(Vec::new());
-    let hold = SuspensionHold {
-        name: "acme-x".to_owned(),
+fn hold(name: &str, uid: &str) -> SuspensionHold {
+    SuspensionHold {
+        name: name.to_owned(),
+        uid: uid.to_owned(),
         reason: SuspensionReason::Billing,
         lift_authority: LiftAuthority::Operator,
         scope: SuspensionScope::All,
         message: "pay".to_owned(),
         requested_by: "otto".to_owned(),
         at: time::time(at(1)),
-    };
-    held.suspension = Some(SuspensionStatus { holds: vec![hold], remembered: Vec::new() });
+    }
+}
+
+fn held(holds: Vec<SuspensionHold>) -> TenantSubscriptionStatus {
+    let suspension = Some(SuspensionStatus { holds, remembered: Vec::new() });
+    TenantSubscriptionStatus { suspension, ..status(Vec::new()) }
+}
+
+/// Who suspended is told as long as it holds, that it was lifted once and for all, and an operation in whose place another one
+/// began has an end.
+#[test]
+fn suspensions_and_operations_have_an_end_on_record() {
+    let held = held(vec![hold("acme-x", "u1")]);
     let told = facts(&held);
-    let fact = told.iter().find(|fact| fact.id == "k7/suspension/acme-x/began").unwrap();
+    let fact = told.iter().find(|fact| fact.id == "k7/suspension/acme-x/u1/began").unwrap();
     assert_eq!((fact.actor.as_str(), fact.outcome.as_str()), ("otto", "Suspended"));
 
     let mut lifted = status(Vec::new());
     lifted.operation = lifted.operation.map(|operation| OperationStatus { number: 2, ..operation });
     let after = carry(&held, lifted.clone(), at(9), |_| false);
     let carried = ids(&after.unrecorded);
-    for id in ["k7/suspension/acme-x/began", "k7/suspension/acme-x/ended", "k7/operation/1/ended"] {
+    for id in ["k7/suspension/acme-x/u1/began", "k7/suspension/acme-x/u1/ended", "k7/operation/1/ended"] {
         assert!(carried.contains(&id), "{id} is not in {carried:?}");
     }
     let later = carry(&after, lifted, at(12), |_| false);
     assert_eq!(later.unrecorded, after.unrecorded, "the same, also when it is told again");
+}
+
+/// A name that was used before is another suspension: whatever the journal has of the first, it gets the second.
+#[test]
+fn a_second_suspension_of_one_name_is_on_record_as_well() {
+    let (first, second) = (held(vec![hold("acme-x", "u1")]), held(vec![hold("acme-x", "u2")]));
+    let known: Vec<String> = [&first, &carry(&first, status(Vec::new()), at(5), |_| false)]
+        .into_iter()
+        .flat_map(facts)
+        .map(|fact| fact.id)
+        .collect();
+    let told = facts(&second);
+    let news: Vec<&str> = ids(&told).into_iter().filter(|id| !known.iter().any(|old| old == id)).collect();
+    assert_eq!(news, ["k7/suspension/acme-x/u2/began"]);
+    // One takes the place of the other between two statuses.
+    let carried = carry(&first, second, at(7), |_| false).unrecorded;
+    assert_eq!(ids(&carried), ["k7/suspension/acme-x/u1/began", "k7/suspension/acme-x/u1/ended"]);
+}
+
+/// What a status has no room to name is carried until it is recorded, once, and is no second fact when there is room.
+#[test]
+fn what_waits_beside_a_status_is_carried_until_it_is_recorded() {
+    let named = held(vec![hold("acme-x", "u1")]);
+    let more = super::suspended(&named, &hold("acme-y", "u2")).unwrap();
+    let next = TenantSubscriptionStatus { unrecorded: vec![more.clone()], ..named.clone() };
+    let carried = carry(&named, next.clone(), at(5), |_| false);
+    assert_eq!(ids(&carried.unrecorded), ["k7/suspension/acme-y/u2/began"]);
+    assert_eq!(carry(&carried, next.clone(), at(6), |_| false), carried);
+    assert_eq!(carry(&carried, next.clone(), at(6), |fact| fact.id == more.id).unrecorded, []);
+    let both = held(vec![hold("acme-x", "u1"), hold("acme-y", "u2")]);
+    assert_eq!(carry(&carried, both, at(7), |_| false).unrecorded, []);
 }

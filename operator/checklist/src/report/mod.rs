@@ -10,6 +10,7 @@ mod operation;
 pub(crate) use operation::begun;
 
 use crate::item::{CONFIRMATION_MISSING, DATA_KEPT, Evaluation, NOT_BEFORE};
+use crate::journal;
 use crate::order::Order;
 use crate::plan_change::{self, Pending};
 use crate::suspension::Effect;
@@ -22,8 +23,8 @@ use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{
-    AcceptedRevisions, ChecklistEntry, DeletionPolicy, ItemState, Phase, PlanStatus, RememberedScale,
-    SizingStatus, SuspensionStatus, TenantStatus,
+    AcceptedRevisions, ChecklistEntry, DeletionPolicy, ItemState, JournalFact, Phase, PlanStatus,
+    RememberedScale, SizingStatus, SuspensionHold, SuspensionStatus, TenantStatus,
 };
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
@@ -167,7 +168,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         go_live,
         suspension: suspension(input),
         purge_at: purge_at(input),
-        unrecorded: previous.unrecorded.clone(),
+        unrecorded: unrecorded(input),
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),
         observed_retry: observed_retry.or_else(|| previous.observed_retry.clone()),
         inventory: input.inventory.clone(),
@@ -196,7 +197,8 @@ fn suspension(input: &ReportInput<'_>) -> Option<SuspensionStatus> {
     let Some(Suspension { effect, remembered, .. }) = &input.suspension else {
         return input.previous.suspension.clone();
     };
-    let status = SuspensionStatus { holds: effect.holds.clone(), remembered: remembered.to_vec() };
+    let holds = effect.named_after(holds(input.previous));
+    let status = SuspensionStatus { holds, remembered: remembered.to_vec() };
     (status != SuspensionStatus::default()).then_some(status)
 }
 
@@ -206,6 +208,23 @@ fn purge_at(input: &ReportInput<'_>) -> Option<Time> {
         Verdict::Terminating { purge_at, .. } => purge_at.map(time::time),
         Verdict::Accepted(_) | Verdict::Refused(_) => input.previous.purge_at.clone(),
     }
+}
+
+/// What waits for the journal, and with it the suspensions that no status has room to name.
+fn unrecorded(input: &ReportInput<'_>) -> Vec<JournalFact> {
+    let mut facts = input.previous.unrecorded.clone();
+    if let Some(Suspension { effect, .. }) = input.suspension {
+        let named = effect.named_after(holds(input.previous));
+        let is_unnamed = |hold: &&SuspensionHold| named.iter().all(|known| known.uid != hold.uid);
+        let unnamed = effect.holds.iter().filter(is_unnamed);
+        facts.extend(unnamed.filter_map(|hold| journal::suspended(input.previous, hold)));
+    }
+    facts
+}
+
+/// The suspensions that a status names.
+fn holds(status: &TenantSubscriptionStatus) -> &[SuspensionHold] {
+    status.suspension.as_ref().map(|suspension| suspension.holds.as_slice()).unwrap_or_default()
 }
 
 fn tenant(order: &Order) -> TenantStatus {

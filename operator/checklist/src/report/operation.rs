@@ -97,14 +97,14 @@ fn next(input: &ReportInput<'_>) -> Option<(OperationKind, String)> {
     let under_way = under_way.map(|operation| operation.kind);
     let is_interruptible = !matches!(under_way, Some(OperationKind::Provision | OperationKind::ChangePlan));
     if let (Some(suspension), true) = (input.suspension, is_interruptible) {
-        let before = previous.suspension.as_ref().map(|before| before.holds.as_slice()).unwrap_or_default();
-        let now = suspension.effect.holds.as_slice();
+        let before = super::holds(previous);
+        let now = suspension.effect.named_after(before);
         let only_in = |these: &[SuspensionHold], those: &[SuspensionHold]| {
-            let is_new = |hold: &&SuspensionHold| those.iter().all(|other| other.name != hold.name);
+            let is_new = |hold: &&SuspensionHold| those.iter().all(|other| other.uid != hold.uid);
             let told = |hold: &SuspensionHold| format!("{} ({:?})", hold.name, hold.reason);
             these.iter().filter(is_new).map(told).collect::<Vec<_>>().join(", ")
         };
-        let (come, gone) = (only_in(now, before), only_in(before, now));
+        let (come, gone) = (only_in(&now, before), only_in(before, &now));
         if !come.is_empty() {
             return Some((OperationKind::Suspend, come));
         }

@@ -76,12 +76,11 @@ pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) 
         return (Outcome::Waiting, Some(Instant::now() + OUTAGE_WAIT[0]));
     }
     let mut session = context.sessions.take(&root.uid);
+    let outages = session.outages;
     let result = run(context, &root.uid, name, &mut session).await;
     let (outcome, next) = match result {
         Ok(done) => {
-            session.outages = 0;
-            session.races = 0;
-            session.failed_writes = 0;
+            came_to_its_end(&mut session, outages, Instant::now());
             done
         }
         // The newer subscription is on its way, or here already.
@@ -101,6 +100,21 @@ pub(crate) async fn reconcile(context: &Context, name: &str) -> (Outcome, Next) 
         context.sessions.put(&root.uid, session);
     }
     (outcome, next)
+}
+
+/// A run came to its end and its result is written, whatever it found: that is the end of races and of failed writes. Whether the
+/// API server answered about the tenant's objects the run itself has counted; there were so many `outages` in a row before it.
+fn came_to_its_end(session: &mut Session, outages: u32, now: Instant) {
+    session.races = 0;
+    session.failed_writes = 0;
+    if session.outages == 0 {
+        session.outage_until = None;
+    } else if session.outages > outages {
+        match session.outage_until {
+            Some(until) if now < until => session.outages = outages,
+            _ => session.outage_until = Some(now + backoff(session.outages)),
+        }
+    }
 }
 
 /// Wait after so many outages in a row.
@@ -161,6 +175,8 @@ async fn refuse(
         now: snapshot.now,
     });
     write::status(context, snapshot, session, status).await?;
+    // Nothing was asked about the tenant's objects.
+    session.outages = 0;
     Ok((Outcome::Refused, deadline(snapshot, evaluation.as_ref().and_then(|e| e.deadline))))
 }
 
@@ -176,5 +192,56 @@ fn earlier(one: Next, other: Next) -> Next {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a run does that comes to its end although the API server did not answer about an object. Gives what is waited.
+    fn fails(session: &mut Session, now: Instant) -> Duration {
+        let before = session.outages;
+        session.outages = session.outages.saturating_add(1);
+        came_to_its_end(session, before, now);
+        backoff(session.outages)
+    }
+
+    #[test]
+    fn every_further_outage_is_waited_for_longer_until_there_is_an_answer() {
+        let (mut session, mut now) = (Session::default(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..11 {
+            let wait = fails(&mut session, now);
+            waits.push(wait.as_secs());
+            now += wait;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        assert!(session.is_worth_keeping());
+        session.outages = 0;
+        came_to_its_end(&mut session, 11, now);
+        assert!(!session.is_worth_keeping());
+        assert_eq!(fails(&mut session, now), OUTAGE_WAIT[0], "an answer ends the row");
+    }
+
+    #[test]
+    fn events_amid_an_outage_make_no_wait_longer() {
+        let (mut session, start) = (Session::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(fails(&mut session, start), Duration::from_secs(1));
+        for millis in [1, 200, 400, 600, 999] {
+            fails(&mut session, at(millis));
+            assert_eq!(session.outages, 1, "{millis}");
+        }
+        assert_eq!(fails(&mut session, at(1000)), Duration::from_secs(2));
+        fails(&mut session, at(2999));
+        assert_eq!(fails(&mut session, at(3000)), Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_run_that_comes_to_its_end_ends_races_and_failed_writes() {
+        let mut session = Session { races: 3, failed_writes: 2, ..Session::default() };
+        came_to_its_end(&mut session, 0, Instant::now());
+        assert!(!session.is_worth_keeping());
     }
 }

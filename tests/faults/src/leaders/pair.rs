@@ -22,7 +22,7 @@ use crate::process::{Slot, Start};
 use crate::proxy::{Proxy, Setup};
 use crate::recorder::{PATIENCE, Recorder};
 use crate::site::Verb;
-use crate::stage::{QUIET, REPLICA, Stage};
+use crate::stage::{QUIET, REPLICA, Rank, Stage};
 use crate::wire::Exchange;
 
 /// How long is waited for two replicas with a defect.
@@ -61,7 +61,7 @@ pub(super) struct Seen {
 impl Pair {
     /// Starts a stage and the proxy of the second replica.
     pub(super) async fn start(binary: &Path, directory: &Path, references: References) -> Result<Self> {
-        let stage = Stage::start(binary, &[], directory).await?;
+        let stage = Stage::start(binary, Rank::Usual, directory).await?;
         let leases = Recorder::of(stage.client.clone(), |plural| plural == LEASES).await?;
         let slot = Arc::<Slot>::default();
         let proxy = Proxy::start(Setup {
@@ -113,6 +113,7 @@ impl Pair {
             directory: self.stage.directory.clone(),
             replica: replica.name.to_owned(),
             environment: self.stage.environment.clone(),
+            makes_way: false,
             clock: None,
         })
     }

@@ -109,7 +109,7 @@ fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     let mut say = |what: String, outcome: &str| {
         told.entry(format!("{tenant}/{what}")).or_default().insert(outcome.to_owned());
     };
-    let stays: BTreeSet<&str> = holds(status).collect();
+    let stays: BTreeSet<String> = holds(status).collect();
     for hold in holds(last).filter(|hold| !stays.contains(hold)) {
         say(format!("suspension/{hold}/ended"), "Lifted");
     }
@@ -121,10 +121,11 @@ fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     }
 }
 
-/// The suspensions that a status says hold.
-fn holds(status: &Value) -> impl Iterator<Item = &str> {
+/// The suspensions that a status says hold: each is one by its name and its UID.
+fn holds(status: &Value) -> impl Iterator<Item = String> {
     let holds = status.pointer("/suspension/holds").and_then(Value::as_array);
-    holds.into_iter().flatten().filter_map(|hold| hold["name"].as_str())
+    let called = |hold: &Value| Some(format!("{}/{}", hold["name"].as_str()?, hold["uid"].as_str()?));
+    holds.into_iter().flatten().filter_map(called)
 }
 
 /// Whether an id is that of an earlier end of what was told of a later one.
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_suspension_has_a_beginning_and_an_end_and_so_has_what_it_supersedes() {
         let suspended = |number: i64, holds: &[&str]| {
-            let holds: Vec<Value> = holds.iter().map(|name| json!({ "name": name })).collect();
+            let holds: Vec<Value> = holds.iter().map(|name| json!({"name": name, "uid": "u"})).collect();
             json!({"metadata": {"uid": "s1"}, "status": {
                 "tenant": {"id": "t"}, "operation": {"number": number}, "suspension": {"holds": holds}}})
         };
@@ -215,14 +216,17 @@ mod tests {
             ("t/operation/2/began", "Began"),
             ("t/operation/2/ended", "Superseded"),
             ("t/operation/3/began", "Began"),
-            ("t/suspension/a/began", "Suspended"),
-            ("t/suspension/a/ended", "Lifted"),
-            ("t/suspension/b/began", "Suspended"),
+            ("t/suspension/a/u/began", "Suspended"),
+            ("t/suspension/a/u/ended", "Lifted"),
+            ("t/suspension/b/u/began", "Suspended"),
         ];
         assert_eq!(judged(story(), &all), Vec::<String>::new());
-        assert_eq!(judged(story(), &all[..7]), ["t/suspension/b/began is not in the journal"]);
-        let never = ("t/suspension/b/ended", "Lifted");
-        assert_eq!(judged(story(), &[&all[..], &[never]].concat()), ["t/suspension/b/ended never happened"]);
+        assert_eq!(judged(story(), &all[..7]), ["t/suspension/b/u/began is not in the journal"]);
+        let never = ("t/suspension/b/u/ended", "Lifted");
+        assert_eq!(
+            judged(story(), &[&all[..], &[never]].concat()),
+            ["t/suspension/b/u/ended never happened"]
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ fn suspended(
 fn effect(names: &[&str]) -> Effect {
     let hold = |name: &&str| SuspensionHold {
         name: (*name).to_owned(),
+        uid: format!("u-{name}"),
         reason: SuspensionReason::Billing,
         lift_authority: LiftAuthority::Operator,
         scope: SuspensionScope::All,
