@@ -93,6 +93,11 @@ impl Leftovers {
 
 /// Looks after them for as long as this process leads.
 pub(crate) async fn run(context: &Context) {
+    // Whoever checks receipts can be given the key before there is one; an end makes it as well.
+    let namespace = &context.config.namespace;
+    if let Err(error) = context.receipts.signer(&context.client, namespace).await {
+        tracing::warn!(%error, "the key that signs receipts cannot be made yet");
+    }
     loop {
         let came = context.leftovers.came.notified();
         let (due, next) = context.leftovers.due(Instant::now());

@@ -84,10 +84,10 @@ impl Gate<'_> {
     /// The plans on one stage, the defects on another and two replicas on a third.
     async fn of_tenants(&self, known: Vec<Plan>, seed: u64) -> Result<Outcome> {
         let mut stage = self.stage("logs").await?;
-        // Suspensions are for the full matrix, but for what once found something.
+        // Others are for the full matrix, but for what once found something.
         let is_needed = |workload: &Workload| {
             *workload != Workload::HandOver
-                && (!workload.is_of_suspensions() || known.iter().any(|plan| plan.workload == *workload))
+                && (workload.is_of_the_gate() || known.iter().any(|plan| plan.workload == *workload))
         };
         let workloads: Vec<Workload> = Workload::ALL.into_iter().filter(is_needed).collect();
         let references = references(&mut stage, &workloads).await?;
@@ -152,9 +152,9 @@ impl Gate<'_> {
 
     /// The defects that the gate tries.
     fn chosen(&self) -> Vec<Defect> {
-        let is_of_suspensions =
-            |defect: &Defect| defect.plans.iter().any(|plan| plan.workload.is_of_suspensions());
-        self.defects.iter().filter(|defect| !is_of_suspensions(defect)).cloned().collect()
+        let is_of_the_gate =
+            |defect: &&Defect| defect.plans.iter().all(|plan| plan.workload.is_of_the_gate());
+        self.defects.iter().filter(is_of_the_gate).cloned().collect()
     }
 
     fn seconds(&self) -> f64 {

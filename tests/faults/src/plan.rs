@@ -38,6 +38,10 @@ pub enum Workload {
     OffboardDelete,
     /// Deletes a subscription whose policy is Retain.
     OffboardRetain,
+    /// Deletes a subscription whose policy is `ExportThenDelete`: its data is exported and kept, until a person ends that.
+    OffboardExport,
+    /// Deletes a subscription whose policy is Archive: it is stopped and its data kept, until a person ends that.
+    OffboardArchive,
     /// Moves a tenant to a version that drops a field and an object, changes others and brings a new one.
     Upgrade,
     /// Hands a tenant over that is ready: its data is converted on trial, which fails its count once, and for good, its

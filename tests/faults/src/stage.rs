@@ -314,9 +314,11 @@ impl Stage {
     pub(crate) async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
         match workload {
             Workload::Provision => self.order(workload, tenant).await,
-            Workload::OffboardDelete | Workload::OffboardRetain => {
-                self.send("DELETE", &subscription(tenant), &Value::Null).await
-            }
+            // That his data is not kept any longer a person says when he is asked.
+            Workload::OffboardDelete
+            | Workload::OffboardRetain
+            | Workload::OffboardExport
+            | Workload::OffboardArchive => self.send("DELETE", &subscription(tenant), &Value::Null).await,
             Workload::Upgrade => {
                 let [_, version] = VERSIONS;
                 let patch = json!({"spec": {"applicationRef": {"version": version}}});

@@ -129,7 +129,11 @@ async fn try_one(
     }
     stage.choose(program, environment);
     let for_the_fault = if plan.fault == Fault::BlackHole { DEADLINE } else { Duration::ZERO };
-    let for_the_work = if plan.workload == Workload::HandOver { FIVE_JOBS } else { Duration::ZERO };
+    let for_the_work = match plan.workload {
+        Workload::HandOver => FIVE_JOBS,
+        Workload::OffboardExport => FIVE_JOBS / 4,
+        _ => Duration::ZERO,
+    };
     stage.recorder.wait_at_most(patience + for_the_fault + for_the_work);
     let record = stage.run(plan).await;
     stage.recorder.wait_at_most(recorder::PATIENCE);

@@ -29,17 +29,31 @@ pub struct WorkloadError {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Provision,
         Self::OffboardDelete,
         Self::OffboardRetain,
+        Self::OffboardExport,
+        Self::OffboardArchive,
         Self::Upgrade,
         Self::HandOver,
         Self::Suspend,
         Self::Resume,
     ];
 
-    /// Whether it is about a suspension. Those are for the full matrix and not for the gate.
+    /// Whether the gate performs it. Suspensions and the ends of several steps are for the full matrix.
+    #[must_use]
+    pub fn is_of_the_gate(self) -> bool {
+        !self.is_of_suspensions() && !self.has_steps()
+    }
+
+    /// Whether it ends a tenant in several steps, during which its data is kept.
+    #[must_use]
+    pub fn has_steps(self) -> bool {
+        matches!(self, Self::OffboardExport | Self::OffboardArchive)
+    }
+
+    /// Whether it is about a suspension.
     #[must_use]
     pub fn is_of_suspensions(self) -> bool {
         matches!(self, Self::Suspend | Self::Resume)
@@ -54,18 +68,23 @@ impl Workload {
     /// Whether it ends a tenant.
     #[must_use]
     pub fn ends(self) -> bool {
-        matches!(self, Self::OffboardDelete | Self::OffboardRetain)
+        matches!(self, Self::OffboardDelete | Self::OffboardRetain) || self.has_steps()
     }
 
     /// What is ordered for it.
     #[must_use]
     pub fn order(self, tenant: &str) -> Value {
-        let policy = if self == Self::OffboardRetain { "Retain" } else { "Delete" };
+        let policy = match self {
+            Self::OffboardRetain => "Retain",
+            Self::OffboardExport => "ExportThenDelete",
+            Self::OffboardArchive => "Archive",
+            _ => "Delete",
+        };
         let [version, _] = VERSIONS;
         let application = match self {
             Self::HandOver => "handover",
             Self::Suspend | Self::Resume => "autoscaled",
-            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => "probe",
+            _ => "probe",
         };
         let mut order = json!({
             "apiVersion": "tenantry.io/v1alpha1",
@@ -91,7 +110,7 @@ impl Workload {
                 "holds": [{"item": "data-trial", "reason": "the hand-over begins later"}],
             }),
             Self::Suspend | Self::Resume => json!({}),
-            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => {
+            _ => {
                 json!({"parameters": {"volume": self != Self::OffboardDelete}})
             }
         };
@@ -105,9 +124,6 @@ impl Workload {
     #[must_use]
     pub fn is_prepared(self, state: &State, tenant: &str) -> bool {
         match self {
-            Self::Provision | Self::OffboardDelete | Self::OffboardRetain | Self::Upgrade => {
-                Self::Provision.is_done(state, tenant)
-            }
             Self::HandOver => {
                 let source = Key::new("secrets", &format!("tenant-{tenant}"), "conversion-source");
                 let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
@@ -115,6 +131,7 @@ impl Workload {
             }
             Self::Suspend => Self::Provision.is_done(state, tenant) && suspension::is_scaled(state, tenant),
             Self::Resume => Self::Suspend.is_done(state, tenant),
+            _ => Self::Provision.is_done(state, tenant),
         }
     }
 
@@ -140,7 +157,7 @@ impl Workload {
                     && suspension::are_followed(state, tenant)
             }
             Self::OffboardRetain => subscription.is_none(),
-            Self::OffboardDelete => {
+            Self::OffboardDelete | Self::OffboardExport | Self::OffboardArchive => {
                 let namespace = Key::new("namespaces", "", &format!("tenant-{tenant}"));
                 subscription.is_none() && !state.contains_key(&namespace)
             }
@@ -154,6 +171,8 @@ impl fmt::Display for Workload {
             Self::Provision => "provision",
             Self::OffboardDelete => "offboard-delete",
             Self::OffboardRetain => "offboard-retain",
+            Self::OffboardExport => "offboard-export",
+            Self::OffboardArchive => "offboard-archive",
             Self::Upgrade => "upgrade",
             Self::HandOver => "hand-over",
             Self::Suspend => "suspend",

@@ -8,6 +8,9 @@ use super::Finding;
 use crate::history::{Key, Record, SUBSCRIPTIONS, Sort};
 use crate::journal::Fact;
 
+/// What a customer is given whose data is kept for a while, besides the receipt.
+const DOCUMENTS: [&str; 3] = ["subscription.json", "accounts.json", "manifests.json"];
+
 /// What must be on record, by id, with what may have come of it.
 type Told = BTreeMap<String, BTreeSet<String>>;
 
@@ -25,7 +28,7 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
         if !seen.insert(&fact.id) {
             findings.push(Finding::new("O12", format!("{} is twice in the journal", fact.id)));
         }
-        match told.get(&fact.id) {
+        match told.get(plain(&fact.id)) {
             Some(outcomes) if !outcomes.contains(&fact.outcome) => {
                 let what = format!("{} is in the journal as {}, which nobody said", fact.id, fact.outcome);
                 findings.push(Finding::new("O12", what));
@@ -43,7 +46,7 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
 /// What happened and is not in the journal.
 #[must_use]
 pub fn missing(record: &Record, journal: &[Fact]) -> Vec<String> {
-    let known: BTreeSet<&str> = journal.iter().map(|fact| fact.id.as_str()).collect();
+    let known: BTreeSet<&str> = journal.iter().map(|fact| plain(&fact.id)).collect();
     told(record).into_keys().filter(|id| !known.contains(id.as_str())).collect()
 }
 
@@ -63,11 +66,7 @@ fn told(record: &Record) -> Told {
         let Some(tenant) = change.object.pointer("/status/tenant/id").and_then(Value::as_str) else {
             continue;
         };
-        told.entry(format!("{tenant}/ended")).or_default().insert("Ended".to_owned());
-        if let Some(number) = change.object.pointer("/status/operation/number").and_then(Value::as_i64) {
-            let outcomes = told.entry(format!("{tenant}/operation/{number}/ended")).or_default();
-            outcomes.insert("Abandoned".to_owned());
-        }
+        tell_of_the_end(tenant, &change.object, &mut told);
     }
     told
 }
@@ -104,6 +103,41 @@ fn tell(tenant: &str, status: &Value, told: &mut Told) {
     }
 }
 
+/// What the end of a subscription says.
+fn tell_of_the_end(tenant: &str, subscription: &Value, told: &mut Told) {
+    let mut say = |what: String, outcome: &str| {
+        told.entry(format!("{tenant}/{what}")).or_default().insert(outcome.to_owned());
+    };
+    say("ended".to_owned(), "Ended");
+    say("document/receipt.jws".to_owned(), "Kept");
+    let policy = subscription.pointer("/spec/deletionPolicy").and_then(Value::as_str);
+    // The last step is over when nobody writes the status any more.
+    let last = if policy == Some("Retain") { "exit-access" } else { "exit-removal" };
+    say(format!("item/{last}/1"), "Done");
+    if matches!(policy, Some("ExportThenDelete" | "Archive")) {
+        DOCUMENTS.iter().for_each(|name| say(format!("document/{name}"), "Kept"));
+    }
+    let operation = &subscription["status"]["operation"];
+    let Some(number) = operation["number"].as_i64() else { return };
+    if operation["kind"] == "Offboard" {
+        say(format!("operation/{number}/ended"), "Completed");
+        return;
+    }
+    if operation["completedAt"].is_null() {
+        say(format!("operation/{number}/ended"), "Abandoned");
+    }
+    say(format!("operation/{}/began", number + 1), "Began");
+    say(format!("operation/{}/ended", number + 1), "Completed");
+}
+
+/// The id of a fact, for a document without the version of its content.
+fn plain(id: &str) -> &str {
+    let version = id
+        .rsplit_once('/')
+        .filter(|(what, _)| DOCUMENTS.iter().any(|name| what.ends_with(&format!("/document/{name}"))));
+    version.map_or(id, |(what, _)| what)
+}
+
 /// What a status says by not telling of it any more.
 fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     let mut say = |what: String, outcome: &str| {
@@ -117,7 +151,8 @@ fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     if let Some(before) = number(last).filter(|before| number(status).is_some_and(|now| now > *before))
         && last.pointer("/operation/completedAt").is_none()
     {
-        say(format!("operation/{before}/ended"), "Superseded");
+        let ends = status.pointer("/operation/kind").is_some_and(|kind| kind == "Offboard");
+        say(format!("operation/{before}/ended"), if ends { "Abandoned" } else { "Superseded" });
     }
 }
 
@@ -232,9 +267,42 @@ mod tests {
     #[test]
     fn an_end_is_on_record() {
         let story = || told_by(&[status(1, "Failed")]).ended();
-        let missed = ["t/ended is not in the journal", "t/operation/1/ended is not in the journal"];
-        assert_eq!(judged(story(), &ALL), missed);
-        let ended = [&ALL[..], &[("t/ended", "Ended"), ("t/operation/1/ended", "Abandoned")]].concat();
-        assert_eq!(judged(story(), &ended), Vec::<String>::new());
+        let end = [
+            ("t/document/receipt.jws", "Kept"),
+            ("t/ended", "Ended"),
+            ("t/item/exit-removal/1", "Done"),
+            ("t/operation/1/ended", "Abandoned"),
+            ("t/operation/2/began", "Began"),
+            ("t/operation/2/ended", "Completed"),
+        ];
+        assert_eq!(judged(story(), &ALL), end.map(|(id, _)| format!("{id} is not in the journal")));
+        assert_eq!(judged(story(), &[&ALL[..], &end].concat()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_handed_over_is_on_record_in_each_version() {
+        let kept = |operation: Value| {
+            json!({"metadata": {"uid": "s1"}, "spec": {"deletionPolicy": "Archive"},
+                "status": {"tenant": {"id": "t"}, "operation": operation}})
+        };
+        let statuses = [kept(json!({"number": 1})), kept(json!({"number": 2, "kind": "Offboard"}))];
+        let all = [
+            ("t/document/accounts.json/0a", "Kept"),
+            ("t/document/manifests.json/0a", "Kept"),
+            ("t/document/manifests.json/0b", "Kept"),
+            ("t/document/receipt.jws", "Kept"),
+            ("t/document/subscription.json/0a", "Kept"),
+            ("t/ended", "Ended"),
+            ("t/item/exit-removal/1", "Done"),
+            ("t/operation/1/began", "Began"),
+            ("t/operation/1/ended", "Abandoned"),
+            ("t/operation/2/began", "Began"),
+            ("t/operation/2/ended", "Completed"),
+        ];
+        assert_eq!(judged(told_by(&statuses).ended(), &all), Vec::<String>::new());
+        assert_eq!(
+            judged(told_by(&statuses).ended(), &all[1..]),
+            ["t/document/accounts.json is not in the journal"]
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led,
 //! [`jobs`] how often work was done, [`suspension`] what is taken away and given back, and [`journal`] what is on record.
 
+pub mod exit;
 pub mod fencing;
 pub mod history;
 pub mod jobs;
@@ -79,6 +80,12 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     if plan.fault != Fault::TimeTravel {
         findings.extend(match plan.workload {
             Workload::OffboardDelete => outcome::nothing_is_left(record),
+            Workload::OffboardExport | Workload::OffboardArchive => {
+                let mut findings = outcome::nothing_is_left(record);
+                findings.extend(exit::kept_until_a_person_says(record));
+                findings.extend(exit::exported_first(record, plan.workload));
+                findings
+            }
             Workload::Suspend => suspension::taken_away(record),
             Workload::Resume => suspension::given_back(record),
             Workload::Provision | Workload::OffboardRetain | Workload::Upgrade | Workload::HandOver => {

@@ -11,6 +11,10 @@ use crate::workload::{DECLARED_FIRST, ROWS};
 
 /// Where signatures are.
 pub(super) const SIGN_OFFS: &str = "tenantsignoffs.tenantry.io";
+/// Annotation that says how the end of a subscription goes on.
+pub(crate) const EXIT: &str = "tenantry.io/exit";
+/// Word of it that ends the keeping of data.
+const END_KEEPING: &str = "EndKeeping";
 /// Secret with what the customer brings.
 const SOURCE: &str = "conversion-source";
 /// What it brings.
@@ -37,8 +41,17 @@ fn of_kind<'a>(state: &'a State, resource: &'a str) -> impl Iterator<Item = (&'a
     range.take_while(move |(key, _)| key.resource == resource).map(|(key, object)| (key, &**object))
 }
 
-/// What the customer of a subscription that brings data does.
+/// What the customer of a subscription does: who ends looks at what is kept for him and needs it no longer, and who brings data
+/// hands it over.
 fn customer(state: &State, name: &str, subscription: &Value, by: &str) -> Vec<Act> {
+    let is_kept = subscription.pointer("/status/phase").is_some_and(|phase| phase == "Archived");
+    if is_kept && subscription.pointer("/metadata/annotations").and_then(|all| all.get(EXIT)).is_none() {
+        return vec![Act {
+            method: "PATCH",
+            path: format!("/apis/tenantry.io/v1alpha1/tenantsubscriptions/{name}"),
+            body: json!({"metadata": {"annotations": {EXIT: END_KEEPING}}}),
+        }];
+    }
     let Some(data) = subscription.pointer("/spec/dataConversion").filter(|_| !is_ending(subscription)) else {
         return Vec::new();
     };
@@ -202,6 +215,22 @@ mod tests {
         assert_eq!(told(&state(|_| {}, asked.clone())), [declared]);
         let known = |order: &mut Value| order["spec"]["dataConversion"]["cutOver"] = json!({"rows": ROWS});
         assert_eq!(told(&state(known, asked)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_is_kept_is_not_kept_any_longer() {
+        let kept = |order: &mut Value| order["status"]["phase"] = json!("Archived");
+        let found = acts(&state(kept, json!([])), "ada");
+        let path = "/apis/tenantry.io/v1alpha1/tenantsubscriptions/acme";
+        assert_eq!(
+            found.iter().map(|act| (act.method, act.path.as_str())).collect::<Vec<_>>(),
+            [("PATCH", path)]
+        );
+        let said = |order: &mut Value| {
+            kept(order);
+            order["metadata"]["annotations"] = json!({EXIT: END_KEEPING});
+        };
+        assert_eq!(acts(&state(said, json!([])), "ada"), []);
     }
 
     #[test]
