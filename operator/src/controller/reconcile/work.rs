@@ -334,10 +334,7 @@ async fn record_ahead(
         inventory: Some(record),
         now: snapshot.now,
     });
-    if let Some(root) = write::status(context, snapshot, session, status.clone()).await? {
-        snapshot.root = root;
-    }
-    snapshot.status = status;
+    write::status(context, snapshot, session, status).await?.settle(snapshot);
     session.inventory = None;
     Ok(())
 }

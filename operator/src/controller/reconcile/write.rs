@@ -51,15 +51,36 @@ pub(crate) enum WriteError {
     Content(#[from] serde_json::Error),
 }
 
+/// A status after it was written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The subscription as it is then; nothing when there was nothing to write.
+    pub(crate) root: Option<Arc<Root>>,
+    /// What it holds, with what it carries for the journal. The next write of the same run is made from this: made from less, it
+    /// would drop what is carried.
+    pub(crate) status: TenantSubscriptionStatus,
+}
+
+// === impl Written ===
+
+impl Written {
+    /// Makes it what the run goes on from.
+    pub(crate) fn settle(self, snapshot: &mut Snapshot) {
+        if let Some(root) = self.root {
+            snapshot.root = root;
+        }
+        snapshot.status = self.status;
+    }
+}
+
 /// Writes the status if it differs from the one that is there, and only over the one it was made from: a process that
-/// looks at the past, or has lost the lease without knowing it yet, tells nothing. Gives the subscription as it is then;
-/// nothing when there was nothing to write.
+/// looks at the past, or has lost the lease without knowing it yet, tells nothing.
 pub(crate) async fn status(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
     new: TenantSubscriptionStatus,
-) -> Result<Option<Arc<Root>>, WriteError> {
+) -> Result<Written, WriteError> {
     let old = &snapshot.status;
     let new = match changed(old, &new) || !old.unrecorded.is_empty() {
         true => carry(old, new, snapshot.now, |fact| context.journal.has(fact)),
@@ -68,10 +89,10 @@ pub(crate) async fn status(
     // The usual case, and the JSON of both is what a run without work would cost most.
     if !changed(old, &new) {
         told(context, snapshot, old);
-        return Ok(None);
+        return Ok(Written { root: None, status: new });
     }
     let Some(mut patch) = merge_patch(&json!({"status": old}), &json!({"status": new})) else {
-        return Ok(None);
+        return Ok(Written { root: None, status: new });
     };
     let metadata = json!({"uid": snapshot.root.uid, "resourceVersion": snapshot.root.resource_version});
     if let Some(patch) = patch.as_object_mut() {
@@ -90,7 +111,7 @@ pub(crate) async fn status(
     }
     context.events.transition(&snapshot.root, &old.conditions, &new.conditions).await;
     context.events.overdue(&snapshot.root, &old.checklist, &new.checklist).await;
-    Ok(root)
+    Ok(Written { root, status: new })
 }
 
 /// Offers the journal what a status that is written tells. What it carries besides is dropped when it is recorded.

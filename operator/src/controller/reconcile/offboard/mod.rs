@@ -240,10 +240,8 @@ impl Ending<'_> {
             inventory: Some(self.inventory.clone()),
             now: self.snapshot.now,
         });
-        if let Some(root) = write::status(self.context, &self.snapshot, self.session, status.clone()).await? {
-            self.snapshot.root = root;
-        }
-        self.snapshot.status = status;
+        let written = write::status(self.context, &self.snapshot, self.session, status).await?;
+        written.settle(&mut self.snapshot);
         Ok(())
     }
 }
