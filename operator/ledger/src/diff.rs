@@ -1,0 +1,365 @@
+//! What a ledger is still to get: the difference between the lines that are implied and those already posted. Pure.
+//!
+//! A ledger is only ever added to. Time that was charged and is no longer owed becomes a credit that refers to its charge; time
+//! that is owed and was not charged becomes a charge. After what is returned has been posted, the difference is empty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::Period;
+use crate::exact::{fraction, whole};
+use crate::line::{Kind, Line, LineKey};
+use crate::money::{Money, round_minor, split, sum};
+use crate::profile::{CreditShare, Profile};
+use crate::refusal::Refusal;
+
+/// What an entry does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Effect {
+    /// It charges. Positive, or zero for a period that was rated and had no usage.
+    Charge,
+    /// It gives back what a charge took for time that is not owed, or for a quantity that was corrected. Negative.
+    Credit,
+    /// It gives back by a person's decision. Negative.
+    Adjustment,
+}
+
+/// Something to be posted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Posting {
+    /// What it is for. For a credit, its period is the time that is given back.
+    pub key: LineKey,
+    /// Charge, credit or adjustment.
+    pub effect: Effect,
+    /// How often the same key had this effect before. Together with both it is the natural key: unique.
+    pub revision: u32,
+    /// The entry it corrects.
+    pub refers_to: Option<u64>,
+    /// How much.
+    pub amount: Money,
+    /// The priced quantity, for people.
+    pub quantity: String,
+    /// The tax category and rate.
+    pub tax: String,
+}
+
+/// Something posted.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number in the ledger.
+    pub id: u64,
+    /// What was posted.
+    #[serde(flatten)]
+    pub posting: Posting,
+}
+
+/// What was posted for an account, in order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+}
+
+impl Ledger {
+    /// A ledger that holds these entries.
+    #[must_use]
+    pub fn of(entries: Vec<Entry>) -> Self {
+        Self { entries }
+    }
+
+    /// What was posted, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Adds postings, numbered on from what is there.
+    pub fn post(&mut self, postings: Vec<Posting>) {
+        let next = self.entries.iter().map(|entry| entry.id).max().map_or(1, |last| last + 1);
+        self.entries.extend((next..).zip(postings).map(|(id, posting)| Entry { id, posting }));
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// The sum has more than 64 bits.
+    pub fn total(&self) -> Result<i64, Refusal> {
+        sum(self.entries.iter().map(|entry| entry.posting.amount.minor))
+    }
+
+    /// What is left of a charge after its credits and adjustments.
+    ///
+    /// # Errors
+    /// The sum has more than 64 bits.
+    pub fn left(&self, id: u64) -> Result<i64, Refusal> {
+        let of = |entry: &&Entry| entry.id == id || entry.posting.refers_to == Some(id);
+        sum(self.entries.iter().filter(of).map(|entry| entry.posting.amount.minor))
+    }
+
+    /// A person's correction of a charge.
+    ///
+    /// # Errors
+    /// There is no such charge, or less of it is left than is to be given back.
+    pub fn adjustment(&self, id: u64, give_back: i64) -> Result<Posting, Refusal> {
+        let entry =
+            self.entries.iter().find(|entry| entry.id == id && entry.posting.effect == Effect::Charge);
+        let Some(entry) = entry else {
+            return Err(Refusal::new(
+                "refersTo",
+                format!("entry {id} is no charge"),
+                "name the charge to correct",
+            ));
+        };
+        let left = self.left(id)?;
+        if give_back <= 0 || give_back > left {
+            return Err(Refusal::new(
+                "amount",
+                format!("{give_back} cannot be given back of the {left} that are left"),
+                "give back something above zero and no more than is left",
+            ));
+        }
+        let before = self.entries.iter().filter(|other| other.posting.refers_to == Some(id)).count();
+        Ok(Posting {
+            effect: Effect::Adjustment,
+            revision: revision(before),
+            refers_to: Some(id),
+            amount: Money { minor: -give_back, ..entry.posting.amount },
+            ..entry.posting.clone()
+        })
+    }
+}
+
+fn revision(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// What is to be posted so that the ledger says what the lines say: credits first, then charges, each in order of its key.
+///
+/// # Errors
+/// An amount has more than 64 bits.
+pub fn diff(lines: &[Line], ledger: &Ledger, profile: &Profile) -> Result<Vec<Posting>, Refusal> {
+    let mut groups: BTreeMap<Group<'_>, (Vec<&Line>, Vec<Charged<'_>>)> = BTreeMap::new();
+    for line in lines {
+        groups.entry(Group::of(&line.key)).or_default().0.push(line);
+    }
+    let mut corrections: BTreeMap<u64, Vec<&Entry>> = BTreeMap::new();
+    for entry in &ledger.entries {
+        if let Some(id) = entry.posting.refers_to {
+            corrections.entry(id).or_default().push(entry);
+        }
+    }
+    let none = Vec::new();
+    for entry in ledger.entries.iter().filter(|entry| entry.posting.effect == Effect::Charge) {
+        let charged = Charged::new(entry, corrections.get(&entry.id).unwrap_or(&none))?;
+        groups.entry(Group::of(&entry.posting.key)).or_default().1.push(charged);
+    }
+    let mut postings = Vec::new();
+    for (group, (owed, charged)) in &groups {
+        if group.kind == Kind::Recurring {
+            by_time(owed, charged, profile, &mut postings)?;
+        } else {
+            by_amount(owed, charged, &mut postings)?;
+        }
+    }
+    postings.retain(|posting| posting.effect == Effect::Charge || posting.amount.minor != 0);
+    postings.sort_by(|one, other| {
+        let rank = |posting: &Posting| posting.effect == Effect::Charge;
+        rank(one).cmp(&rank(other)).then_with(|| one.key.cmp(&other.key))
+    });
+    number(&mut postings, ledger);
+    Ok(postings)
+}
+
+/// Lines that can stand for each other. Recurring ones are compared by the time they cover, the others by their amount, so
+/// those have their period here as well.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group<'a> {
+    subscription: &'a str,
+    kind: Kind,
+    charge: &'a str,
+    terms: &'a str,
+    period: Option<Period>,
+}
+
+impl<'a> Group<'a> {
+    fn of(key: &'a LineKey) -> Self {
+        Self {
+            subscription: &key.subscription,
+            kind: key.kind,
+            charge: &key.charge,
+            terms: &key.terms,
+            period: (key.kind != Kind::Recurring).then_some(key.period),
+        }
+    }
+}
+
+/// A charge in the ledger and what is left of it.
+struct Charged<'a> {
+    entry: &'a Entry,
+    /// The time that was not given back.
+    covers: Vec<Period>,
+    /// The amount less credits. What a person gave back is not missing here, so it is not charged again.
+    stands: i64,
+    /// The amount less credits and adjustments, beyond which nothing can be given back.
+    left: i64,
+}
+
+impl<'a> Charged<'a> {
+    fn new(entry: &'a Entry, corrections: &[&Entry]) -> Result<Self, Refusal> {
+        let credits = || corrections.iter().filter(|correction| correction.posting.effect == Effect::Credit);
+        let credited: Vec<Period> = credits().map(|credit| credit.posting.key.period).collect();
+        let amount = entry.posting.amount.minor;
+        Ok(Self {
+            entry,
+            covers: entry.posting.key.period.without(&credited),
+            stands: sum(credits().map(|credit| credit.posting.amount.minor).chain([amount]))?,
+            left: sum(corrections.iter().map(|correction| correction.posting.amount.minor).chain([amount]))?,
+        })
+    }
+
+    /// The share of the charge that a stretch of it stands for.
+    fn share(&self, part: Period, profile: &Profile) -> Result<i64, Refusal> {
+        let posting = &self.entry.posting;
+        round_minor(&(whole(posting.amount.minor) * profile.ratio(part, posting.key.period)))
+    }
+
+    fn credit(&self, period: Period, amount: i64) -> Posting {
+        let posting = &self.entry.posting;
+        Posting {
+            key: LineKey { period, ..posting.key.clone() },
+            effect: Effect::Credit,
+            revision: 0,
+            refers_to: Some(self.entry.id),
+            amount: Money { minor: -amount, ..posting.amount },
+            quantity: posting.quantity.clone(),
+            tax: posting.tax.clone(),
+        }
+    }
+}
+
+/// Recurring charges: what time is covered and should not be, and the other way round.
+fn by_time(
+    owed: &[&Line],
+    charged: &[Charged<'_>],
+    profile: &Profile,
+    into: &mut Vec<Posting>,
+) -> Result<(), Refusal> {
+    let due: Vec<Period> = owed.iter().map(|line| line.key.period).collect();
+    for charge in charged {
+        let unused: Vec<Period> = charge.covers.iter().flat_map(|part| part.without(&due)).collect();
+        for (part, amount) in unused.iter().zip(credits(charge, owed, &unused, profile)?) {
+            into.push(charge.credit(*part, amount));
+        }
+    }
+    for line in owed {
+        let period = line.key.period;
+        let covered: Vec<(&Charged<'_>, Period)> = charged
+            .iter()
+            .flat_map(|charge| {
+                charge.covers.iter().filter_map(move |part| Some((charge, part.common(&period)?)))
+            })
+            .collect();
+        let missing = period.without(&covered.iter().map(|(_, part)| *part).collect::<Vec<_>>());
+        if missing.is_empty() {
+            continue;
+        }
+        let mut already = 0;
+        let mut seen = BTreeSet::new();
+        for (charge, part) in covered {
+            // What a charge stands at is for all that it still covers.
+            let all = charge.covers.iter().all(|covers| covers.common(&period) == Some(*covers));
+            if !all {
+                already = sum([already, charge.share(part, profile)?])?;
+            } else if seen.insert(charge.entry.id) {
+                already = sum([already, charge.stands])?;
+            }
+        }
+        let rest = sum([line.net.minor, -already])?.max(0);
+        for (part, amount) in missing.iter().zip(split(rest, &lengths(&missing, profile))?) {
+            into.push(charge(line, *part, amount));
+        }
+    }
+    Ok(())
+}
+
+/// What each unused part of a charge is credited with: never more, together, than is left of the charge.
+fn credits(
+    charge: &Charged<'_>,
+    owed: &[&Line],
+    unused: &[Period],
+    profile: &Profile,
+) -> Result<Vec<i64>, Refusal> {
+    if unused.is_empty() {
+        return Ok(Vec::new());
+    }
+    if profile.credit == CreditShare::Proportional {
+        let mut left = charge.left;
+        let mut amounts = Vec::new();
+        for part in unused {
+            let amount = charge.share(*part, profile)?.clamp(0, left.max(0));
+            left -= amount;
+            amounts.push(amount);
+        }
+        return Ok(amounts);
+    }
+    let mut used = 0;
+    for kept in charge.covers.iter().flat_map(|part| part.without(unused)) {
+        let same = owed.iter().find(|line| line.key.period == kept);
+        let worth = match same {
+            Some(line) => line.net.minor,
+            None => charge.share(kept, profile)?,
+        };
+        used = sum([used, worth])?;
+    }
+    split(sum([charge.stands, -used])?.clamp(0, charge.left.max(0)), &lengths(unused, profile))
+}
+
+fn lengths(parts: &[Period], profile: &Profile) -> Vec<crate::exact::Exact> {
+    parts.iter().map(|part| fraction(profile.length(*part).max(1), 1)).collect()
+}
+
+fn charge(line: &Line, period: Period, amount: i64) -> Posting {
+    Posting {
+        key: LineKey { period, ..line.key.clone() },
+        effect: Effect::Charge,
+        revision: 0,
+        refers_to: None,
+        amount: Money { minor: amount, ..line.net },
+        quantity: line.quantity.clone(),
+        tax: line.tax.clone(),
+    }
+}
+
+/// Everything else: the amount of one line against what was posted for it. A higher amount is a further charge with the old
+/// period's dates; a lower one is credited, latest charge first.
+fn by_amount(owed: &[&Line], charged: &[Charged<'_>], into: &mut Vec<Posting>) -> Result<(), Refusal> {
+    let wanted = sum(owed.iter().map(|line| line.net.minor))?;
+    let stands = sum(charged.iter().map(|charge| charge.stands))?;
+    if let Some(line) = owed.first()
+        && (charged.is_empty() || wanted > stands)
+    {
+        into.push(charge(line, line.key.period, sum([wanted, -stands])?));
+        return Ok(());
+    }
+    let mut surplus = sum([stands, -wanted])?;
+    for charge in charged.iter().rev() {
+        let amount = surplus.clamp(0, charge.stands.min(charge.left).max(0));
+        surplus -= amount;
+        into.push(charge.credit(charge.entry.posting.key.period, amount));
+    }
+    Ok(())
+}
+
+/// Gives each posting the revision that makes its natural key unique.
+fn number(postings: &mut [Posting], ledger: &Ledger) {
+    let mut seen: BTreeMap<(LineKey, bool), u32> = BTreeMap::new();
+    for entry in &ledger.entries {
+        *seen.entry((entry.posting.key.clone(), entry.posting.effect == Effect::Charge)).or_default() += 1;
+    }
+    for posting in postings {
+        let next = seen.entry((posting.key.clone(), posting.effect == Effect::Charge)).or_default();
+        posting.revision = *next;
+        *next += 1;
+    }
+}

@@ -1,0 +1,286 @@
+//! Everything that an event log implies up to a moment, as if nothing had been invoiced yet. Pure.
+
+use jiff::civil::DateTime;
+use num_traits::Zero as _;
+
+use crate::calendar::Period;
+use crate::catalogue::{Catalogue, Charge, ChargeKind, Timing};
+use crate::commitment;
+use crate::event::{Event, Unused, Usage};
+use crate::exact::{Exact, shown, whole};
+use crate::line::{Kind, Line, LineKey};
+use crate::metered;
+use crate::money::{Money, percent};
+use crate::price::Price;
+use crate::refusal::Refusal;
+use crate::timeline::{Segment, State, Timeline, timelines};
+
+/// Every line that the events and the usage imply up to `as_of`, sorted by its key.
+///
+/// Recurring lines in advance are due at their period's begin, everything else at the end of what it is for. An event that
+/// takes effect after `as_of` already counts: a subscription whose end is known is charged up to it.
+///
+/// # Errors
+/// An event or a record that cannot be charged; then there are no lines at all.
+pub fn lines(
+    events: &[Event],
+    catalogue: &Catalogue,
+    usage: &[Usage],
+    as_of: DateTime,
+) -> Result<Vec<Line>, Refusal> {
+    let mut lines = Vec::new();
+    for line in &timelines(events, catalogue)? {
+        let from = lines.len();
+        let run = Run { catalogue, line, as_of };
+        for segment in &line.segments {
+            run.segment(segment, &mut lines)?;
+        }
+        run.sold_once(&mut lines)?;
+        metered::lines(&run, usage, &mut lines)?;
+        commitment::lines(&run, &mut lines, from)?;
+    }
+    lines.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(lines)
+}
+
+/// What computing one subscription's lines needs.
+pub(crate) struct Run<'a> {
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) line: &'a Timeline<'a>,
+    pub(crate) as_of: DateTime,
+}
+
+/// What an exact amount becomes.
+pub(crate) struct Owed<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) charge: &'a str,
+    pub(crate) terms: String,
+    pub(crate) period: Period,
+    pub(crate) list: &'a Exact,
+    pub(crate) net: &'a Exact,
+    /// What it would be without a promotion.
+    pub(crate) unpromoted: &'a Exact,
+    pub(crate) quantity: &'a Exact,
+    pub(crate) tax: &'a str,
+    pub(crate) due: DateTime,
+}
+
+impl Run<'_> {
+    fn segment(&self, segment: &Segment<'_>, into: &mut Vec<Line>) -> Result<(), Refusal> {
+        let state = &segment.state;
+        if !state.charged {
+            return Ok(());
+        }
+        for charge in &state.list.charges {
+            if let ChargeKind::Recurring { interval, timing, unit, included } = &charge.kind {
+                let ordered = unit.as_deref().map_or_else(
+                    || whole(1),
+                    |unit| {
+                        state
+                            .quantities
+                            .get(unit)
+                            .map_or_else(Exact::zero, |quantity| quantity.value().clone())
+                    },
+                );
+                let quantity = (ordered - included.value()).max(Exact::zero());
+                let cycle =
+                    self.catalogue.cycle(self.line.anchor, state.anchor_day, segment.period.from, *interval);
+                let mut k = cycle.index(segment.period.from)?;
+                loop {
+                    let whole_period = cycle.period(k)?;
+                    k += 1;
+                    let Some(mut part) = whole_period.common(&segment.period) else { break };
+                    if self.keeps_unused(segment, part, *timing) {
+                        part.to = whole_period.to;
+                    }
+                    let due = match timing {
+                        Timing::Advance => part.from,
+                        Timing::Arrears => part.to,
+                    };
+                    if due > self.as_of {
+                        break;
+                    }
+                    let whole_period = self.catalogue.profile.whole_of(part, whole_period, *interval)?;
+                    let ratio = self.catalogue.profile.ratio(part, whole_period);
+                    self.recurring(segment, charge, &quantity, part, &ratio, due, into)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the rest of a period paid in advance stays charged although the subscription ended in it.
+    fn keeps_unused(&self, segment: &Segment<'_>, part: Period, timing: Timing) -> bool {
+        let last = self.line.segments.last().is_some_and(|last| last.period == segment.period);
+        last && timing == Timing::Advance
+            && part.to == segment.period.to
+            && self.line.ended.is_some_and(|ended| ended.unused == Unused::Keep)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one line has that many sides, and they are used here only"
+    )]
+    fn recurring(
+        &self,
+        segment: &Segment<'_>,
+        charge: &Charge,
+        quantity: &Exact,
+        part: Period,
+        ratio: &Exact,
+        due: DateTime,
+        into: &mut Vec<Line>,
+    ) -> Result<(), Refusal> {
+        let state = &segment.state;
+        let (price, promoted) = self.price(state, charge)?;
+        let (share, discounts) = self.discounts(state);
+        let net = price.amount(quantity) * ratio * &share;
+        let list = state.own_price(charge).amount(quantity) * ratio;
+        let unpromoted = &list * share;
+        if net.is_zero() && unpromoted.is_zero() {
+            return Ok(());
+        }
+        let terms =
+            format!("{}{} × {}{}", state.terms(), state.promoted(promoted), shown(quantity), discounts);
+        let owed = Owed {
+            kind: Kind::Recurring,
+            charge: &charge.name,
+            terms,
+            period: part,
+            list: &list,
+            net: &net,
+            unpromoted: &unpromoted,
+            quantity,
+            tax: &charge.tax,
+            due,
+        };
+        into.push(self.owe(&owed)?);
+        Ok(())
+    }
+
+    /// The price of a charge in a state, and whether a promotion gave it.
+    pub(crate) fn price<'s>(
+        &'s self,
+        state: &State<'s>,
+        charge: &'s Charge,
+    ) -> Result<(&'s Price, bool), Refusal> {
+        if let Some((promotion, _)) = state.promotion {
+            let cheaper = self.catalogue.list(&promotion.at_prices_of)?;
+            if let Some(cheaper) = cheaper.charges.iter().find(|other| other.name == charge.name) {
+                return Ok((&cheaper.price, true));
+            }
+        }
+        Ok((state.own_price(charge), false))
+    }
+
+    /// The share of a price that the chained discounts leave, and how they read.
+    fn discounts(&self, state: &State<'_>) -> (Exact, String) {
+        let phase = state.phase_discount().into_iter().cloned();
+        let bundles = state.bundles.iter().filter_map(|index| self.catalogue.bundles.get(*index));
+        let mut share = whole(1);
+        let mut text = String::new();
+        for discount in phase.chain(bundles.map(|bundle| bundle.percent.clone())) {
+            share *= whole(1) - percent(&discount);
+            text.push_str(&format!(" -{discount}%"));
+        }
+        (share, text)
+    }
+
+    /// What is due once: the one-time charges of each price list when the subscription first has it, and extras.
+    fn sold_once(&self, into: &mut Vec<Line>) -> Result<(), Refusal> {
+        let mut seen = Vec::new();
+        for segment in &self.line.segments {
+            let at = segment.period.from;
+            for charge in
+                segment.state.list.charges.iter().filter(|charge| charge.kind == ChargeKind::OneTime)
+            {
+                if at > self.as_of || seen.contains(&charge.name.as_str()) {
+                    continue;
+                }
+                seen.push(charge.name.as_str());
+                let amount = charge.price.amount(&whole(1));
+                self.once(&charge.name, segment.state.list.id.clone(), at, &amount, &charge.tax, into)?;
+            }
+        }
+        for (event, at) in &self.line.extras {
+            if let crate::event::Change::Extra { name, price, tax } = &event.change
+                && *at <= self.as_of
+            {
+                self.once(name, format!("event {}", event.id), *at, price.value(), tax, into)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn once(
+        &self,
+        name: &str,
+        terms: String,
+        at: DateTime,
+        amount: &Exact,
+        tax: &str,
+        into: &mut Vec<Line>,
+    ) -> Result<(), Refusal> {
+        let period = Period::new(at, at);
+        let one = whole(1);
+        let owed = Owed {
+            kind: Kind::OneTime,
+            charge: name,
+            terms,
+            period,
+            list: amount,
+            net: amount,
+            unpromoted: amount,
+            quantity: &one,
+            tax,
+            due: at,
+        };
+        into.push(self.owe(&owed)?);
+        Ok(())
+    }
+
+    /// Rounds, once.
+    pub(crate) fn owe(&self, owed: &Owed<'_>) -> Result<Line, Refusal> {
+        let currency = self.catalogue.account.currency;
+        let money = |amount: &Exact| Ok(Money { minor: currency.round(amount)?, currency });
+        Ok(Line {
+            key: LineKey {
+                subscription: self.line.subscription.to_owned(),
+                kind: owed.kind,
+                charge: owed.charge.to_owned(),
+                terms: owed.terms.clone(),
+                period: owed.period,
+            },
+            list: money(owed.list)?,
+            net: money(owed.net)?,
+            granted: currency.round(&(owed.unpromoted - owed.net).max(Exact::zero()))?,
+            quantity: shown(owed.quantity),
+            tax: owed.tax.to_owned(),
+            due: owed.due,
+        })
+    }
+}
+
+impl<'a> State<'a> {
+    /// The price of the list itself, or of its phase.
+    pub(crate) fn own_price<'s>(&self, charge: &'s Charge) -> &'s Price
+    where
+        'a: 's,
+    {
+        let phase = self.phase.and_then(|index| self.list.phases.get(index));
+        phase.and_then(|phase| phase.prices.get(&charge.name)).unwrap_or(&charge.price)
+    }
+
+    /// How the terms of a line begin.
+    pub(crate) fn terms(&self) -> String {
+        self.phase
+            .map_or_else(|| self.list.id.clone(), |phase| format!("{} phase {}", self.list.id, phase + 1))
+    }
+
+    /// How a promotion reads in the terms of a line.
+    pub(crate) fn promoted(&self, promoted: bool) -> String {
+        self.promotion
+            .filter(|_| promoted)
+            .map_or_else(String::new, |(promotion, _)| format!(" {}", promotion.name))
+    }
+}
