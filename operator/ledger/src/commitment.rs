@@ -162,7 +162,8 @@ fn fill_up(run: &Run<'_>, minimum: &Minimum<'_>, into: &mut Vec<Line>, from: usi
     }
 }
 
-/// The fees of a period: a line that reaches beyond it counts with its share.
+/// The fees of a period: what was due at the end of something counts where it was due, and what was paid ahead for longer
+/// counts with its share. So a minimum never changes when a later fee falls due.
 fn fees(run: &Run<'_>, within: Period, lines: &[Line]) -> Exact {
     let currency = run.catalogue.account.currency;
     let mut fees = Exact::zero();
@@ -173,12 +174,13 @@ fn fees(run: &Run<'_>, within: Period, lines: &[Line]) -> Exact {
             if within.contains(period.from) {
                 fees += net;
             }
+        } else if line.due == period.to {
+            if within.from < line.due && line.due <= within.to {
+                fees += net;
+            }
         } else if let Some(common) = period.common(&within) {
-            fees += net
-                * crate::exact::fraction(
-                    run.catalogue.profile.length(common),
-                    run.catalogue.profile.length(period),
-                );
+            let profile = &run.catalogue.profile;
+            fees += net * crate::exact::fraction(profile.length(common), profile.length(period));
         }
     }
     fees

@@ -3,7 +3,7 @@
 //! A ledger is only ever added to. Time that was charged and is no longer owed becomes a credit that refers to its charge; time
 //! that is owed and was not charged becomes a charge. After what is returned has been posted, the difference is empty.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -212,7 +212,10 @@ impl<'a> Charged<'a> {
         let amount = entry.posting.amount.minor;
         Ok(Self {
             entry,
-            covers: entry.posting.key.period.without(&credited),
+            covers: match entry.posting.key.period {
+                none if none.is_empty() => Vec::new(),
+                period => period.without(&credited),
+            },
             stands: sum(credits().map(|credit| credit.posting.amount.minor).chain([amount]))?,
             left: sum(corrections.iter().map(|correction| correction.posting.amount.minor).chain([amount]))?,
         })
@@ -246,62 +249,129 @@ fn by_time(
     into: &mut Vec<Posting>,
 ) -> Result<(), Refusal> {
     let due: Vec<Period> = owed.iter().map(|line| line.key.period).collect();
+    let mut covered: Vec<Covered> = owed.iter().map(|_| Covered::default()).collect();
+    let mut left = Vec::new();
+    let mut stays = 0;
     for charge in charged {
         let unused: Vec<Period> = charge.covers.iter().flat_map(|part| part.without(&due)).collect();
-        for (part, amount) in unused.iter().zip(credits(charge, owed, &unused, profile)?) {
-            into.push(charge.credit(*part, amount));
-        }
+        let (amounts, used) = credits(charge, owed, &unused, profile)?;
+        left.push(sum([charge.left, -sum(amounts.iter().copied())?])?);
+        into.extend(unused.iter().zip(amounts).map(|(part, amount)| charge.credit(*part, amount)));
+        assign(charge, used, owed, &mut covered, profile)?;
+        stays = sum([stays, used])?;
     }
-    for line in owed {
-        let period = line.key.period;
-        let covered: Vec<(&Charged<'_>, Period)> = charged
-            .iter()
-            .flat_map(|charge| {
-                charge.covers.iter().filter_map(move |part| Some((charge, part.common(&period)?)))
-            })
-            .collect();
-        let missing = period.without(&covered.iter().map(|(_, part)| *part).collect::<Vec<_>>());
+    let charges = into.len();
+    for (line, covered) in owed.iter().zip(covered) {
+        let missing = line.key.period.without(&covered.parts);
         if missing.is_empty() {
             continue;
         }
-        let mut already = 0;
-        let mut seen = BTreeSet::new();
-        for (charge, part) in covered {
-            // What a charge stands at is for all that it still covers.
-            let all = charge.covers.iter().all(|covers| covers.common(&period) == Some(*covers));
-            if !all {
-                already = sum([already, charge.share(part, profile)?])?;
-            } else if seen.insert(charge.entry.id) {
-                already = sum([already, charge.stands])?;
-            }
-        }
-        let rest = sum([line.net.minor, -already])?.max(0);
+        let rest = sum([line.net.minor, -covered.amount])?.max(0);
         for (part, amount) in missing.iter().zip(split(rest, &lengths(&missing, profile))?) {
-            into.push(charge(line, *part, amount));
+            stays = sum([stays, amount])?;
+            into.push(self::charge(line, *part, amount));
         }
+    }
+    if profile.credit == CreditShare::Remainder {
+        let wanted = sum(owed.iter().map(|line| line.net.minor))?;
+        settle(sum([wanted, -stays])?, owed, charged, &left, charges, into);
     }
     Ok(())
 }
 
-/// What each unused part of a charge is credited with: never more, together, than is left of the charge.
+/// Posts what rounding left between the lines and the ledger. Parts of a charge are rounded where the boundaries of periods
+/// moved under it, and the sum must not know. It is a matter of minor units: a new charge takes them, otherwise they are posted
+/// for no time at all.
+fn settle(
+    rest: i64,
+    owed: &[&Line],
+    charged: &[Charged<'_>],
+    left: &[i64],
+    charges: usize,
+    into: &mut Vec<Posting>,
+) {
+    let new = into.get_mut(charges..).and_then(<[Posting]>::last_mut);
+    if let Some(new) = new.filter(|new| new.amount.minor >= -rest) {
+        new.amount.minor += rest;
+    } else if let Some(line) = owed.last().filter(|_| rest > 0) {
+        let end = line.key.period.to;
+        into.push(charge(line, Period::new(end, end), rest));
+    } else {
+        let mut surplus = -rest;
+        for (charge, left) in charged.iter().zip(left).rev() {
+            let amount = surplus.clamp(0, (*left).max(0));
+            surplus = surplus.saturating_sub(amount);
+            let end = charge.entry.posting.key.period.to;
+            into.push(charge.credit(Period::new(end, end), amount));
+        }
+    }
+}
+
+/// What charges cover of a line, and what for.
+#[derive(Default)]
+struct Covered {
+    parts: Vec<Period>,
+    amount: i64,
+}
+
+/// Spreads what stays of a charge over the lines that it covers: each gets its own amount where it is covered whole, or its
+/// share, and the last one what is left.
+fn assign(
+    charge: &Charged<'_>,
+    stays: i64,
+    owed: &[&Line],
+    covered: &mut [Covered],
+    profile: &Profile,
+) -> Result<(), Refusal> {
+    let mut left = stays;
+    let mut last = None;
+    for (place, (line, covered)) in owed.iter().zip(covered.iter_mut()).enumerate() {
+        let period = line.key.period;
+        let parts: Vec<Period> = charge.covers.iter().filter_map(|part| part.common(&period)).collect();
+        if parts.is_empty() {
+            continue;
+        }
+        let worth = match parts.as_slice() {
+            [part] if *part == period => line.net.minor,
+            parts => {
+                sum(parts.iter().map(|part| charge.share(*part, profile)).collect::<Result<Vec<_>, _>>()?)?
+            }
+        };
+        covered.amount = sum([covered.amount, worth])?;
+        covered.parts.extend(parts);
+        left = sum([left, -worth])?;
+        last = Some(place);
+    }
+    if let Some(covered) = last.and_then(|place| covered.get_mut(place)) {
+        covered.amount = sum([covered.amount, left])?;
+    }
+    Ok(())
+}
+
+/// What each unused part of a charge is credited with, never more together than is left of the charge; and what the used part
+/// is worth. An adjustment by hand lowers the first and not the second, because it is not charged again.
 fn credits(
     charge: &Charged<'_>,
     owed: &[&Line],
     unused: &[Period],
     profile: &Profile,
-) -> Result<Vec<i64>, Refusal> {
+) -> Result<(Vec<i64>, i64), Refusal> {
     if unused.is_empty() {
-        return Ok(Vec::new());
+        // A charge of which all time was given back stands for nothing, whatever an adjustment left of it.
+        let gone = charge.covers.is_empty() && !charge.entry.posting.key.period.is_empty();
+        return Ok((Vec::new(), if gone { 0 } else { charge.stands }));
     }
     if profile.credit == CreditShare::Proportional {
         let mut left = charge.left;
+        let mut stays = charge.stands;
         let mut amounts = Vec::new();
         for part in unused {
             let amount = charge.share(*part, profile)?.clamp(0, left.max(0));
             left -= amount;
+            stays -= amount;
             amounts.push(amount);
         }
-        return Ok(amounts);
+        return Ok((amounts, stays));
     }
     let mut used = 0;
     for kept in charge.covers.iter().flat_map(|part| part.without(unused)) {
@@ -312,7 +382,9 @@ fn credits(
         };
         used = sum([used, worth])?;
     }
-    split(sum([charge.stands, -used])?.clamp(0, charge.left.max(0)), &lengths(unused, profile))
+    let used = used.min(charge.stands);
+    let credit = sum([charge.stands, -used])?.clamp(0, charge.left.max(0));
+    Ok((split(credit, &lengths(unused, profile))?, used))
 }
 
 fn lengths(parts: &[Period], profile: &Profile) -> Vec<crate::exact::Exact> {

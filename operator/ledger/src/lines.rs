@@ -1,5 +1,7 @@
 //! Everything that an event log implies up to a moment, as if nothing had been invoiced yet. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::civil::DateTime;
 use num_traits::Zero as _;
 
@@ -13,7 +15,7 @@ use crate::metered;
 use crate::money::{Money, percent};
 use crate::price::Price;
 use crate::refusal::Refusal;
-use crate::timeline::{Segment, State, Timeline, timelines};
+use crate::timeline::{State, Timeline, timelines};
 
 /// Every line that the events and the usage imply up to `as_of`, sorted by its key.
 ///
@@ -32,8 +34,8 @@ pub fn lines(
     for line in &timelines(events, catalogue)? {
         let from = lines.len();
         let run = Run { catalogue, line, as_of };
-        for segment in &line.segments {
-            run.segment(segment, &mut lines)?;
+        for stretch in run.stretches()? {
+            run.recurring(&stretch, &mut lines)?;
         }
         run.sold_once(&mut lines)?;
         metered::lines(&run, usage, &mut lines)?;
@@ -65,14 +67,29 @@ pub(crate) struct Owed<'a> {
     pub(crate) due: DateTime,
 }
 
-impl Run<'_> {
-    fn segment(&self, segment: &Segment<'_>, into: &mut Vec<Line>) -> Result<(), Refusal> {
-        let state = &segment.state;
-        if !state.charged {
-            return Ok(());
-        }
-        for charge in &state.list.charges {
-            if let ChargeKind::Recurring { interval, timing, unit, included } = &charge.kind {
+/// A stretch in which nothing changes that one charge depends on.
+struct Stretch<'a> {
+    charge: &'a Charge,
+    period: Period,
+    state: &'a State<'a>,
+    quantity: Exact,
+    terms: String,
+    /// What discounts leave of the price.
+    share: Exact,
+    last: bool,
+}
+
+impl<'a> Run<'a> {
+    /// The stretches of every recurring charge. What changes for one charge does not cut the lines of another.
+    fn stretches(&self) -> Result<Vec<Stretch<'a>>, Refusal> {
+        let mut stretches: Vec<Stretch<'a>> = Vec::new();
+        // Where the latest stretch of each charge is.
+        let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
+        let end = self.line.segments.last().map(|segment| segment.period.to);
+        for segment in self.line.segments.iter().filter(|segment| segment.state.charged) {
+            let state = &segment.state;
+            for charge in &state.list.charges {
+                let ChargeKind::Recurring { unit, included, .. } = &charge.kind else { continue };
                 let ordered = unit.as_deref().map_or_else(
                     || whole(1),
                     |unit| {
@@ -83,79 +100,92 @@ impl Run<'_> {
                     },
                 );
                 let quantity = (ordered - included.value()).max(Exact::zero());
-                let cycle =
-                    self.catalogue.cycle(self.line.anchor, state.anchor_day, segment.period.from, *interval);
-                let mut k = cycle.index(segment.period.from)?;
-                loop {
-                    let whole_period = cycle.period(k)?;
-                    k += 1;
-                    let Some(mut part) = whole_period.common(&segment.period) else { break };
-                    if self.keeps_unused(segment, part, *timing) {
-                        part.to = whole_period.to;
+                let (share, discounts) = self.discounts(state);
+                let (_, promoted) = self.price(state, charge)?;
+                let terms = format!(
+                    "{}{} × {}{discounts}",
+                    state.terms(),
+                    state.promoted(promoted),
+                    shown(&quantity)
+                );
+                let last = Some(segment.period.to) == end;
+                let before = latest.get(charge.name.as_str()).and_then(|place| stretches.get_mut(*place));
+                match before {
+                    Some(before)
+                        if before.period.to == segment.period.from
+                            && before.terms == terms
+                            && before.state.anchor_day == state.anchor_day =>
+                    {
+                        before.period.to = segment.period.to;
+                        before.last = last;
                     }
-                    let due = match timing {
-                        Timing::Advance => part.from,
-                        Timing::Arrears => part.to,
-                    };
-                    if due > self.as_of {
-                        break;
+                    _ => {
+                        latest.insert(&charge.name, stretches.len());
+                        stretches.push(Stretch {
+                            charge,
+                            period: segment.period,
+                            state,
+                            quantity,
+                            terms,
+                            share,
+                            last,
+                        });
                     }
-                    let whole_period = self.catalogue.profile.whole_of(part, whole_period, *interval)?;
-                    let ratio = self.catalogue.profile.ratio(part, whole_period);
-                    self.recurring(segment, charge, &quantity, part, &ratio, due, into)?;
                 }
             }
+        }
+        Ok(stretches)
+    }
+
+    fn recurring(&self, stretch: &Stretch<'_>, into: &mut Vec<Line>) -> Result<(), Refusal> {
+        let ChargeKind::Recurring { interval, timing, .. } = &stretch.charge.kind else { return Ok(()) };
+        let (price, _) = self.price(stretch.state, stretch.charge)?;
+        let net = price.amount(&stretch.quantity) * &stretch.share;
+        let list = stretch.state.own_price(stretch.charge).amount(&stretch.quantity);
+        let unpromoted = &list * &stretch.share;
+        if net.is_zero() && unpromoted.is_zero() {
+            return Ok(());
+        }
+        let begun = stretch.period.from;
+        let cycle = self.catalogue.cycle(self.line.anchor, stretch.state.anchor_day, begun, *interval);
+        for k in cycle.index(begun)?.. {
+            let enclosing = cycle.period(k)?;
+            let Some(mut part) = enclosing.common(&stretch.period) else { break };
+            if self.keeps_unused(stretch, part, *timing) {
+                part.to = enclosing.to;
+            }
+            let due = match timing {
+                Timing::Advance => part.from,
+                Timing::Arrears => part.to,
+            };
+            if due > self.as_of {
+                break;
+            }
+            let profile = self.catalogue.profile;
+            let ratio = profile.ratio(part, profile.whole_of(part, enclosing, *interval)?);
+            let owed = Owed {
+                kind: Kind::Recurring,
+                charge: &stretch.charge.name,
+                terms: stretch.terms.clone(),
+                period: part,
+                list: &(&list * &ratio),
+                net: &(&net * &ratio),
+                unpromoted: &(&unpromoted * &ratio),
+                quantity: &stretch.quantity,
+                tax: &stretch.charge.tax,
+                due,
+            };
+            into.push(self.owe(&owed)?);
         }
         Ok(())
     }
 
     /// Whether the rest of a period paid in advance stays charged although the subscription ended in it.
-    fn keeps_unused(&self, segment: &Segment<'_>, part: Period, timing: Timing) -> bool {
-        let last = self.line.segments.last().is_some_and(|last| last.period == segment.period);
-        last && timing == Timing::Advance
-            && part.to == segment.period.to
+    fn keeps_unused(&self, stretch: &Stretch<'_>, part: Period, timing: Timing) -> bool {
+        stretch.last
+            && timing == Timing::Advance
+            && part.to == stretch.period.to
             && self.line.ended.is_some_and(|ended| ended.unused == Unused::Keep)
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one line has that many sides, and they are used here only"
-    )]
-    fn recurring(
-        &self,
-        segment: &Segment<'_>,
-        charge: &Charge,
-        quantity: &Exact,
-        part: Period,
-        ratio: &Exact,
-        due: DateTime,
-        into: &mut Vec<Line>,
-    ) -> Result<(), Refusal> {
-        let state = &segment.state;
-        let (price, promoted) = self.price(state, charge)?;
-        let (share, discounts) = self.discounts(state);
-        let net = price.amount(quantity) * ratio * &share;
-        let list = state.own_price(charge).amount(quantity) * ratio;
-        let unpromoted = &list * share;
-        if net.is_zero() && unpromoted.is_zero() {
-            return Ok(());
-        }
-        let terms =
-            format!("{}{} × {}{}", state.terms(), state.promoted(promoted), shown(quantity), discounts);
-        let owed = Owed {
-            kind: Kind::Recurring,
-            charge: &charge.name,
-            terms,
-            period: part,
-            list: &list,
-            net: &net,
-            unpromoted: &unpromoted,
-            quantity,
-            tax: &charge.tax,
-            due,
-        };
-        into.push(self.owe(&owed)?);
-        Ok(())
     }
 
     /// The price of a charge in a state, and whether a promotion gave it.
@@ -242,7 +272,11 @@ impl Run<'_> {
     /// Rounds, once.
     pub(crate) fn owe(&self, owed: &Owed<'_>) -> Result<Line, Refusal> {
         let currency = self.catalogue.account.currency;
-        let money = |amount: &Exact| Ok(Money { minor: currency.round(amount)?, currency });
+        let money = |minor: i64| Money { minor, currency };
+        let net = currency.round(owed.net)?;
+        let list = if owed.list == owed.net { net } else { currency.round(owed.list)? };
+        let granted =
+            if owed.unpromoted <= owed.net { 0 } else { currency.round(&(owed.unpromoted - owed.net))? };
         Ok(Line {
             key: LineKey {
                 subscription: self.line.subscription.to_owned(),
@@ -251,9 +285,9 @@ impl Run<'_> {
                 terms: owed.terms.clone(),
                 period: owed.period,
             },
-            list: money(owed.list)?,
-            net: money(owed.net)?,
-            granted: currency.round(&(owed.unpromoted - owed.net).max(Exact::zero()))?,
+            list: money(list),
+            net: money(net),
+            granted,
             quantity: shown(owed.quantity),
             tax: owed.tax.to_owned(),
             due: owed.due,

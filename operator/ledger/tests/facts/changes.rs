@@ -31,6 +31,9 @@ pub(crate) fn facts(terms: &Terms) -> Result<Option<Map<String, Value>>> {
     if terms.has("adjustment") && terms.has("tax") {
         return adjusted(terms).map(Some);
     }
+    if terms.has("recurring") {
+        return taxed(terms).map(Some);
+    }
     Ok(None)
 }
 
@@ -117,7 +120,7 @@ fn changed_with(terms: &Terms, balance: i64) -> Result<Vec<Value>> {
     let old = recurring(&terms.need("price")?, interval, Timing::Advance)?;
     let mut lists = vec![price_list("old", old, currency)];
 
-    let on = ["effective", "change_on", "upgrade_on", "cancel_on", "pause_on"]
+    let on = ["effective", "change_on", "upgrade_on", "downgrade_on", "cancel_on"]
         .into_iter()
         .find_map(|key| terms.moment(key));
     let new = NewPlan::read(terms, on, interval, anchor_day, billed)?;
@@ -151,6 +154,15 @@ fn changed_with(terms: &Terms, balance: i64) -> Result<Vec<Value>> {
         account.happens(from, Change::Suspend { charged: false })?;
         account.happens(to, Change::Resume)?;
         account.run(to)?;
+    }
+    let at = |keys: [&str; 3]| keys.into_iter().find_map(|key| terms.moment(key));
+    if let Some(paused) = at(["pause_on", "paused_on", "paused"]) {
+        account.happens(paused, Change::Pause)?;
+        account.run(paused)?;
+        if let Some(resumed) = at(["resume_on", "resumed_on", "resumed"]) {
+            account.happens(resumed, Change::Resume)?;
+            account.run(resumed)?;
+        }
     }
     if let Some(on) = on {
         match &new {
@@ -308,11 +320,15 @@ fn switched(terms: &Terms) -> Result<Map<String, Value>> {
 /// A change when a share of the period has gone by.
 fn midway(terms: &Terms) -> Result<Map<String, Value>> {
     let currency = terms.currency()?;
-    let rest = match (terms.number("elapsed"), terms.number("remaining")) {
-        (Some(elapsed), _) => whole(1) - elapsed,
-        (None, Some(remaining)) => remaining,
-        (None, None) => return Err(missing("elapsed")),
+    let parts = |part: &str, all: &str| {
+        Some(terms.number(part)? / terms.number(all).filter(|all| *all != Exact::default())?)
     };
+    let elapsed = terms
+        .number("elapsed")
+        .or_else(|| terms.number("remaining").map(|remaining| whole(1) - remaining))
+        .or_else(|| parts("elapsed_seconds", "period_seconds"))
+        .or_else(|| parts("elapsed_days", "period_days"));
+    let rest = whole(1) - elapsed.ok_or_else(|| missing("elapsed"))?;
     let rest = terms.profile.round_ratio(&rest);
     let credit = -currency.round(&(terms.need("old")? * &rest))?;
     let charge = currency.round(&(terms.need("new")? * rest))?;
@@ -340,4 +356,30 @@ fn adjusted(terms: &Terms) -> Result<Map<String, Value>> {
         balance_item(surplus, currency),
     ];
     Ok(results([("items", Value::Array(items))]))
+}
+
+/// A charge and its tax, and what the account's balance pays of both.
+fn taxed(terms: &Terms) -> Result<Map<String, Value>> {
+    let currency = terms.currency()?;
+    let charged = currency.round(&terms.need("recurring")?)?;
+    let tax = match (terms.number("tax"), terms.number("tax_rate")) {
+        (Some(tax), _) => currency.round(&tax)?,
+        (None, Some(rate)) => currency.round(&(currency.major(charged) * rate / whole(100)))?,
+        (None, None) => 0,
+    };
+    let held = ["account_credit", "balance", "account_balance", "credit", "credit_balance"];
+    let held =
+        held.into_iter().find_map(|key| terms.number(key)).map_or(Ok(0), |held| currency.round(&held))?;
+    let settled = Settlement::of(charged + tax, held, 0);
+    let mut items = vec![item("RECURRING", None, charged, currency), item("TAX", None, tax, currency)];
+    if settled.change() != 0 {
+        items.push(balance_item(settled.change(), currency));
+    }
+    let major = |minor: i64| exact(&currency.major(minor));
+    Ok(results([
+        ("items", Value::Array(items)),
+        ("total", major(charged + tax)),
+        ("payable", major(settled.payable)),
+        ("balance", major(held + settled.change())),
+    ]))
 }
