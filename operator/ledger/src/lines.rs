@@ -163,14 +163,17 @@ impl<'a> Run<'a> {
             }
             let profile = self.catalogue.profile;
             let ratio = profile.ratio(part, profile.whole_of(part, enclosing, *interval)?);
+            // Mostly there is neither discount nor promotion, and big fractions are what computing lines costs.
+            let share = &net * &ratio;
+            let same = |amount: &Exact| if *amount == net { share.clone() } else { amount * &ratio };
             let owed = Owed {
                 kind: Kind::Recurring,
                 charge: &stretch.charge.name,
                 terms: stretch.terms.clone(),
                 period: part,
-                list: &(&list * &ratio),
-                net: &(&net * &ratio),
-                unpromoted: &(&unpromoted * &ratio),
+                list: &same(&list),
+                net: &share,
+                unpromoted: &same(&unpromoted),
                 quantity: &stretch.quantity,
                 tax: &stretch.charge.tax,
                 due,
