@@ -8,7 +8,7 @@ use std::str::FromStr as _;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Pow as _, Signed as _, Zero as _};
+use num_traits::{Pow as _, Signed as _, ToPrimitive as _, Zero as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::refusal::Refusal;
@@ -40,18 +40,30 @@ pub fn power_of_ten(digits: u32) -> BigInt {
     BigInt::from(10).pow(digits)
 }
 
+/// How many units of so many decimals a number comes to, rounded half away from zero.
+#[must_use]
+pub fn units(value: &Exact, decimals: u32) -> BigInt {
+    // Nearly every number of a bill fits into two machine words, where this is a division instead of three.
+    let small = || {
+        let (upper, lower) = (value.numer().to_i128()?, value.denom().to_i128()?);
+        let twice = upper.checked_mul(10_i128.checked_pow(decimals)?)?.checked_mul(2)?;
+        let half_away = twice.checked_add(if upper < 0 { -lower } else { lower })?;
+        Some(BigInt::from(half_away / lower.checked_mul(2)?))
+    };
+    // `Ratio::round` goes away from zero at the half, as the commercial rule does.
+    small().unwrap_or_else(|| (value * whole(power_of_ten(decimals))).round().to_integer())
+}
+
 /// Rounds to so many decimals, half away from zero.
 #[must_use]
 pub fn to_decimals(value: &Exact, decimals: u32) -> Exact {
-    let scale = whole(power_of_ten(decimals));
-    // `Ratio::round` goes away from zero at the half, as the commercial rule does.
-    (value * &scale).round() / scale
+    Exact::new(units(value, decimals), power_of_ten(decimals))
 }
 
 /// Rounds to so many decimals and writes them.
 #[must_use]
 pub fn to_text(value: &Exact, decimals: u32) -> String {
-    let scaled = (value * whole(power_of_ten(decimals))).round().to_integer();
+    let scaled = units(value, decimals);
     let sign = if scaled.is_negative() { "-" } else { "" };
     let digits = format!("{:0>width$}", scaled.abs().to_string(), width = decimals as usize + 1);
     let (before, after) = digits.split_at(digits.len() - decimals as usize);
@@ -61,6 +73,9 @@ pub fn to_text(value: &Exact, decimals: u32) -> String {
 /// Writes a number for people: six decimals at most, and none that say nothing.
 #[must_use]
 pub fn shown(value: &Exact) -> String {
+    if value.is_integer() {
+        return value.numer().to_string();
+    }
     let text = to_text(value, 6);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -179,5 +194,31 @@ impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse("number", &text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_go_away_from_zero_in_small_and_in_large_numbers() {
+        let far = whole(power_of_ten(60));
+        for (upper, lower, wanted) in
+            [(5, 10, 1), (-5, 10, -1), (49, 100, 0), (-49, 100, 0), (15, 10, 2), (-25, 10, -3), (7, 1, 7)]
+        {
+            let value = fraction(upper, lower);
+            assert_eq!(units(&value, 0), BigInt::from(wanted), "{upper}/{lower}");
+            // Beyond 128 bits the other way is taken.
+            let large = if upper < 0 { &value - &far } else { &value + &far };
+            let base = if upper < 0 { -far.to_integer() } else { far.to_integer() };
+            assert_eq!(units(&large, 0) - base, BigInt::from(wanted), "{upper}/{lower} far away");
+        }
+        assert_eq!(to_text(&fraction(-5, 1000), 2), "-0.01");
+        assert_eq!(to_text(&fraction(74_985, 1000), 2), "74.99");
+        assert_eq!(
+            (shown(&fraction(1, 3)), shown(&fraction(120, 1)), shown(&fraction(5, 2))),
+            ("0.333333".into(), "120".into(), "2.5".into())
+        );
     }
 }

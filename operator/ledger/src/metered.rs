@@ -16,13 +16,15 @@ use crate::profile::LookBack;
 use crate::refusal::Refusal;
 use crate::timeline::{Segment, timelines};
 
-/// Counts of one meter by local time, each with the time at which it was told.
-type Counts = BTreeMap<DateTime, Vec<(i64, DateTime)>>;
+/// One count: when, how much, when it was told.
+type Count = (Timestamp, i64, Timestamp);
+
+/// A day, as the clock measures it.
+const DAY: i64 = 24 * 60 * 60;
 
 /// The usage lines of one subscription. A period without usage gives a line of nothing: it was rated, and is not rated again.
 pub(crate) fn lines(run: &Run<'_>, usage: &[Usage], into: &mut Vec<Line>) -> Result<(), Refusal> {
     let meters = counts(run, usage)?;
-    let nothing = Counts::new();
     // What was charged earlier in a period under the same terms: tiers go on where it stopped.
     let mut earlier: BTreeMap<(String, String, DateTime), i128> = BTreeMap::new();
     let stretches = stretches(run);
@@ -30,7 +32,7 @@ pub(crate) fn lines(run: &Run<'_>, usage: &[Usage], into: &mut Vec<Line>) -> Res
         let last = index + 1 == stretches.len();
         for charge in &segment.state.list.charges {
             let ChargeKind::Usage { meter, interval, .. } = &charge.kind else { continue };
-            let counts = meters.get(meter.as_str()).unwrap_or(&nothing);
+            let counts = meters.get(meter.as_str()).map_or(&[][..], Vec::as_slice);
             let cycle = run.catalogue.cycle(
                 run.line.anchor,
                 segment.state.anchor_day,
@@ -77,8 +79,10 @@ fn stretches<'a>(run: &Run<'a>) -> Vec<Segment<'a>> {
     stretches
 }
 
-fn counts<'a>(run: &Run<'_>, usage: &'a [Usage]) -> Result<BTreeMap<&'a str, Counts>, Refusal> {
-    let mut meters: BTreeMap<&str, Counts> = BTreeMap::new();
+/// The counts of each meter in order of time. A month has thousands of them, so they keep their instants, and periods are
+/// turned into instants instead.
+fn counts<'a>(run: &Run<'_>, usage: &'a [Usage]) -> Result<BTreeMap<&'a str, Vec<Count>>, Refusal> {
+    let mut meters: BTreeMap<&str, Vec<Count>> = BTreeMap::new();
     for (index, record) in
         usage.iter().enumerate().filter(|(_, record)| record.subscription == run.line.subscription)
     {
@@ -89,23 +93,41 @@ fn counts<'a>(run: &Run<'_>, usage: &'a [Usage]) -> Result<BTreeMap<&'a str, Cou
                 "send zero or more; only a correction, revision 1 or later, may be negative",
             ));
         }
-        let local = |at: Timestamp| run.catalogue.zone.to_datetime(at);
-        let counts = meters.entry(&record.meter).or_default();
-        counts.entry(local(record.at)).or_default().push((record.quantity, local(record.received)));
+        meters.entry(&record.meter).or_default().push((record.at, record.quantity, record.received));
+    }
+    for counts in meters.values_mut() {
+        counts.sort_by_key(|(at, ..)| *at);
     }
     Ok(meters)
 }
 
+/// The counts within a stretch of local time.
+fn within<'c>(catalogue: &Catalogue, counts: &'c [Count], part: Period) -> Result<&'c [Count], Refusal> {
+    let instant = |at: DateTime| {
+        catalogue
+            .zone
+            .to_timestamp(at)
+            .map_err(|_| Refusal::new("date", "outside the calendar", "check the dates"))
+    };
+    let (from, to) = (instant(part.from)?, instant(part.to)?);
+    let first = counts.partition_point(|(at, ..)| *at < from);
+    let end = counts.partition_point(|(at, ..)| *at < to);
+    Ok(counts.get(first..end).unwrap_or_default())
+}
+
 /// Whether a count is not too late to be charged.
 fn counts_still(
-    look_back: LookBack,
+    catalogue: &Catalogue,
     cycle: &Cycle,
-    at: DateTime,
-    received: DateTime,
+    at: Timestamp,
+    received: Timestamp,
 ) -> Result<bool, Refusal> {
-    Ok(match look_back {
-        LookBack::Days(days) => days_between(at, received) <= days,
-        LookBack::Periods(periods) => at >= cycle.boundary(cycle.index(received)? - periods)?,
+    let local = |instant: Timestamp| catalogue.zone.to_datetime(instant);
+    Ok(match catalogue.profile.look_back {
+        // Most counts are told within the hour, and need no calendar.
+        LookBack::Days(days) if received.as_second() - at.as_second() < (i64::from(days) - 1) * DAY => true,
+        LookBack::Days(days) => days_between(local(at), local(received)) <= days,
+        LookBack::Periods(periods) => local(at) >= cycle.boundary(cycle.index(local(received))? - periods)?,
     })
 }
 
@@ -120,29 +142,30 @@ fn rate(
     cycle: &Cycle,
     part: Period,
     enclosing: Period,
-    counts: &Counts,
+    counts: &[Count],
     earlier: &mut BTreeMap<(String, String, DateTime), i128>,
     into: &mut Vec<Line>,
 ) -> Result<(), Refusal> {
     let ChargeKind::Usage { aggregation, per, rounding, included, meter, .. } = &charge.kind else {
         return Ok(());
     };
-    let mut hours = Vec::new();
-    for (at, records) in counts.range(part.from..part.to) {
-        let mut hour: i128 = 0;
-        for (quantity, received) in records {
-            if counts_still(run.catalogue.profile.look_back, cycle, *at, *received)? {
-                hour += i128::from(*quantity);
+    let mut hours: Vec<i128> = Vec::new();
+    for hour in within(run.catalogue, counts, part)?.chunk_by(|one, other| one.0 == other.0) {
+        let mut counted: i128 = 0;
+        for (at, quantity, received) in hour {
+            if counts_still(run.catalogue, cycle, *at, *received)? {
+                counted += i128::from(*quantity);
             }
         }
-        if hour < 0 {
+        if counted < 0 {
+            let at = hour.first().map(|(at, ..)| at.to_string()).unwrap_or_default();
             return Err(Refusal::new(
                 format!("usage[{meter} at {at}]"),
-                format!("corrections leave {hour}"),
+                format!("corrections leave {counted}"),
                 "correct by no more than was counted",
             ));
         }
-        hours.push(hour);
+        hours.push(counted);
     }
     let priced = |raw: &Exact| {
         let units = raw / per.value();
@@ -174,7 +197,8 @@ fn rate(
         }
     };
     let net = price.rate(&before, &quantity).amount * &share;
-    let list = state.own_price(charge).rate(&before, &quantity).amount * &share;
+    let list =
+        if promoted { state.own_price(charge).rate(&before, &quantity).amount * &share } else { net.clone() };
     let owed = Owed {
         kind: Kind::Usage,
         charge: &charge.name,
@@ -209,8 +233,7 @@ pub fn quarantined<'u>(
     let lines = timelines(events, catalogue)?;
     let mut late = Vec::new();
     for record in usage {
-        let (at, received) =
-            (catalogue.zone.to_datetime(record.at), catalogue.zone.to_datetime(record.received));
+        let at = catalogue.zone.to_datetime(record.at);
         let line = lines.iter().find(|line| line.subscription == record.subscription);
         let here = line
             .and_then(|line| Some((line, line.segments.iter().find(|segment| segment.period.contains(at))?)));
@@ -223,7 +246,7 @@ pub fn quarantined<'u>(
                 let cycle =
                     catalogue.cycle(line.anchor, segment.state.anchor_day, segment.period.from, *interval);
                 asked = true;
-                counted |= counts_still(catalogue.profile.look_back, &cycle, at, received)?;
+                counted |= counts_still(catalogue, &cycle, record.at, record.received)?;
             }
         }
         if asked && !counted {

@@ -5,7 +5,7 @@ use std::fmt;
 use num_traits::{Signed as _, ToPrimitive as _, Zero as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::exact::{Decimal, Exact, fraction, power_of_ten, to_text, whole};
+use crate::exact::{Decimal, Exact, fraction, power_of_ten, to_text, units, whole};
 use crate::refusal::Refusal;
 
 /// A currency that has a minor unit.
@@ -50,7 +50,7 @@ impl Currency {
     /// # Errors
     /// More than 64 bits of minor units.
     pub fn round(self, major: &Exact) -> Result<i64, Refusal> {
-        round_minor(&self.minor(major))
+        units(major, self.decimals()).to_i64().ok_or_else(too_large)
     }
 
     /// An amount in major units as an exact number of minor units.
@@ -127,7 +127,7 @@ impl fmt::Debug for Money {
 /// # Errors
 /// More than 64 bits.
 pub fn round_minor(minor: &Exact) -> Result<i64, Refusal> {
-    minor.round().to_integer().to_i64().ok_or_else(too_large)
+    units(minor, 0).to_i64().ok_or_else(too_large)
 }
 
 /// Adds amounts of one currency.
