@@ -19,6 +19,9 @@ use crate::timeline::{Segment, timelines};
 /// One count: when, how much, when it was told.
 type Count = (Timestamp, i64, Timestamp);
 
+/// What was counted earlier in a period, by charge, terms and the period's begin.
+type Earlier = BTreeMap<(String, String, DateTime), i128>;
+
 /// A day, as the clock measures it.
 const DAY: i64 = 24 * 60 * 60;
 
@@ -26,7 +29,7 @@ const DAY: i64 = 24 * 60 * 60;
 pub(crate) fn lines(run: &Run<'_>, usage: &[Usage], into: &mut Vec<Line>) -> Result<(), Refusal> {
     let meters = counts(run, usage)?;
     // What was charged earlier in a period under the same terms: tiers go on where it stopped.
-    let mut earlier: BTreeMap<(String, String, DateTime), i128> = BTreeMap::new();
+    let mut earlier = Earlier::new();
     let stretches = stretches(run);
     for (index, segment) in stretches.iter().enumerate() {
         let last = index + 1 == stretches.len();
@@ -143,7 +146,7 @@ fn rate(
     part: Period,
     enclosing: Period,
     counts: &[Count],
-    earlier: &mut BTreeMap<(String, String, DateTime), i128>,
+    earlier: &mut Earlier,
     into: &mut Vec<Line>,
 ) -> Result<(), Refusal> {
     let ChargeKind::Usage { aggregation, per, rounding, included, meter, .. } = &charge.kind else {
@@ -182,23 +185,29 @@ fn rate(
     let (before, quantity, share) = match aggregation {
         Aggregation::Sum => {
             let counted: i128 = hours.iter().sum();
-            let already = earlier.entry((charge.name.clone(), terms.clone(), enclosing.from)).or_default();
-            let before = priced(&whole(*already));
-            *already += counted;
-            let after = priced(&whole(*already));
-            (before.clone(), after - before, whole(1))
+            let key = (charge.name.clone(), terms.clone(), enclosing.from);
+            let already = earlier.get(&key).copied();
+            let total = already.unwrap_or(0) + counted;
+            earlier.insert(key, total);
+            let before = already.map(|already| priced(&whole(already)));
+            let after = priced(&whole(total));
+            let quantity = after - before.clone().unwrap_or_default();
+            (before, quantity, whole(1))
         }
         // A level, not a flow: a part of the period costs its share.
         Aggregation::Max => {
-            (whole(0), priced(&whole(hours.iter().max().copied().unwrap_or(0))), run.share(part, enclosing))
+            (None, priced(&whole(hours.iter().max().copied().unwrap_or(0))), run.share(part, enclosing))
         }
         Aggregation::Last => {
-            (whole(0), priced(&whole(hours.last().copied().unwrap_or(0))), run.share(part, enclosing))
+            (None, priced(&whole(hours.last().copied().unwrap_or(0))), run.share(part, enclosing))
         }
     };
-    let net = price.rate(&before, &quantity).amount * &share;
-    let list =
-        if promoted { state.own_price(charge).rate(&before, &quantity).amount * &share } else { net.clone() };
+    let net = price.rate(before.as_ref(), &quantity).amount * &share;
+    let list = if promoted {
+        state.own_price(charge).rate(before.as_ref(), &quantity).amount * &share
+    } else {
+        net.clone()
+    };
     let owed = Owed {
         kind: Kind::Usage,
         charge: &charge.name,

@@ -86,40 +86,39 @@ pub struct Rated {
 }
 
 impl Price {
-    /// What `quantity` costs, when `before` was already charged in the same period.
+    /// What `quantity` costs, when `before` was already charged for an earlier part of the same period.
     ///
-    /// Tiers, packages and blocks go on where the earlier part of the period stopped. A quantity of nothing in a period in
-    /// which nothing was charged still owes a flat price and the first tier's entry.
+    /// Tiers, packages and blocks go on where the earlier part stopped. What is owed for having the charge at all, a flat price
+    /// or the first tier's entry, is owed in the first part, whether or not anything was used in it.
     #[must_use]
-    pub fn rate(&self, before: &Exact, quantity: &Exact) -> Rated {
-        let after = before + quantity;
-        let first = before.is_zero();
+    pub fn rate(&self, before: Option<&Exact>, quantity: &Exact) -> Rated {
+        let used = before.cloned().unwrap_or_default();
+        let after = &used + quantity;
         match self {
-            Self::Flat { price } if first => Rated::of(price.value().clone()),
+            Self::Flat { price } if before.is_none() => Rated::of(price.value().clone()),
             Self::Flat { .. } => Rated::default(),
             Self::PerUnit { price } => Rated::of(price.value() * quantity),
             Self::Package { size, price } => {
-                Rated::of((blocks(&after, size) - blocks(before, size)) * price.value())
+                Rated::of((blocks(&after, size) - blocks(&used, size)) * price.value())
             }
             Self::Graduated { tiers } => graduated(tiers, before, &after),
             Self::Volume { tiers } => {
                 let mut rated = volume(tiers, &after);
-                if !first {
-                    let already = volume(tiers, before);
-                    rated.amount -= already.amount;
+                if let Some(before) = before {
+                    rated.amount -= volume(tiers, before).amount;
                 }
                 rated
             }
             Self::Percentage { percent: rate, free } => {
                 let above = |amount: &Exact| (amount - free.value()).max(Exact::zero());
-                Rated::of((above(&after) - above(before)) * percent(rate))
+                Rated::of((above(&after) - above(&used)) * percent(rate))
             }
             Self::PrepaidBlock { size, price, overage } => {
                 let total = |used: &Exact| match overage {
                     Some(each) => price.value() + (used - size.value()).max(Exact::zero()) * each.value(),
                     None => blocks(used, size).max(crate::exact::whole(1)) * price.value(),
                 };
-                Rated::of(if first { total(&after) } else { total(&after) - total(before) })
+                Rated::of(total(&after) - before.map_or_else(Exact::zero, total))
             }
         }
     }
@@ -127,7 +126,7 @@ impl Price {
     /// What `quantity` costs in a period of its own.
     #[must_use]
     pub fn amount(&self, quantity: &Exact) -> Exact {
-        self.rate(&Exact::zero(), quantity).amount
+        self.rate(None, quantity).amount
     }
 
     /// Whether every quantity costs nothing.
@@ -247,7 +246,8 @@ impl Tier {
     }
 }
 
-fn graduated(tiers: &[Tier], before: &Exact, after: &Exact) -> Rated {
+fn graduated(tiers: &[Tier], before: Option<&Exact>, after: &Exact) -> Rated {
+    let used = before.cloned().unwrap_or_default();
     let mut rated = Rated::default();
     let mut low = Exact::zero();
     for (index, tier) in tiers.iter().enumerate() {
@@ -256,10 +256,10 @@ fn graduated(tiers: &[Tier], before: &Exact, after: &Exact) -> Rated {
             let capped = high.map_or_else(|| quantity.clone(), |high| quantity.clone().min(high.clone()));
             (capped - &low).max(Exact::zero())
         };
-        let (old, new) = (within(before), within(after));
+        let (old, new) = (within(&used), within(after));
         let mut part = tier.units(&new) - tier.units(&old);
         // The first tier is entered by having the charge at all, the others by a unit in them.
-        let entered = old.is_zero() && (!new.is_zero() || (index == 0 && before.is_zero()));
+        let entered = if index == 0 { before.is_none() } else { old.is_zero() && !new.is_zero() };
         if entered {
             part += tier.flat.value();
         }

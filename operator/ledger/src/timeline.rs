@@ -178,36 +178,7 @@ fn timeline<'a>(name: &'a str, log: &[&'a Event], catalogue: &'a Catalogue) -> R
             line.ended = Some(Ended { unused: *unused, usage: *usage });
             continue;
         }
-        let mut next = state.clone();
-        match &event.change {
-            Change::Start { .. } | Change::Cancel { .. } => {}
-            Change::ChangePlan { price_list } => next.list = catalogue.list(price_list)?,
-            Change::SetQuantity { unit, quantity } => {
-                quantity.not_negative(&format!("events[{}].quantity", event.id))?;
-                next.quantities.insert(unit, quantity);
-            }
-            Change::Pause => next.charged = false,
-            Change::Suspend { charged } => next.charged = *charged,
-            Change::Resume => next.charged = true,
-            Change::MoveAnchor { day } if (1..=31).contains(day) => next.anchor_day = Some(*day),
-            Change::MoveAnchor { .. } => return refuse("no month has that day", "write 1 to 31"),
-            Change::Extra { price, .. } => {
-                catalogue.account.currency.price(&format!("events[{}].price", event.id), price)?;
-                line.extras.push((event, at));
-            }
-            Change::Promote(promotion) => {
-                check_promotion(promotion, catalogue)
-                    .map_err(|refusal| refusal.within(&format!("events[{}]", event.id)))?;
-                end_promotion(&mut line, at);
-                let term_end = promotion.term.step(at, 1)?;
-                line.promotions.push(Granted { promotion, from: at, term_end, ended: None });
-                next.promotion = Some((promotion, term_end));
-            }
-            Change::EndPromotion => {
-                end_promotion(&mut line, at);
-                next.promotion = None;
-            }
-        }
+        let next = changed(&mut line, &state, event, at, catalogue)?;
         push(&mut line, Period::new(since, at), &state)?;
         now = Some((at.max(since), next));
     }
@@ -215,6 +186,53 @@ fn timeline<'a>(name: &'a str, log: &[&'a Event], catalogue: &'a Catalogue) -> R
         push(&mut line, Period::new(since, forever()), &state)?;
     }
     Ok(line)
+}
+
+/// What is true after an event that is neither start nor end.
+fn changed<'a>(
+    line: &mut Timeline<'a>,
+    state: &State<'a>,
+    event: &'a Event,
+    at: DateTime,
+    catalogue: &'a Catalogue,
+) -> Result<State<'a>, Refusal> {
+    let mut next = state.clone();
+    match &event.change {
+        Change::Start { .. } | Change::Cancel { .. } => {}
+        Change::ChangePlan { price_list } => next.list = catalogue.list(price_list)?,
+        Change::SetQuantity { unit, quantity } => {
+            quantity.not_negative(&format!("events[{}].quantity", event.id))?;
+            next.quantities.insert(unit, quantity);
+        }
+        Change::Pause => next.charged = false,
+        Change::Suspend { charged } => next.charged = *charged,
+        Change::Resume => next.charged = true,
+        Change::MoveAnchor { day } if (1..=31).contains(day) => next.anchor_day = Some(*day),
+        Change::MoveAnchor { .. } => {
+            return Err(Refusal::new(
+                format!("events[{}]", event.id),
+                "no month has that day",
+                "write 1 to 31",
+            ));
+        }
+        Change::Extra { price, .. } => {
+            catalogue.account.currency.price(&format!("events[{}].price", event.id), price)?;
+            line.extras.push((event, at));
+        }
+        Change::Promote(promotion) => {
+            check_promotion(promotion, catalogue)
+                .map_err(|refusal| refusal.within(&format!("events[{}]", event.id)))?;
+            end_promotion(line, at);
+            let term_end = promotion.term.step(at, 1)?;
+            line.promotions.push(Granted { promotion, from: at, term_end, ended: None });
+            next.promotion = Some((promotion, term_end));
+        }
+        Change::EndPromotion => {
+            end_promotion(line, at);
+            next.promotion = None;
+        }
+    }
+    Ok(next)
 }
 
 fn check_promotion(promotion: &Promotion, catalogue: &Catalogue) -> Result<(), Refusal> {

@@ -35,7 +35,8 @@ pub(crate) fn priced(terms: &Terms) -> Results {
         .find_map(|key| terms.number(key))
         .ok_or_else(|| missing("quantity"))?;
     let after = (terms.number_or_zero("previous_quantity") + units - free).max(Exact::zero());
-    let rated = price.rate(&before, &(after - &before));
+    let earlier = terms.number("previous_quantity").filter(|earlier| !earlier.is_zero()).map(|_| &before);
+    let rated = price.rate(earlier, &(after - &before));
     let mut amount = &rated.amount + fixed_fee(terms);
     let gross = amount.clone();
     let billed = terms.number_or_zero("previously_billed");

@@ -259,3 +259,21 @@ fn breakers_park_what_no_history_gives() {
     assert!(months.iter().all(|posting| posting.effect == Effect::Charge));
     assert_eq!(months.last().unwrap().key.period.from, on("2026-06-01"));
 }
+
+#[test]
+fn what_a_charge_costs_at_all_is_owed_once_in_a_period_that_was_cut() {
+    let block = json!({
+        "name": "storage", "type": "Usage", "meter": "storage", "interval": {"unit": "Month", "count": 1},
+        "aggregation": "Sum", "price": {"model": "PrepaidBlock", "size": "100", "price": "20.00", "overage": "0.50"},
+    });
+    let mut shop = Shop::new(vec![list("silver", &[block])]);
+    shop.starts("one", "2025-01-01", "erp", "silver");
+    shop.happens("one", "2025-01-10", json!({"type": "Pause"}));
+    shop.happens("one", "2025-01-20", json!({"type": "Resume"}));
+    shop.counts("2025-01-12T00:00:00Z", 1_000, "2025-01-12T00:00:00Z");
+    shop.counts("2025-01-25T00:00:00Z", 110, "2025-01-25T00:00:00Z");
+    assert_eq!(
+        shop.run("2025-02-01"),
+        ["one storage 2025-01-01..2025-01-10 20.00 EUR", "one storage 2025-01-20..2025-02-01 5.00 EUR"]
+    );
+}
