@@ -6,11 +6,24 @@
 //! have not happened. The rules are in `docs/billing.md`.
 //!
 //! # Whoever stores it
-//! This crate computes; a store keeps, and a controller decides when. They meet in these places.
+//! This crate computes; a store keeps, and a controller decides when. What they need of each other comes to this:
+//!
+//! ```text
+//! store.snapshot(account)                  -> Snapshot { account, price lists, bundles, events, usage, ledger, coupons,
+//!                                             rates, reductions, balance, wallet, closed until }
+//! store.append(events or usage, idempotency key)
+//! store.commit(fence, Run { account, boundary, postings, draft, next due }) -> numbers, or "somebody was faster"
+//!
+//! run(snapshot, boundary) -> Run           pure: lines, diff, breaker, draft
+//! ```
+//!
+//! They meet in these places.
 //!
 //! - *Input.* A store keeps [`event::Event`]s, [`event::Usage`] and every [`catalogue::PriceList`] an event refers to, in full,
 //!   as JSON, append-only. For one account it reads them in one snapshot and makes a [`catalogue::Catalogue`], which is where
 //!   anything that cannot be charged is refused.
+//! - *The anchor.* With the first charge the store writes [`lines::anchor`] into the account. Without a fixed one, an event told
+//!   late could move the boundaries of what was posted; the ledger would still add up, but in pieces nobody wants to read.
 //! - *A run* is for one account and one boundary: the moment is the boundary, never the wall clock, so that a run that was late
 //!   gives what it would have given in time. It locks the account, reads, calls `lines`, `diff` and [`breaker::check`], makes
 //!   an [`invoice::draft`], and writes postings, document, number, balance and outbox in one transaction that also asks

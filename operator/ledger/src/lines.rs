@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use num_traits::Zero as _;
 
 use crate::calendar::Period;
@@ -43,6 +43,17 @@ pub fn lines(
     }
     lines.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(lines)
+}
+
+/// The date from which the account's periods count: the one it has, or the first day on which something recurring costs money,
+/// which is the end of a trial. Whoever posts the first charge writes it into the account, so that an event told late cannot move
+/// the boundaries of periods that were posted.
+///
+/// # Errors
+/// An event that cannot be charged.
+pub fn anchor(events: &[Event], catalogue: &Catalogue) -> Result<Option<Date>, Refusal> {
+    let first = timelines(events, catalogue)?.into_iter().map(|line| line.anchor.date()).min();
+    Ok(catalogue.account.anchor.or(first))
 }
 
 /// What computing one subscription's lines needs.

@@ -89,24 +89,37 @@ fn scenario(case: &Value) -> Result<Vec<String>> {
     let input = case.get("input").and_then(Value::as_object).context("there is no input")?;
     let feature = case.get("feature").and_then(Value::as_str).unwrap_or_default();
     let terms = Terms { input, expected, feature, profile: profile_of(case)? };
-    for family in FAMILIES {
-        if let Some(computed) = family(&terms)? {
-            return Ok(differences(expected, &computed));
-        }
-    }
-    let keys: Vec<&str> = input.keys().map(String::as_str).collect();
-    bail!("no family has the terms {}", keys.join(", "))
+    outcome(&terms)
 }
 
-/// A row of a table: the periods of a recurring charge, and the sum of their ratios.
+/// A row of a table: mostly the periods of a recurring charge and the sum of their ratios, otherwise a scenario of which each
+/// column that begins with `expected_` is a result.
 fn bulk_row(bulk: &Value, row: &Map<String, Value>) -> Result<Vec<String>> {
-    let terms = Terms { input: row, expected: row, feature: "", profile: profile_of(bulk)? };
-    let cycles = time::cycles(&terms)?;
-    let wanted = row.get("expected_cycles").context("there is no expected_cycles")?;
-    Ok(differences(
-        &Map::from_iter([("cycles".to_owned(), wanted.clone())]),
-        &Map::from_iter([("cycles".to_owned(), Value::String(cycles))]),
-    ))
+    let wanted: Map<String, Value> = row
+        .iter()
+        .filter_map(|(column, value)| Some((column.strip_prefix("expected_")?.to_owned(), value.clone())))
+        .collect();
+    let feature = bulk.get("feature").and_then(Value::as_str).unwrap_or_default();
+    let terms = Terms { input: row, expected: &wanted, feature, profile: profile_of(bulk)? };
+    if wanted.is_empty() {
+        bail!("nothing is expected");
+    }
+    if wanted.contains_key("cycles") {
+        let cycles = Map::from_iter([("cycles".to_owned(), Value::String(time::cycles(&terms)?))]);
+        return Ok(differences(&wanted, &cycles));
+    }
+    outcome(&terms)
+}
+
+/// What the first family that has the terms computes, against what is expected.
+fn outcome(terms: &Terms) -> Result<Vec<String>> {
+    for family in FAMILIES {
+        if let Some(computed) = family(terms)? {
+            return Ok(differences(terms.expected, &computed));
+        }
+    }
+    let keys: Vec<&str> = terms.input.keys().map(String::as_str).collect();
+    bail!("no family has the terms {}", keys.join(", "))
 }
 
 /// Everything expected that did not come out, with both values.
@@ -157,9 +170,14 @@ fn same(wanted: &Value, got: &Value) -> bool {
         }),
         _ => match (number(wanted), number(got)) {
             (Some(wanted), Some(got)) => wanted == got,
-            _ => wanted == got,
+            _ => wanted == got || when(wanted).is_some_and(|wanted| Some(wanted) == when(got)),
         },
     }
+}
+
+/// A date or an instant; a date is its midnight.
+fn when(value: &Value) -> Option<jiff::civil::DateTime> {
+    value.as_str().and_then(terms::moment)
 }
 
 /// Items are compared without regard to order. Balance items may come out beside those expected.

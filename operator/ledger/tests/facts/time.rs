@@ -1,6 +1,7 @@
 //! Recurring charges, ratios and the boundaries of periods.
 
 use anyhow::{Result, bail};
+use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use num_traits::{Signed as _, Zero as _};
@@ -279,7 +280,13 @@ fn imagined(terms: &Terms) -> Results {
 pub(crate) fn share(terms: &Terms) -> Result<Exact> {
     let interval = terms.interval().unwrap_or(Interval::of(1, Unit::Month));
     let stated = |keys: &[&str]| keys.iter().find_map(|key| terms.integer(key));
-    let begin = ["trial_end", "started", "start"].into_iter().find_map(|key| terms.moment(key));
+    let trial = terms.moment("start").zip(terms.integer("trial_days"));
+    let trial_end = trial.and_then(|(begin, days)| begin.checked_add(days.days()).ok());
+    let begin = terms
+        .moment("trial_end")
+        .or(trial_end)
+        .or_else(|| terms.moment("started"))
+        .or_else(|| terms.moment("start"));
     let end = ["terminated", "applied_at", "end", "ended"].into_iter().find_map(|key| terms.moment(key));
     let period = match (terms.pair("period"), begin) {
         (Some(period), _) => Some(period),

@@ -277,3 +277,20 @@ fn what_a_charge_costs_at_all_is_owed_once_in_a_period_that_was_cut() {
         ["one storage 2025-01-01..2025-01-10 20.00 EUR", "one storage 2025-01-20..2025-02-01 5.00 EUR"]
     );
 }
+
+#[test]
+fn periods_count_from_the_end_of_the_trial() {
+    let mut silver = list("silver", &[monthly("base", "30.00")]);
+    silver["phases"] = json!([
+        {"length": {"unit": "Day", "count": 14}, "discount": "100"},
+        {"length": {"unit": "Month", "count": 1}, "discount": "50"},
+    ]);
+    let mut shop = Shop::new(vec![silver, list("gold", &[monthly("base", "60.00")])]);
+    shop.account["anchor"] = serde_json::Value::Null;
+    shop.starts("one", "2025-01-17", "erp", "silver");
+    let anchor = tenantry_ledger::lines::anchor(&shop.events, &shop.catalogue().unwrap()).unwrap();
+    assert_eq!(anchor, Some("2025-01-31".parse().unwrap()));
+    assert_eq!(shop.run("2025-01-30"), Vec::<String>::new());
+    assert_eq!(shop.run("2025-01-31"), ["one base 2025-01-31..2025-02-28 15.00 EUR"]);
+    assert_eq!(shop.run("2025-02-28"), ["one base 2025-02-28..2025-03-31 30.00 EUR"]);
+}
