@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::calendar::Period;
-use crate::diff::{Effect, Ledger, Posting};
+use crate::ledger::{Effect, Ledger, Posting};
 use crate::line::Kind;
 use crate::refusal::Refusal;
 

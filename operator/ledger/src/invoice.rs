@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::balance::Settlement;
 use crate::coupon::{self, Coupon, Reducible};
-use crate::diff::{Effect, Posting};
 use crate::exact::{Exact, fraction, whole};
+use crate::ledger::{Effect, Posting};
 use crate::line::Kind;
 use crate::money::{Currency, round_minor, sum};
 use crate::profile::{Profile, TaxRounding};

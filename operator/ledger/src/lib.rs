@@ -28,7 +28,7 @@
 //!   gives what it would have given in time. It locks the account, reads, calls `lines`, `diff` and [`breaker::check`], makes
 //!   an [`invoice::draft`], and writes postings, document, number, balance and outbox in one transaction that also asks
 //!   whether the writer is still the one. After a crash anywhere, the next run computes the same difference.
-//! - *Natural key.* ([`line::LineKey`], effect, revision) of a [`diff::Posting`] is unique in the store, as text:
+//! - *Natural key.* ([`line::LineKey`], effect, revision) of a [`ledger::Posting`] is unique in the store, as text:
 //!   two writers that computed the same difference cannot both post it.
 //! - *Numbers.* A document gets one from its series' counter row when it is final, in the same transaction, and
 //!   [`series::Series`] writes it. A draft has none.
@@ -37,7 +37,7 @@
 //!   parks the account.
 //! - *Reductions.* What coupons and a maximum took off a posting ([`invoice::DocumentLine`]) is kept beside it, and comes back as
 //!   [`invoice::Reduced`] when a later credit refers to it.
-//! - *Verifying* replays: the same calls from an empty [`diff::Ledger`], boundary by boundary, must give the same postings.
+//! - *Verifying* replays: the same calls from an empty [`ledger::Ledger`], boundary by boundary, must give the same postings.
 //! - *When next.* The earliest `due` after now of `lines` computed one interval ahead is the account's next boundary.
 
 pub mod balance;
@@ -51,6 +51,7 @@ pub mod dunning;
 pub mod event;
 pub mod exact;
 pub mod invoice;
+pub mod ledger;
 pub mod line;
 pub mod lines;
 pub mod metered;

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use tenantry_ledger::balance::{Settlement, tax_of_adjustment};
 use tenantry_ledger::calendar::{Cycle, Interval, Period, Unit, days_between};
 use tenantry_ledger::catalogue::{Catalogue, PriceList, Timing};
-use tenantry_ledger::diff::{Effect, Ledger, Posting, diff};
+use tenantry_ledger::diff::diff;
 use tenantry_ledger::event::{Change, Event};
 use tenantry_ledger::exact::{Exact, whole};
+use tenantry_ledger::ledger::{Effect, Ledger, Posting};
 use tenantry_ledger::lines::lines;
 use tenantry_ledger::money::Currency;
 

@@ -3,8 +3,8 @@
 use crate::shop::{Shop, list, monthly, on};
 use serde_json::json;
 use tenantry_ledger::breaker;
-use tenantry_ledger::diff::Effect;
 use tenantry_ledger::event::Event;
+use tenantry_ledger::ledger::Effect;
 use tenantry_ledger::metered::quarantined;
 use tenantry_ledger::profile::OPEN_METER;
 

@@ -3,8 +3,9 @@
 use jiff::civil::{Date, DateTime};
 use serde_json::{Value, json};
 use tenantry_ledger::catalogue::{Account, Bundle, Catalogue, PriceList};
-use tenantry_ledger::diff::{Effect, Ledger, Posting, diff};
+use tenantry_ledger::diff::diff;
 use tenantry_ledger::event::{Event, Usage};
+use tenantry_ledger::ledger::{Effect, Ledger, Posting};
 use tenantry_ledger::lines::lines;
 use tenantry_ledger::profile::{Profile, TENANTRY};
 use tenantry_ledger::refusal::Refusal;
