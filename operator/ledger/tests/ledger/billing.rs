@@ -4,7 +4,7 @@ use crate::shop::{Shop, list, monthly, on};
 use serde_json::json;
 use tenantry_ledger::breaker;
 use tenantry_ledger::event::Event;
-use tenantry_ledger::ledger::Effect;
+use tenantry_ledger::ledger::{Effect, Ledger};
 use tenantry_ledger::metered::quarantined;
 use tenantry_ledger::profile::OPEN_METER;
 
@@ -60,6 +60,16 @@ fn seats_above_those_included_cost_from_the_day_they_are_ordered() {
     );
     shop.happens("one", "2025-01-17", json!({"type": "SetQuantity", "unit": "seat", "quantity": "35"}));
     assert_eq!(shop.run("2025-01-17"), ["one seats 2025-01-17..2025-02-01 31.45 EUR"]);
+    // What changed for the seats does not cut the base fee, also where both are billed at once.
+    shop.ledger = Ledger::default();
+    assert_eq!(
+        shop.run("2025-01-17"),
+        [
+            "one base 2025-01-01..2025-02-01 249.00 EUR",
+            "one seats 2025-01-17..2025-02-01 31.45 EUR",
+            "one setup 2025-01-01 150.00 EUR",
+        ]
+    );
 }
 
 #[test]
