@@ -1,0 +1,10 @@
+//! The ledger as its users see it: what subscriptions come to, what documents say, and what is refused.
+
+#[cfg(test)]
+mod billing;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod shop;
