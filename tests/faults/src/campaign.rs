@@ -203,12 +203,12 @@ pub fn coverage(judged: &[Judged]) -> String {
     }
     let rows: BTreeSet<&String> = cells.keys().map(|(row, _)| row).collect();
     let mut table = format!("{:<5}", "");
-    Workload::ALL.iter().for_each(|workload| table.push_str(&format!("{:>16}", workload.to_string())));
+    Workload::ALL.iter().for_each(|workload| table.push_str(&format!("{:>18}", workload.to_string())));
     for row in rows {
         table.push_str(&format!("\n{row:<5}"));
         for workload in Workload::ALL {
             let cell = cells.get(&(row.clone(), workload)).map(|[passed, all]| format!("{passed}/{all}"));
-            table.push_str(&format!("{:>16}", cell.unwrap_or_else(|| "-".to_owned())));
+            table.push_str(&format!("{:>18}", cell.unwrap_or_else(|| "-".to_owned())));
         }
     }
     table

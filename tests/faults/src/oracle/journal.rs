@@ -117,13 +117,13 @@ fn tell_of_the_end(tenant: &str, subscription: &Value, told: &mut Told) {
     if matches!(policy, Some("ExportThenDelete" | "Archive")) {
         DOCUMENTS.iter().for_each(|name| say(format!("document/{name}"), "Kept"));
     }
-    let operation = &subscription["status"]["operation"];
-    let Some(number) = operation["number"].as_i64() else { return };
-    if operation["kind"] == "Offboard" {
+    let Some(operation) = subscription.pointer("/status/operation") else { return };
+    let Some(number) = operation.get("number").and_then(Value::as_i64) else { return };
+    if operation.get("kind").is_some_and(|kind| kind == "Offboard") {
         say(format!("operation/{number}/ended"), "Completed");
         return;
     }
-    if operation["completedAt"].is_null() {
+    if operation.get("completedAt").is_none() {
         say(format!("operation/{number}/ended"), "Abandoned");
     }
     say(format!("operation/{}/began", number + 1), "Began");

@@ -7,6 +7,7 @@ use crate::controller::reconcile::{backoff, jobs};
 use crate::controller::session::Session;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::Execution;
+use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Kind, Owner};
 use tenantry_apply::plan::{Action, Plan, Removal, Wait, is_removed, plan_removal};
 use tenantry_apply::wave::lets_in;
@@ -93,6 +94,10 @@ impl Ending<'_> {
         let let_go = jobs::let_go_all(context, &owner).await;
         let is_over = !everything || !self.inventory.objects.iter().any(jobs::is_job);
         let why = match &let_go {
+            // With the namespace our access to it goes, and what it still holds was let go before it was deleted.
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) && self.namespace_ends() => {
+                return None;
+            }
             Err(error) => {
                 let subscription = &self.snapshot.root.name;
                 tracing::warn!(%subscription, %error, "pods of jobs cannot be let go; trying again");
@@ -108,6 +113,17 @@ impl Ending<'_> {
             next: Some(self.snapshot.instant + backoff(self.session.outages)),
             failed: true,
             ..Found::default()
+        })
+    }
+
+    /// Whether the tenant's namespace is gone, or on its way out.
+    fn namespace_ends(&self) -> bool {
+        let ids = tenantry_apply::record::identities(&self.inventory, &self.owner, &*self.context.discovery);
+        let namespace = ids.into_iter().find(|id| id.kind.is_namespace());
+        namespace.is_none_or(|id| match self.context.index.see(&id) {
+            Seen::Present(observed, _) => observed.deleting,
+            Seen::Absent => true,
+            Seen::NotSynced | Seen::Unwatched => false,
         })
     }
 
