@@ -24,6 +24,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(lifecycles());
     cases.extend(frozen());
     cases.extend(items());
+    cases.extend(plan_changes());
     cases.extend(people());
     cases.extend(orders());
     cases.extend(sign_offs());
@@ -151,6 +152,7 @@ fn items() -> Vec<Case> {
         with(base("Blueprint"), "/spec/items/0", item)
     };
     let manifests = json!([{"name": "a.yaml", "template": "kind: Service"}]);
+    const EXIT: &str = "the end of a subscription is no item of the checklist";
     vec![
         accepted("check", item(json!({"check": {}}))),
         accepted("manifests", item(json!({"manifests": manifests}))),
@@ -186,9 +188,39 @@ fn items() -> Vec<Case> {
             ONE,
         ),
         refused(
+            "a step of the end by its name",
+            with(base("Blueprint"), "/spec/items/0/name", json!("exit-contract")),
+            EXIT,
+        ),
+        refused(
+            "a step of the end by its category",
+            with(base("Blueprint"), "/spec/items/0/category", json!("Exit")),
+            EXIT,
+        ),
+        refused(
             "waits for itself",
             with(base("Blueprint"), "/spec/items/1/dependsOn", json!(["contract", "application"])),
             "an item cannot depend on itself",
+        ),
+    ]
+}
+
+/// Plans that customers may change to.
+fn plan_changes() -> Vec<Case> {
+    let plan = |up: Value, down: Value| {
+        let plan = with(base("ServicePlan"), "/spec/upgradableTo", up);
+        with(plan, "/spec/downgradableTo", down)
+    };
+    let own = base("ServicePlan")["metadata"]["name"].clone();
+    const ITSELF: &str = "the plan names itself";
+    vec![
+        accepted("up and down", plan(json!(["platinum"]), json!(["silver"]))),
+        refused("up to itself", plan(json!([own]), json!([])), ITSELF),
+        refused("down to itself", plan(json!([]), json!([own])), ITSELF),
+        refused(
+            "up and down to one",
+            plan(json!(["platinum"]), json!(["platinum"])),
+            "leave it in the one that says",
         ),
     ]
 }

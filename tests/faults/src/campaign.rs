@@ -85,8 +85,8 @@ pub async fn references(stage: &mut Stage, workloads: &[Workload]) -> Result<Ref
 
 /// The plans of the gate: every write of a tenant's beginning and end with a crash before, a crash after, a lost reply
 /// and an arrival after a successor has finished; everything that is destructive with a look at the past; one jump of the
-/// clock for each workload. Of a hand-over, every site that only jobs have, see [`gate_of_jobs`]. Suspensions and ends
-/// of several steps are for the full matrix.
+/// clock for each workload. Of a hand-over, every site that only jobs have, see [`gate_of_jobs`]. Suspensions, other
+/// plans and ends of several steps are for the full matrix.
 #[must_use]
 pub fn gate(references: &References) -> Vec<Plan> {
     let mut plans = Vec::new();

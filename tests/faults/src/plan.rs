@@ -44,6 +44,10 @@ pub enum Workload {
     OffboardArchive,
     /// Moves a tenant to a version that drops a field and an object, changes others and brings a new one.
     Upgrade,
+    /// Moves a tenant to a plan that gives more of most things and less of one.
+    PlanUp,
+    /// Moves it back.
+    PlanDown,
     /// Hands a tenant over that is ready: its data is converted on trial, which fails its count once, and for good, its
     /// acceptance test fails once, its people are trained, and it is opened.
     HandOver,

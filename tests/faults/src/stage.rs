@@ -324,6 +324,10 @@ impl Stage {
                 let patch = json!({"spec": {"applicationRef": {"version": version}}});
                 self.send("PATCH", &subscription(tenant), &patch).await
             }
+            Workload::PlanUp | Workload::PlanDown => {
+                let patch = json!({"spec": {"planRef": {"name": workload.next_plan()}}});
+                self.send("PATCH", &subscription(tenant), &patch).await
+            }
             // What customers do besides, the players do when they are asked.
             Workload::HandOver => {
                 let patch = json!({"spec": {"holds": null}});

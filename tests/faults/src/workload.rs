@@ -13,6 +13,8 @@ use crate::suspension;
 
 /// Version that tenants are ordered with, and the one they move to.
 pub const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+/// Plan that tenants are ordered on, and the larger one.
+pub const PLANS: [&str; 2] = ["probe", "probe-large"];
 /// Rows of what a customer of a hand-over brings.
 pub(crate) const ROWS: u32 = 3;
 /// Rows that such a customer declares first.
@@ -29,22 +31,35 @@ pub struct WorkloadError {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Provision,
         Self::OffboardDelete,
         Self::OffboardRetain,
         Self::OffboardExport,
         Self::OffboardArchive,
         Self::Upgrade,
+        Self::PlanUp,
+        Self::PlanDown,
         Self::HandOver,
         Self::Suspend,
         Self::Resume,
     ];
 
-    /// Whether the gate performs it. Suspensions and the ends of several steps are for the full matrix.
+    /// Whether the gate performs it. Suspensions, other plans and the ends of several steps are for the full matrix.
     #[must_use]
     pub fn is_of_the_gate(self) -> bool {
-        !self.is_of_suspensions() && !self.has_steps()
+        !self.is_of_suspensions() && !self.has_steps() && self.next_plan().is_none()
+    }
+
+    /// The plan that it moves a tenant to.
+    #[must_use]
+    pub fn next_plan(self) -> Option<&'static str> {
+        let [small, large] = PLANS;
+        match self {
+            Self::PlanUp => Some(large),
+            Self::PlanDown => Some(small),
+            _ => None,
+        }
     }
 
     /// Whether it ends a tenant in several steps, during which its data is kept.
@@ -81,6 +96,8 @@ impl Workload {
             _ => "Delete",
         };
         let [version, _] = VERSIONS;
+        let [small, large] = PLANS;
+        let plan = if self == Self::PlanDown { large } else { small };
         let application = match self {
             Self::HandOver => "handover",
             Self::Suspend | Self::Resume => "autoscaled",
@@ -93,7 +110,7 @@ impl Workload {
             "spec": {
                 "organization": {"name": "Ünïcode & Søn", "country": "DE"},
                 "contacts": [{"role": "Technical", "name": "Zoë", "email": "zoe@example.test"}],
-                "planRef": {"name": "probe"},
+                "planRef": {"name": plan},
                 "applicationRef": {"name": application, "version": version},
                 "users": [{"name": "ada", "email": "ada@example.test", "roles": ["administrator"]}],
                 "network": {"hosts": [format!("{tenant}.probe.example")]},
@@ -143,6 +160,8 @@ impl Workload {
         match self {
             Self::Provision => subscription.is_some_and(|found| is_live(found, first)),
             Self::Upgrade => subscription.is_some_and(|found| is_live(found, second)),
+            Self::PlanUp | Self::PlanDown => subscription
+                .is_some_and(|found| is_live(found, first) && self.next_plan() == settled_plan(found)),
             Self::HandOver => {
                 subscription.is_some_and(|found| is_live(found, first) && keeps_nothing(found))
                     && within(state, "pods", &format!("tenant-{tenant}"))
@@ -174,6 +193,8 @@ impl fmt::Display for Workload {
             Self::OffboardExport => "offboard-export",
             Self::OffboardArchive => "offboard-archive",
             Self::Upgrade => "upgrade",
+            Self::PlanUp => "plan-up",
+            Self::PlanDown => "plan-down",
             Self::HandOver => "hand-over",
             Self::Suspend => "suspend",
             Self::Resume => "resume",
@@ -188,6 +209,14 @@ impl FromStr for Workload {
         let found = Self::ALL.into_iter().find(|workload| workload.to_string() == text);
         found.ok_or_else(|| WorkloadError { text: text.to_owned() })
     }
+}
+
+/// The plan that a subscription runs, once nothing of another one may stand any more and that is over.
+fn settled_plan(subscription: &Value) -> Option<&str> {
+    let status = subscription.get("status")?;
+    let plan = status.get("plan").filter(|plan| plan.get("leaving").is_none())?;
+    status.pointer("/operation/completedAt")?;
+    plan.get("current")?.as_str()
 }
 
 /// Whether no run keeps its pods any more.

@@ -147,6 +147,17 @@ fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     for hold in holds(last).filter(|hold| !stays.contains(hold)) {
         say(format!("suspension/{hold}/ended"), "Lifted");
     }
+    let plan = |of: &Value| {
+        let revision = of.pointer("/accepted/plan")?.as_str()?;
+        Some(revision.rsplit_once('@').map_or(revision, |(name, _)| name).to_owned())
+    };
+    let generation = status.get("observedGeneration").and_then(Value::as_i64);
+    if let (Some(_), Some(generation)) =
+        (plan(last).filter(|before| plan(status).as_ref() != Some(before)), generation)
+    {
+        say(format!("plan-change/{generation}/requested"), "Requested");
+        say(format!("plan-change/{generation}/ended"), "TookEffect");
+    }
     let number = |of: &Value| of.pointer("/operation/number").and_then(Value::as_i64);
     if let Some(before) = number(last).filter(|before| number(status).is_some_and(|now| now > *before))
         && last.pointer("/operation/completedAt").is_none()

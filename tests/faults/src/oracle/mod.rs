@@ -10,6 +10,7 @@ pub mod history;
 pub mod jobs;
 pub mod journal;
 pub mod outcome;
+pub mod plan_change;
 pub mod requests;
 pub mod suspension;
 #[cfg(test)]
@@ -86,6 +87,7 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
                 findings.extend(exit::exported_first(record, plan.workload));
                 findings
             }
+            Workload::PlanUp | Workload::PlanDown => plan_change::room_for_what_stands(record),
             Workload::Suspend => suspension::taken_away(record),
             Workload::Resume => suspension::given_back(record),
             Workload::Provision | Workload::OffboardRetain | Workload::Upgrade | Workload::HandOver => {
