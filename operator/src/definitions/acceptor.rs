@@ -88,7 +88,7 @@ impl Acceptor {
         let status = self.status(key, &live, &verdict, now);
         if status != live.status {
             self.write_status(key, &live, &status).await?;
-            self.store.observe(key.clone(), Live { status, ..live });
+            self.store.told(key, &live, status);
         }
         self.prune(key).await
     }

@@ -64,6 +64,18 @@ impl Store {
         changed
     }
 
+    /// Takes in a status that was written to a definition as it was then. An edit that was observed meanwhile stays, and its status
+    /// comes with it.
+    pub(crate) fn told(&self, key: &Key, before: &Live, status: DefinitionStatus) {
+        let mut state = self.write();
+        let known = state.live.get_mut(key);
+        if let Some(known) =
+            known.filter(|known| known.uid == before.uid && known.generation == before.generation)
+        {
+            known.status = status;
+        }
+    }
+
     /// A number that is another one after every change of what definitions say, their statuses apart.
     #[must_use]
     pub(crate) fn edition(&self) -> u64 {
@@ -289,6 +301,33 @@ mod tests {
             store.observe(key.clone(), live("Gold", 3, None));
         }));
         assert!(after(&|| store.remove(&key)));
+    }
+
+    /// The answer to a status may come when the watch has told of a later edit already.
+    #[test]
+    fn a_status_that_was_written_takes_no_later_edit_back() {
+        let store = Store::default();
+        let key = Key::new(DefinitionKind::Plan, "gold");
+        let live = |tier: &str, generation: i64| Live {
+            uid: "u".to_owned(),
+            generation,
+            content: Ok(plan(tier, Lifecycle::Published)),
+            notice: None,
+            status: DefinitionStatus::default(),
+        };
+        let written =
+            || DefinitionStatus { accepted: Some("gold@1".to_owned()), ..DefinitionStatus::default() };
+        let known = || store.live(&key).map(|live| (live.generation, live.status.accepted));
+        store.observe(key.clone(), live("Gold", 1));
+        store.told(&key, &live("Gold", 1), written());
+        assert_eq!(known(), Some((1, Some("gold@1".to_owned()))));
+        store.observe(key.clone(), live("Platinum", 2));
+        let edition = store.edition();
+        store.told(&key, &live("Gold", 1), written());
+        assert_eq!((known(), store.edition()), (Some((2, None)), edition));
+        store.remove(&key);
+        store.told(&key, &live("Platinum", 2), written());
+        assert_eq!(known(), None, "what is gone does not come back");
     }
 
     fn plan(tier: &str, lifecycle: Lifecycle) -> Content {
