@@ -60,6 +60,12 @@ impl Problem {
         Self { field: field.into(), reason, message: message.into() }
     }
 
+    /// Problems in one text, for people.
+    #[must_use]
+    pub fn list(problems: &[Self]) -> String {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+    }
+
     /// Whether the problem may go away without any change of this object, because it waits for another object to
     /// appear or to be accepted. Objects of one commit arrive in any order.
     #[must_use]

@@ -2,7 +2,7 @@
 //! database.
 
 use super::Outcome;
-use super::database::Location;
+use super::database::History;
 use super::history::without_contents;
 use crate::handover::sha256;
 use anyhow::{Context, bail};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tenantry_journal::{Entry, HistoryOf};
+use tenantry_journal::Entry;
 
 /// File of everything that the journal has besides.
 const HISTORY: &str = "history.json";
@@ -21,17 +21,11 @@ const DOCUMENT: &str = "Document";
 /// Arguments of `tenantry handover`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Name of the subscription.
-    #[arg(required_unless_present = "tenant")]
-    name: Option<String>,
-    /// The tenant with this id, where several had the name one after the other.
-    #[arg(long, conflicts_with = "name")]
-    tenant: Option<String>,
+    #[command(flatten)]
+    history: History,
     /// Folder to write to; it is made if it does not exist.
     #[arg(long)]
     to: PathBuf,
-    #[command(flatten)]
-    location: Location,
 }
 
 /// A document, as the journal keeps it.
@@ -42,13 +36,7 @@ struct Kept {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let of = match (&arguments.tenant, &arguments.name) {
-        (Some(tenant), _) => HistoryOf::Tenant(tenant.clone()),
-        (None, name) => HistoryOf::Subscription(name.clone().unwrap_or_default()),
-    };
-    let database = arguments.location.open().await?;
-    let entries = database.history(&of).await?;
-    database.close().await;
+    let entries = arguments.history.read().await?;
     let tenants: BTreeSet<&str> = entries.iter().map(|entry| entry.tenant.as_str()).collect();
     if tenants.len() > 1 {
         let tenants: Vec<&str> = tenants.into_iter().collect();

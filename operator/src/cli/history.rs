@@ -1,40 +1,27 @@
 //! `tenantry history`: what the journal has of a subscription, its end included. Needs the database.
 
 use super::Outcome;
-use super::database::Location;
+use super::database::History;
 use super::output::Format;
 use super::table::table;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tenantry_checklist::time;
-use tenantry_journal::{Entry, HistoryOf};
+use tenantry_journal::Entry;
 
 /// Arguments of `tenantry history`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// Name of the subscription; every tenant that ever had the name is shown.
-    #[arg(required_unless_present = "tenant")]
-    name: Option<String>,
-    /// Only the tenant with this id, which its namespace carries as the label tenantry.io/tenant-id.
-    #[arg(long, conflicts_with = "name")]
-    tenant: Option<String>,
     #[command(flatten)]
-    location: Location,
+    history: History,
     /// How to print it; wide shows the evidence.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let of = match (&arguments.tenant, &arguments.name) {
-        (Some(tenant), _) => HistoryOf::Tenant(tenant.clone()),
-        (None, name) => HistoryOf::Subscription(name.clone().unwrap_or_default()),
-    };
-    let database = arguments.location.open().await?;
-    let entries = database.history(&of).await?;
-    database.close().await;
-    let entries = without_contents(&entries);
+    let entries = without_contents(&arguments.history.read().await?);
     arguments.output.print(&entries, |wide| history(&entries, wide))?;
     if entries.is_empty() {
         eprintln!("the journal has nothing under this name");

@@ -1,10 +1,10 @@
 //! `tenantry sign-off`: a person's signature under one item. Needs a client.
 
 use super::{Outcome, client, explain, who_am_i};
+use crate::handover::sha256;
 use anyhow::{Context, bail};
 use clap::Args;
 use kube::api::{Api, ObjectMeta, PostParams};
-use ring::digest::{SHA256, digest};
 use std::path::{Path, PathBuf};
 use tenantry_crds::sign_off::{EvidenceKind, SignOffEvidence, SubscriptionReference, TenantSignOffSpec};
 use tenantry_crds::subscription::{ChecklistEntry, SignOffRequest};
@@ -106,7 +106,7 @@ fn evidence(arguments: &Arguments) -> anyhow::Result<Vec<SignOffEvidence>> {
 fn document(path: &Path) -> anyhow::Result<SignOffEvidence> {
     let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let sha256 = Some(digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
+    let sha256 = Some(sha256(&content));
     Ok(SignOffEvidence { kind: EvidenceKind::Document, name, sha256, issuer: None })
 }
 

@@ -4,6 +4,7 @@
 //! less and less often. Nothing is deleted but the very object that is meant, by its UID.
 
 use super::context::Context;
+use super::patience::doubled;
 use kube::api::{Api, DeleteParams, DynamicObject, Preconditions};
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -141,8 +142,7 @@ async fn look(context: &Context, mut one: Open) {
         Ok(false) => {}
         Err(error) => tracing::warn!(subscription, kind, name, %error, "what is left cannot be removed yet"),
     }
-    let [first, longest] = WAIT;
-    one.at = Instant::now() + (first * 2_u32.saturating_pow(one.looks.min(16))).min(longest);
+    one.at = Instant::now() + doubled(WAIT, one.looks);
     one.looks = one.looks.saturating_add(1);
     context.leftovers.lock().insert(one.entry.id.clone(), one);
 }

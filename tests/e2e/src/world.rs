@@ -1,13 +1,17 @@
 //! A cluster with the product installed. Needs a client, a clock and processes.
 
+use crate::census::Census;
 use crate::clock::Clock;
 use crate::orders::with;
+use crate::people::tenantry;
 use crate::{Controller, NAMESPACE, install, node, process, wait};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, Discovery};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -218,6 +222,33 @@ impl World {
         holds: impl FnMut(&TenantSubscription) -> bool,
     ) -> Result<TenantSubscription> {
         wait::subscription(&self.client, name, holds).await.with_context(|| self.last_words())
+    }
+
+    /// Runs `tenantry` as the administrator, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it cannot be started or ends with an error; the message is what it said.
+    pub async fn tenantry(&self, arguments: &[&str]) -> Result<String> {
+        tenantry(&self.cluster.kubeconfig(), arguments).await
+    }
+
+    /// Resource versions of everything that exists of a tenant.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn versions(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let subscription = self.until(name, |_| true).await?;
+        Ok(Census::of(&self.client, &subscription).await?.versions())
+    }
+
+    /// How many pods in a namespace have not come to their end.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn running(&self, namespace: &str) -> Result<usize> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let open = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+        Ok(pods.list(&open).await?.items.len())
     }
 
     fn last_words(&self) -> String {

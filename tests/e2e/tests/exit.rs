@@ -8,21 +8,18 @@
     reason = "a test may fail loudly"
 )]
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs;
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{ItemState, JobState, OperationKind, Phase};
-use tenantry_e2e::census::Census;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, mail, with};
-use tenantry_e2e::people::tenantry;
 use tenantry_e2e::process::journal;
 use tenantry_e2e::wait::{condition, is_live};
 use tenantry_e2e::{NAMESPACE as SYSTEM, Setup, World, metrics, wait, world};
@@ -66,10 +63,6 @@ async fn delete(world: &World, name: &str) {
     subscriptions(world).delete(name, &DeleteParams::default()).await.unwrap();
 }
 
-async fn cli(world: &World, arguments: &[&str]) -> String {
-    tenantry(&world.cluster.kubeconfig(), arguments).await.unwrap()
-}
-
 async fn names<K>(api: Api<K>) -> Vec<String>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
@@ -84,18 +77,6 @@ async fn routes(world: &World) -> Vec<String> {
     let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), NAMESPACE, &kind);
     let all = api.list(&ListParams::default()).await.unwrap();
     all.items.iter().filter_map(|object| object.metadata.name.clone()).collect()
-}
-
-/// Pods that have not come to their end.
-async fn running(world: &World) -> usize {
-    let pods: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let open = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    pods.list(&open).await.unwrap().items.len()
-}
-
-async fn versions(world: &World, name: &str) -> BTreeMap<String, String> {
-    let subscription = world.until(name, |_| true).await.unwrap();
-    Census::of(&world.client, &subscription).await.unwrap().versions()
 }
 
 /// States of the steps, in their order.
@@ -143,14 +124,14 @@ async fn a_deleted_subscription_ends_as_its_policy_says() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_data_is_exported_and_kept_before_anything_is_deleted() {
     let mut world = start("10m", &[order("ExportThenDelete"), mail("bolt")]).await;
-    let bystander = versions(&world, "bolt").await;
+    let bystander = world.versions("bolt").await.unwrap();
     let message = "invoice 7 is not paid";
-    cli(&world, &["suspend", "acme", "--reason", "billing", "--message", message]).await;
+    world.tenantry(&["suspend", "acme", "--reason", "billing", "--message", message]).await.unwrap();
     world.until("acme", |acme| wait::is_true(acme, "Suspended")).await.unwrap();
-    assert_eq!(running(&world).await, 0);
-    let said = cli(&world, &["exit", "acme"]).await;
+    assert_eq!(world.running(NAMESPACE).await.unwrap(), 0);
+    let said = world.tenantry(&["exit", "acme"]).await.unwrap();
     assert!(said.contains("is not being deleted") && said.contains("kubectl delete"), "{said}");
-    let early = tenantry(&world.cluster.kubeconfig(), &["exit", "acme", "--end-keeping"]).await;
+    let early = world.tenantry(&["exit", "acme", "--end-keeping"]).await;
     assert!(early.unwrap_err().to_string().contains("is not being deleted"));
 
     delete(&world, "acme").await;
@@ -176,29 +157,29 @@ async fn the_data_is_exported_and_kept_before_anything_is_deleted() {
     let requested = kept.metadata.deletion_timestamp.clone().unwrap().0;
     assert_eq!(status.purge_at.unwrap().0.duration_since(requested).as_hours(), 720);
 
-    assert_eq!((running(&world).await, routes(&world).await.len()), (0, 0));
+    assert_eq!((world.running(NAMESPACE).await.unwrap(), routes(&world).await.len()), (0, 0));
     let people: Vec<String> = names::<RoleBinding>(Api::namespaced(world.client.clone(), NAMESPACE)).await;
     assert_eq!(people, ["tenantry-manager"], "nobody but the controller gets in");
     let volumes: Vec<String> =
         names::<PersistentVolumeClaim>(Api::namespaced(world.client.clone(), NAMESPACE)).await;
     assert!(volumes.contains(&"archive".to_owned()), "{volumes:?}");
-    let said = cli(&world, &["exit", "acme"]).await;
+    let said = world.tenantry(&["exit", "acme"]).await.unwrap();
     assert!(said.contains("Kept until") && said.contains("--end-keeping"), "{said}");
 
     // Nothing is written while it is kept, nor when a controller starts.
-    let before = (kept.metadata.resource_version.clone(), versions(&world, "acme").await);
+    let before = (kept.metadata.resource_version.clone(), world.versions("acme").await.unwrap());
     world.stop_controller().unwrap();
     world.run_controller(&[]).unwrap();
     world.apply_all(&[mail("later")]).await.unwrap();
     world.until("later", is_live).await.unwrap();
     let again = world.until("acme", is_archived).await.unwrap();
-    assert_eq!((again.metadata.resource_version.clone(), versions(&world, "acme").await), before);
+    assert_eq!((again.metadata.resource_version.clone(), world.versions("acme").await.unwrap()), before);
 
-    cli(&world, &["exit", "acme", "--end-keeping"]).await;
+    world.tenantry(&["exit", "acme", "--end-keeping"]).await.unwrap();
     wait::gone(subscriptions(&world), "acme").await.unwrap();
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     assert!(namespaces.get_opt(NAMESPACE).await.unwrap().is_none());
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
     handed_over(&world).await;
 }
 
@@ -207,7 +188,7 @@ async fn handed_over(world: &World) {
     let to = world.directory().join("handover");
     let database = journal(world.directory());
     let arguments = ["handover", "acme", "--to", to.to_str().unwrap(), "--database", &database];
-    let listed = cli(world, &arguments).await;
+    let listed = world.tenantry(&arguments).await.unwrap();
     let read = |name: &str| fs::read_to_string(to.join(name)).unwrap();
     let accounts: Value = serde_json::from_str(&read("accounts.json")).unwrap();
     assert_eq!(accounts[0]["email"], "ada@acme.example");
@@ -226,7 +207,7 @@ async fn handed_over(world: &World) {
     fs::write(&key, public.0).unwrap();
     let receipt = to.join("receipt.jws");
     let verify = ["receipt", receipt.to_str().unwrap(), "--key", key.to_str().unwrap()];
-    let says: Value = serde_json::from_str(&cli(world, &verify).await).unwrap();
+    let says: Value = serde_json::from_str(&world.tenantry(&verify).await.unwrap()).unwrap();
     assert_eq!((&says["sub"], &says["deletionPolicy"]), (&json!("acme"), &json!("ExportThenDelete")));
     assert_eq!((&says["export"]["state"], &says["leftovers"]), (&json!("Succeeded"), &json!([])));
     for document in says["documents"].as_array().unwrap() {
@@ -235,7 +216,7 @@ async fn handed_over(world: &World) {
     }
     assert_eq!(says["documents"].as_array().unwrap().len(), 3, "{says}");
     fs::write(&receipt, read("receipt.jws").replacen('.', ".A", 1)).unwrap();
-    let forged = tenantry(&world.cluster.kubeconfig(), &verify).await.unwrap_err().to_string();
+    let forged = world.tenantry(&verify).await.unwrap_err().to_string();
     assert!(forged.contains("was changed") || forged.contains("no receipt"), "{forged}");
     let history = History::of(world.identity(), world.directory(), "acme").await.unwrap();
     assert_eq!(history.outcomes("Item", "exit-keep"), ["Done"]);
@@ -286,18 +267,18 @@ async fn an_export_that_fails_keeps_the_data_until_a_person_decides() {
     assert!(step(&stalled, "exit-stop", ItemState::Pending));
     let volumes: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), NAMESPACE);
     assert!(volumes.get_opt("archive").await.unwrap().is_some());
-    assert!(running(&world).await > 0, "what the export needs still runs");
+    assert!(world.running(NAMESPACE).await.unwrap() > 0, "what the export needs still runs");
 
-    cli(&world, &["retry", "acme", "exit-export"]).await;
+    world.tenantry(&["retry", "acme", "exit-export"]).await.unwrap();
     let again = |acme: &TenantSubscription| {
         let attempt = wait::entry(acme, "exit-export").and_then(|entry| Some(entry.job.as_ref()?.attempt));
         attempt == Some(4) && failed(acme)
     };
     world.until("acme", again).await.unwrap();
-    cli(&world, &["exit", "acme", "--skip-export"]).await;
+    world.tenantry(&["exit", "acme", "--skip-export"]).await.unwrap();
     let kept = world.until("acme", is_archived).await.unwrap();
     assert!(step(&kept, "exit-export", ItemState::Skipped), "{kept:#?}");
-    cli(&world, &["exit", "acme", "--end-keeping"]).await;
+    world.tenantry(&["exit", "acme", "--end-keeping"]).await.unwrap();
     wait::gone(subscriptions(&world), "acme").await.unwrap();
 }
 
@@ -306,7 +287,7 @@ async fn an_export_that_fails_keeps_the_data_until_a_person_decides() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_somebody_holds_is_left_and_removed_later() {
     let mut world = start("2s", &[mail("acme"), mail("bolt")]).await;
-    let bystander = versions(&world, "bolt").await;
+    let bystander = world.versions("bolt").await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), NAMESPACE);
     let metadata = ObjectMeta {
         name: Some("held".to_owned()),
@@ -321,7 +302,7 @@ async fn what_somebody_holds_is_left_and_removed_later() {
     assert_eq!(history.outcomes("Item", "exit-removal"), ["Failed"], "{history:#?}");
     let database = journal(world.directory());
     let list = ["leftovers", "--database", &database, "--output", "json"];
-    let listed = tenantry(&world.cluster.kubeconfig(), &list).await.unwrap_err().to_string();
+    let listed = world.tenantry(&list).await.unwrap_err().to_string();
     assert!(listed.contains("leftovers"), "exit code 1 says that there are some: {listed}");
     let left = metrics::total(world.controller.as_ref().unwrap().admin(), "tenantry_leftovers").unwrap();
     assert!((left - 1.0).abs() < f64::EPSILON, "{left}");
@@ -334,8 +315,8 @@ async fn what_somebody_holds_is_left_and_removed_later() {
         .unwrap();
     wait::gone(Api::<Namespace>::all(world.client.clone()), NAMESPACE).await.unwrap();
     removed(&world, "acme").await;
-    assert_eq!(cli(&world, &list).await.trim(), "[]");
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.tenantry(&list).await.unwrap().trim(), "[]");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
 }
 
 /// Waits until the journal says that what was left is gone.
@@ -374,7 +355,7 @@ async fn a_kind_that_is_gone_holds_no_end_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_archive_keeps_the_data_until_its_time_has_come() {
     let mut world = start("10m", &[order("Archive"), mail("bolt")]).await;
-    let bystander = versions(&world, "bolt").await;
+    let bystander = world.versions("bolt").await.unwrap();
     delete(&world, "acme").await;
     let kept = world.until("acme", is_archived).await.unwrap();
     let requested = kept.metadata.deletion_timestamp.clone().unwrap().0;
@@ -382,7 +363,7 @@ async fn an_archive_keeps_the_data_until_its_time_has_come() {
     let year = purge_at.duration_since(requested);
     assert_eq!(year.as_hours(), 8760);
     assert!(steps(&kept).iter().all(|(name, _)| name != "exit-export"));
-    assert_eq!(running(&world).await, 0);
+    assert_eq!(world.running(NAMESPACE).await.unwrap(), 0);
     let volumes: Api<PersistentVolumeClaim> = Api::namespaced(world.client.clone(), NAMESPACE);
     assert!(volumes.get_opt("archive").await.unwrap().is_some());
 
@@ -401,5 +382,5 @@ async fn an_archive_keeps_the_data_until_its_time_has_come() {
     wait::gone(subscriptions(&world), "acme").await.unwrap();
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     assert!(namespaces.get_opt(NAMESPACE).await.unwrap().is_none());
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
 }

@@ -166,9 +166,7 @@ async fn exported(world: &World) {
     let result = run.result.clone().unwrap();
     assert_eq!((run.attempt, run.state), (1, JobState::Succeeded), "{run:?}");
     assert!(result.checksum.is_some() && result.report_sha256.is_some(), "{run:?}");
-    let pods: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let open = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    assert_eq!(pods.list(&open).await.unwrap().items.len(), 0);
+    assert_eq!(world.running(NAMESPACE).await.unwrap(), 0);
 }
 
 /// What was found, who signed and that it ended is on record when nothing of the tenant is left.

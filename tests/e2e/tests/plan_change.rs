@@ -12,15 +12,14 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Resource
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use tenantry_control_plane::Mark;
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{OperationKind, PlanStatus};
-use tenantry_e2e::census::{Census, key_of};
+use tenantry_e2e::census::key_of;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{mail, with};
-use tenantry_e2e::people::tenantry;
 use tenantry_e2e::process::binary;
 use tenantry_e2e::wait::{is_live, refusal};
 use tenantry_e2e::{CONTROLLER_USER, Setup, World, wait, world};
@@ -64,15 +63,6 @@ fn does_not_fit(subscription: &TenantSubscription) -> bool {
 
 async fn ask(world: &World, name: &str, plan: &str) {
     world.patch(name, json!({"spec": {"planRef": {"name": plan}}})).await.unwrap();
-}
-
-async fn versions(world: &World, name: &str) -> BTreeMap<String, String> {
-    let subscription = world.until(name, |_| true).await.unwrap();
-    Census::of(&world.client, &subscription).await.unwrap().versions()
-}
-
-async fn cli(world: &World, arguments: &[&str]) -> String {
-    tenantry(&world.cluster.kubeconfig(), arguments).await.unwrap()
 }
 
 /// What the preview says of another plan for acme.
@@ -121,7 +111,7 @@ async fn a_tenant_goes_up_at_once_and_down_when_its_term_ends() {
     world.apply_all(&[mail("acme"), mail("bolt")]).await.unwrap();
     world.until("acme", is_live).await.unwrap();
     world.until("bolt", runs("silver")).await.unwrap();
-    let bystander = versions(&world, "bolt").await;
+    let bystander = world.versions("bolt").await.unwrap();
 
     up(&world).await;
     not_on_offer(&world).await;
@@ -129,7 +119,7 @@ async fn a_tenant_goes_up_at_once_and_down_when_its_term_ends() {
     too_large(&world).await;
     down(&mut world, &clock).await;
     recorded(&world).await;
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
 }
 
 /// More comes at once, and room for it before anything grows.
@@ -172,7 +162,7 @@ async fn not_on_offer(world: &World) {
 async fn asked_for_and_taken_back(world: &World) {
     let told = preview(world, "silver").await;
     assert_eq!(told["planChange"]["direction"], "Downgrade");
-    let before = versions(world, "acme").await;
+    let before = world.versions("acme").await.unwrap();
     ask(world, "acme", "silver").await;
     let acme = world.until("acme", waits("gold", "silver")).await.unwrap();
     let status = acme.status.unwrap();
@@ -182,8 +172,8 @@ async fn asked_for_and_taken_back(world: &World) {
     assert_eq!(serde_json::to_value(&effective).unwrap(), told["planChange"]["effectiveAt"]);
     let days = effective.0.duration_since(live).as_hours() / 24;
     assert!((28..=31).contains(&days), "a month after {live}: {}", effective.0);
-    assert_eq!(versions(world, "acme").await, before, "nothing changes yet");
-    let told = cli(world, &["describe", "acme"]).await;
+    assert_eq!(world.versions("acme").await.unwrap(), before, "nothing changes yet");
+    let told = world.tenantry(&["describe", "acme"]).await.unwrap();
     assert!(told.contains("from gold to silver on"), "{told}");
 
     world.patch("acme", json!({"spec": {"parameters": {"greeting": "Servus"}}})).await.unwrap();
@@ -199,7 +189,7 @@ async fn asked_for_and_taken_back(world: &World) {
 
     ask(world, "acme", "gold").await;
     world.until("acme", runs("gold")).await.unwrap();
-    let mut after = versions(world, "acme").await;
+    let mut after = world.versions("acme").await.unwrap();
     let edited = "configmaps/mail-settings".to_owned();
     assert_ne!(after.insert(edited.clone(), before[&edited].clone()), before.get(&edited).cloned());
     assert_eq!(after, before, "and nothing changed");
@@ -269,14 +259,14 @@ async fn too_large(world: &World) {
     {
         assert!(told.contains(part), "{part}: {told}");
     }
-    let (before, since) = (versions(world, "acme").await, mark(world).await);
+    let (before, since) = (world.versions("acme").await.unwrap(), mark(world).await);
     ask(world, "acme", "silver").await;
     let acme = world.until("acme", does_not_fit).await.unwrap();
     let (_, message) = refusal(&acme).unwrap();
     assert!(message.contains("everything else of the order holds, under plan gold"), "{message}");
     let plan = plan_of(&acme);
     assert_eq!((plan.current.as_str(), plan.pending), ("gold", None), "it does not even wait");
-    assert_eq!(versions(world, "acme").await, before);
+    assert_eq!(world.versions("acme").await.unwrap(), before);
     assert_eq!(writes(world, since, NAMESPACE).await, [""; 0]);
     // The rest of the order holds.
     world.patch("acme", json!({"spec": {"network": {"hosts": ["mail.acme.example"]}}})).await.unwrap();
@@ -403,7 +393,7 @@ async fn a_change_that_gives_and_takes_has_room_for_both_in_between() {
     world.apply_all(&[with(mail("acme"), "spec.planRef.name", json!("tall")), mail("bolt")]).await.unwrap();
     world.until("acme", is_live).await.unwrap();
     world.until("bolt", runs("silver")).await.unwrap();
-    let bystander = versions(&world, "bolt").await;
+    let bystander = world.versions("bolt").await.unwrap();
 
     let mut watched = Watched::start(&world, NAMESPACE);
     watched.until(["2", "6Gi"]).await;
@@ -421,5 +411,5 @@ async fn a_change_that_gives_and_takes_has_room_for_both_in_between() {
     let (quota, workload) = (of(QUOTA), of(WORKLOAD));
     assert_eq!((quota.len(), workload.len()), (2, 1), "{writes:?}");
     assert!(quota[0] < workload[0] && workload[0] < quota[1], "{writes:?}");
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
 }

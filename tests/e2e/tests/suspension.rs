@@ -19,7 +19,6 @@ use tenantry_crds::{TenantSubscription, TenantSuspension};
 use tenantry_e2e::census::{Census, differences};
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, mail, with};
-use tenantry_e2e::people::tenantry;
 use tenantry_e2e::wait::{is_live, stands};
 use tenantry_e2e::{Setup, World, wait, world};
 
@@ -60,13 +59,6 @@ async fn route(world: &World) -> Value {
     api.get("public").await.unwrap().data["spec"]["rules"].clone()
 }
 
-/// Pods that have not come to their end.
-async fn running(world: &World) -> usize {
-    let pods: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let open = ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    pods.list(&open).await.unwrap().items.len()
-}
-
 async fn replicas(world: &World, name: &str) -> i32 {
     let api: Api<Deployment> = Api::namespaced(world.client.clone(), NAMESPACE);
     api.get(name).await.unwrap().spec.unwrap().replicas.unwrap()
@@ -80,15 +72,6 @@ async fn content(world: &World, name: &str) -> BTreeMap<String, Value> {
         metadata.remove("generation");
     }
     content
-}
-
-async fn versions(world: &World, name: &str) -> BTreeMap<String, String> {
-    let subscription = world.until(name, |_| true).await.unwrap();
-    Census::of(&world.client, &subscription).await.unwrap().versions()
-}
-
-async fn cli(world: &World, arguments: &[&str]) -> String {
-    tenantry(&world.cluster.kubeconfig(), arguments).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,17 +90,17 @@ async fn a_tenant_is_suspended_and_gets_back_exactly_what_it_had() {
         |web: Option<&Deployment>| web.and_then(|web| web.status.as_ref()?.available_replicas) == Some(5);
     wait::until(deployments, "web", five_ready).await.unwrap();
     world.until("acme", is_live).await.unwrap();
-    let (before, bystander) = (content(&world, "acme").await, versions(&world, "bolt").await);
+    let (before, bystander) = (content(&world, "acme").await, world.versions("bolt").await.unwrap());
 
     suspended(&mut world).await;
     two_at_once(&world).await;
 
-    cli(&world, &["resume", "acme", "--all"]).await;
+    world.tenantry(&["resume", "acme", "--all"]).await.unwrap();
     let back = world.until("acme", is_back).await.unwrap();
     assert_eq!(back.status.as_ref().unwrap().suspension, None);
     assert_eq!(replicas(&world, "web").await, 5, "what was there, not what the template says");
     assert_eq!(differences(&before, &content(&world, "acme").await), BTreeMap::new());
-    assert_eq!(versions(&world, "bolt").await, bystander, "nobody else is touched");
+    assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
     recorded(&world).await;
 
     paused(&world).await;
@@ -128,7 +111,7 @@ async fn a_tenant_is_suspended_and_gets_back_exactly_what_it_had() {
 /// Nobody gets in, nothing runs, the customer is told, and a controller that is killed on the way goes on where it was.
 async fn suspended(world: &mut World) {
     let opened = world.until("acme", |_| true).await.unwrap().status.unwrap().go_live;
-    cli(world, &["suspend", "acme", "--reason", "billing", "--message", WHY]).await;
+    world.tenantry(&["suspend", "acme", "--reason", "billing", "--message", WHY]).await.unwrap();
     world.until("acme", |acme| wait::condition(acme, "Suspended").is_some()).await.unwrap();
     world.kill_controller().unwrap();
     world.release_lease().await.unwrap();
@@ -143,7 +126,7 @@ async fn suspended(world: &mut World) {
     let web = remembered.iter().find(|scale| scale.name == "web").unwrap();
     assert_eq!((web.replicas, remembered.len()), (5, 3), "{remembered:?}");
 
-    assert_eq!((running(world).await, replicas(world, "web").await), (0, 0));
+    assert_eq!((world.running(NAMESPACE).await.unwrap(), replicas(world, "web").await), (0, 0));
     let rules = route(world).await;
     assert_eq!(rules[0]["filters"][0]["extensionRef"]["name"], "suspended", "{rules}");
     assert!(rules[0].get("backendRefs").is_none(), "{rules}");
@@ -168,21 +151,32 @@ async fn suspended(world: &mut World) {
         pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap_err();
     assert!(refused.to_string().contains("exceeded quota"), "{refused}");
 
-    let told = cli(world, &["describe", "acme"]).await;
+    let told = world.tenantry(&["describe", "acme"]).await.unwrap();
     assert!(told.contains(WHY) && told.contains("the provider can lift it"), "{told}");
 }
 
 /// Two suspensions hold at once; the first that is lifted takes only its own part with it.
 async fn two_at_once(world: &World) {
     let first = only(world).await;
-    cli(world, &["suspend", "acme", "--reason", "customer", "--scope", "network", "--message", "on holiday"])
-        .await;
+    world
+        .tenantry(&[
+            "suspend",
+            "acme",
+            "--reason",
+            "customer",
+            "--scope",
+            "network",
+            "--message",
+            "on holiday",
+        ])
+        .await
+        .unwrap();
     let both = |acme: &TenantSubscription| {
         let holds = acme.status.as_ref().and_then(|status| status.suspension.as_ref());
         is_suspended(acme) && holds.is_some_and(|suspension| suspension.holds.len() == 2)
     };
     world.until("acme", both).await.unwrap();
-    let said = cli(world, &["resume", "acme", &first]).await;
+    let said = world.tenantry(&["resume", "acme", &first]).await.unwrap();
     assert!(said.contains("acme stays suspended by"), "{said}");
     let runs = |acme: &TenantSubscription| {
         let suspension = acme.status.as_ref().and_then(|status| status.suspension.as_ref());
@@ -219,13 +213,13 @@ async fn recorded(world: &World) {
 /// Who is paused keeps what he has, and is suspended and resumed all the same.
 async fn paused(world: &World) {
     let before = content(world, "acme").await;
-    cli(world, &["pause", "acme", "--reason", "a migration"]).await;
-    cli(world, &["suspend", "acme", "--reason", "abuse", "--message", "stop it"]).await;
+    world.tenantry(&["pause", "acme", "--reason", "a migration"]).await.unwrap();
+    world.tenantry(&["suspend", "acme", "--reason", "abuse", "--message", "stop it"]).await.unwrap();
     world.until("acme", is_suspended).await.unwrap();
-    assert_eq!(running(world).await, 0);
+    assert_eq!(world.running(NAMESPACE).await.unwrap(), 0);
     assert_eq!(route(world).await[0]["filters"][0]["type"], "ExtensionRef");
     assert!(content(world, "acme").await.keys().any(|key| key.contains("httproutefilters")), "with its page");
-    cli(world, &["resume", "acme"]).await;
+    world.tenantry(&["resume", "acme"]).await.unwrap();
     let back = |acme: &TenantSubscription| {
         acme.status
             .as_ref()
@@ -237,7 +231,7 @@ async fn paused(world: &World) {
     let mut after = content(world, "acme").await;
     after.retain(|key, _| !key.contains("httproutefilters"));
     assert_eq!(differences(&before, &after), BTreeMap::new());
-    cli(world, &["unpause", "acme"]).await;
+    world.tenantry(&["unpause", "acme"]).await.unwrap();
     world.until("acme", is_back).await.unwrap();
     assert_eq!(differences(&before, &content(world, "acme").await), BTreeMap::new());
 }
@@ -248,7 +242,10 @@ async fn made_meanwhile(world: &World) {
     let hold = json!([{"item": "application", "reason": "not yet"}]);
     world.apply_all(&[with(erp("drago"), "spec.holds", hold)]).await.unwrap();
     world.until("drago", stands("application", ItemState::Waiting, "OnHold")).await.unwrap();
-    cli(world, &["suspend", "drago", "--reason", "billing", "--scope", "compute", "--message", WHY]).await;
+    world
+        .tenantry(&["suspend", "drago", "--reason", "billing", "--scope", "compute", "--message", WHY])
+        .await
+        .unwrap();
     world.until("drago", is_suspended).await.unwrap();
     world.patch("drago", json!({"spec": {"holds": null}})).await.unwrap();
     let speaks = |language: &'static str| {
@@ -265,7 +262,7 @@ async fn made_meanwhile(world: &World) {
     let drago = world.until("drago", is_suspended).await.unwrap();
     let remembered = drago.status.unwrap().suspension.unwrap().remembered;
     assert!(remembered.iter().all(|scale| scale.replicas != 0), "{remembered:?}");
-    cli(world, &["resume", "drago"]).await;
+    world.tenantry(&["resume", "drago"]).await.unwrap();
     world.until("drago", is_back).await.unwrap();
     let api: Api<Deployment> = Api::namespaced(world.client.clone(), "tenant-drago");
     assert_eq!(api.get("web").await.unwrap().spec.unwrap().replicas, Some(1), "as many as Kubernetes gives");
@@ -283,11 +280,19 @@ async fn before_it_was_opened(world: &World) {
         .await
         .unwrap();
     world.until("corvus", stands("monitoring", ItemState::Waiting, "OnHold")).await.unwrap();
-    cli(
-        world,
-        &["suspend", "corvus", "--reason", "fraud", "--scope", "network", "--message", "who are you?"],
-    )
-    .await;
+    world
+        .tenantry(&[
+            "suspend",
+            "corvus",
+            "--reason",
+            "fraud",
+            "--scope",
+            "network",
+            "--message",
+            "who are you?",
+        ])
+        .await
+        .unwrap();
     world.until("corvus", is_suspended).await.unwrap();
     world.patch("corvus", json!({"spec": {"holds": null}})).await.unwrap();
     let waits = stands("go-live", ItemState::Waiting, "Suspended");
@@ -296,7 +301,7 @@ async fn before_it_was_opened(world: &World) {
     assert_eq!((status.go_live, status.operation.unwrap().kind), (None, OperationKind::Provision));
     let routes: Api<ConfigMap> = Api::namespaced(world.client.clone(), "tenant-corvus");
     assert!(!routes.list(&ListParams::default()).await.unwrap().items.is_empty(), "it goes on");
-    cli(world, &["resume", "corvus"]).await;
+    world.tenantry(&["resume", "corvus"]).await.unwrap();
     let corvus = world.until("corvus", is_back).await.unwrap();
     assert!(corvus.status.unwrap().operation.unwrap().completed_at.is_some());
 }

@@ -1,6 +1,7 @@
 //! Conditions from facts: issues before unknowns before information, in a fixed order; pure.
 
 use super::{Obstacle, ReportInput, Suspension, Verdict, is_closed, is_served, waits_for_somebody};
+use crate::Problem;
 use crate::exit;
 use crate::item::{JOURNAL_UNAVAILABLE, PAUSED};
 use crate::plan_change;
@@ -109,7 +110,7 @@ fn accepted(input: &ReportInput<'_>) -> Draft {
             let reason = refused.first().map_or("OrderRefused", |problem| problem.reason);
             let plan = order.definitions.plan.revision.name();
             let message =
-                format!("everything else of the order holds, under plan {plan} | {}", told(refused));
+                format!("everything else of the order holds, under plan {plan} | {}", Problem::list(refused));
             Draft::new("Accepted", ConditionStatus::False, reason, message)
         }
         Verdict::Accepted(order) => {
@@ -126,7 +127,7 @@ fn accepted(input: &ReportInput<'_>) -> Draft {
         }
         Verdict::Refused(problems) => {
             let reason = problems.first().map_or("OrderRefused", |problem| problem.reason);
-            Draft::new("Accepted", ConditionStatus::False, reason, told(problems))
+            Draft::new("Accepted", ConditionStatus::False, reason, Problem::list(problems))
         }
         Verdict::Terminating { .. } => {
             let message = "the subscription is being deleted and its order is not looked at any more";
@@ -162,10 +163,6 @@ fn suspended(input: &ReportInput<'_>) -> Option<Draft> {
 fn unserved_on_purpose(told: &str) -> [Draft; 2] {
     let why = format!("suspended: {told}");
     ["Ready", "Live"].map(|type_| Draft::new(type_, ConditionStatus::False, "Suspended", why.clone()))
-}
-
-fn told(problems: &[crate::Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }
 
 fn over() -> Vec<Draft> {
@@ -303,7 +300,7 @@ fn motion(input: &ReportInput<'_>, facts: &Facts<'_>) -> Option<Draft> {
     }
     if let Verdict::Refused(problems) = input.verdict {
         let reason = problems.first().map_or("OrderRefused", |problem| problem.reason);
-        return Some(Draft::new("Reconciling", ConditionStatus::True, reason, told(problems)));
+        return Some(Draft::new("Reconciling", ConditionStatus::True, reason, Problem::list(problems)));
     }
     if let Some(pause) = input.pause
         && (pause.changes_wait || facts.is_open())

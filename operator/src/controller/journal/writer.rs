@@ -5,6 +5,7 @@
 
 use super::learned;
 use crate::controller::context::Context;
+use crate::controller::patience::doubled;
 use std::time::Duration;
 use tenantry_apply::lease::Tenure;
 use tenantry_checklist::learned::MOST;
@@ -107,8 +108,7 @@ impl Outage {
             tracing::warn!(%error, "the journal cannot be written; what happens is kept in the subscriptions until it can");
         }
         context.metrics.journal_available.set(0);
-        let [first, longest] = WAIT;
-        let wait = (first * 2_u32.saturating_pow(self.tries.min(16))).min(longest);
+        let wait = doubled(WAIT, self.tries);
         self.tries = self.tries.saturating_add(1);
         tokio::time::sleep(wait).await;
         Ok(())

@@ -15,7 +15,7 @@ use tenantry_checklist::job;
 use tenantry_checklist::order::{self, Order, OrderInput};
 use tenantry_checklist::plan_change;
 use tenantry_checklist::report::Pause;
-use tenantry_checklist::select::{Catalogue, Moves, SelectInput, select};
+use tenantry_checklist::select::{Catalogue, Definitions, Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
 use tenantry_crds::blueprint::Item;
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
@@ -145,23 +145,8 @@ pub(super) fn trial(
     snapshot: &Snapshot,
     spec: &TenantSubscriptionSpec,
 ) -> Result<Prepared, Vec<Problem>> {
-    let selection =
-        SelectInput { spec, accepted: snapshot.status.accepted.as_ref(), moves: Moves::default() };
-    let definitions = select(&selection, &*context.store)?;
     let Some(tenant) = &snapshot.status.tenant else { return Err(Vec::new()) };
-    let tenant_id = tenant_id_of(&tenant.id)?;
-    let order = claim(context, snapshot, spec, &|_| false, |claims| {
-        order::resolve(&OrderInput {
-            name: &snapshot.root.name,
-            uid: &snapshot.root.uid,
-            spec,
-            definitions: &definitions,
-            tenant_id: &tenant_id,
-            claims,
-            recorded_hosts: &snapshot.status.hosts,
-        })
-    })?;
-    let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
+    let (order, outputs) = order_of(context, snapshot, spec, &tenant_id_of(&tenant.id)?)?;
     render(context, order, outputs, Effect::default(), &Left::default())
 }
 
@@ -175,19 +160,8 @@ fn prepare(
     let selection = SelectInput { spec, accepted: snapshot.status.accepted.as_ref(), moves };
     let definitions = select(&selection, &*context.store)?;
     let tenant_id = tenant_id(snapshot, session)?;
-    let resolve = |keeps: &dyn Fn(&Order) -> bool| {
-        claim(context, snapshot, spec, keeps, |claims| {
-            order::resolve(&OrderInput {
-                name: &snapshot.root.name,
-                uid: &snapshot.root.uid,
-                spec,
-                definitions: &definitions,
-                tenant_id: &tenant_id,
-                claims,
-                recorded_hosts: &snapshot.status.hosts,
-            })
-        })
-    };
+    let resolve =
+        |keeps: &dyn Fn(&Order) -> bool| claim(context, snapshot, spec, &definitions, &tenant_id, keeps);
     let surroundings = context.surroundings.generation();
     let revision = definitions.plan.revision.to_string();
     let left = left(&*context.store, &snapshot.status, &revision);
@@ -228,21 +202,19 @@ pub(super) fn accepted_order(
         let message = "holds no order that this version can read; restore the status";
         vec![Problem::new("status.acceptedOrder", "StatusUnreadable", message)]
     })?;
+    order_of(context, snapshot, &spec, &tenant_id(snapshot, session)?)
+}
+
+/// An order on the revisions that the tenant runs, and what its jobs found. No host is kept for it.
+fn order_of(
+    context: &Context,
+    snapshot: &Snapshot,
+    spec: &TenantSubscriptionSpec,
+    tenant_id: &TenantId,
+) -> Result<(Order, Map<String, Value>), Vec<Problem>> {
     let accepted = snapshot.status.accepted.as_ref();
-    let definitions =
-        select(&SelectInput { spec: &spec, accepted, moves: Moves::default() }, &*context.store)?;
-    let tenant_id = tenant_id(snapshot, session)?;
-    let order = claim(context, snapshot, &spec, &|_| false, |claims| {
-        order::resolve(&OrderInput {
-            name: &snapshot.root.name,
-            uid: &snapshot.root.uid,
-            spec: &spec,
-            definitions: &definitions,
-            tenant_id: &tenant_id,
-            claims,
-            recorded_hosts: &snapshot.status.hosts,
-        })
-    })?;
+    let definitions = select(&SelectInput { spec, accepted, moves: Moves::default() }, &*context.store)?;
+    let order = claim(context, snapshot, spec, &definitions, tenant_id, &|_| false)?;
     let outputs = job::outputs(&definitions.blueprint.spec.items, &snapshot.status.checklist);
     Ok((order, outputs))
 }
@@ -328,15 +300,24 @@ fn claim(
     context: &Context,
     snapshot: &Snapshot,
     spec: &TenantSubscriptionSpec,
+    definitions: &Definitions,
+    tenant_id: &TenantId,
     keeps: &dyn Fn(&Order) -> bool,
-    resolve: impl FnOnce(&tenantry_checklist::hosts::Claims) -> Result<Order, Vec<Problem>>,
 ) -> Result<Order, Vec<Problem>> {
     let wished: Vec<Host> = spec.network.hosts.iter().filter_map(|host| host.parse().ok()).collect();
     let recorded = &snapshot.status.hosts;
     let uid = &snapshot.root.uid;
     let mut claims = context.claims.lock().unwrap_or_else(PoisonError::into_inner);
     claims.set(uid, recorded, &wished);
-    let order = resolve(&claims);
+    let order = order::resolve(&OrderInput {
+        name: &snapshot.root.name,
+        uid,
+        spec,
+        definitions,
+        tenant_id,
+        claims: &claims,
+        recorded_hosts: recorded,
+    });
     if order.as_ref().is_ok_and(keeps) {
         // From here on they are as good as recorded: no other order of this process may have them.
         let all = tenantry_checklist::hosts::recorded(recorded, &wished);

@@ -19,6 +19,7 @@ mod work;
 mod write;
 
 use super::context::Context;
+use super::patience::doubled;
 use super::session::Session;
 use dereference::{Resolved, Snapshot, dereference};
 use std::time::Duration;
@@ -119,14 +120,12 @@ fn came_to_its_end(session: &mut Session, outages: u32, now: Instant) {
 
 /// Wait after so many outages in a row.
 fn backoff(outages: u32) -> Duration {
-    let [first, longest] = OUTAGE_WAIT;
-    (first * 2_u32.saturating_pow(outages.saturating_sub(1).min(16))).min(longest)
+    doubled(OUTAGE_WAIT, outages.saturating_sub(1))
 }
 
 /// Wait after so many lost races in a row: a race with another writer is over at once.
 fn again_after_race(races: u32) -> Duration {
-    let [first, longest] = RACE_WAIT;
-    (first * 2_u32.saturating_pow(races.min(10))).min(longest)
+    doubled(RACE_WAIT, races)
 }
 
 async fn run(

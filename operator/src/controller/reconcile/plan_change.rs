@@ -4,11 +4,12 @@
 use super::dereference::{self, Snapshot};
 use super::prepare::Prepared;
 use crate::controller::context::Context;
+use crate::controller::patience::doubled;
 use crate::controller::session::Session;
 use crate::plan_change::{Misfit, offer, used};
 use std::time::Duration;
 use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
-use tenantry_checklist::plan_change::{FIELD, Input, Pending, Step, misfits, pending, step};
+use tenantry_checklist::plan_change::{Course, FIELD, Input, Pending, Step, misfits, pending, step};
 use tenantry_checklist::revision::name_of;
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_checklist::{Problem, journal};
@@ -70,18 +71,17 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
         let forbidden = select(&selection, &*context.store).err().unwrap_or_else(|| vec![problem]);
         return Change { forbidden, ..stays() };
     }
-    let begins = !matches!(step, Step::Same | Step::Waits(_));
+    let is_unrecorded = !matches!(step, Step::Same | Step::Waits(_)) && journal::is_full(status);
     let (refused, again) = match &step {
-        _ if begins && journal::is_full(status) => (vec![unrecorded()], None),
+        _ if is_unrecorded => (vec![unrecorded()], None),
         step if step.asks_to_fit() => misfit(context, snapshot, session, &spec, current).await,
         _ => (Vec::new(), None),
     };
     if again.is_none() {
         session.misfits = 0;
     }
-    let is_unrecorded = refused.iter().any(|problem| problem.reason == JOURNAL_UNAVAILABLE);
     let course = match is_unrecorded {
-        true => tenantry_checklist::plan_change::Course { stays: true, pending: before },
+        true => Course { stays: true, pending: before },
         false => step.course(before, refused.is_empty()),
     };
     Change {
@@ -114,7 +114,7 @@ async fn misfit(
         .and_then(|order| serde_json::from_str(order).ok())
         .and_then(|spec| dereference::trial(context, snapshot, &spec).ok());
     let after = dereference::trial(context, snapshot, spec);
-    let plan = offer_of(context, spec);
+    let plan = offer(&*context.store, &spec.plan_ref.name);
     let live = match (&before, &plan) {
         (Some(before), Some(plan)) => {
             let used = used(&context.client, before).await;
@@ -124,8 +124,7 @@ async fn misfit(
         _ => Vec::new(),
     };
     let again = (!live.is_empty()).then(|| {
-        let [first, longest] = LOOK_AGAIN;
-        let wait = (first * 2_u32.saturating_pow(session.misfits.min(16))).min(longest);
+        let wait = doubled(LOOK_AGAIN, session.misfits);
         session.misfits = session.misfits.saturating_add(1);
         wait
     });
@@ -135,12 +134,4 @@ async fn misfit(
         tracing::debug!(subscription = %snapshot.root.name, current, ?problems, "does not fit the plan it asks for");
     }
     (problems, again)
-}
-
-/// The plan that an order names, as it would be ordered now.
-fn offer_of(
-    context: &Context,
-    spec: &TenantSubscriptionSpec,
-) -> Option<std::sync::Arc<tenantry_crds::ServicePlanSpec>> {
-    offer(&*context.store, &spec.plan_ref.name)
 }

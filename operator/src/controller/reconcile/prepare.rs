@@ -230,9 +230,8 @@ impl Workshop<'_> {
         outputs: Map<String, Value>,
         item: &Item,
     ) -> Result<PreparedJob, String> {
-        let told =
-            |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
-        let compiled = self.compiler.compile(&order.definitions).map_err(told)?;
+        let compiled =
+            self.compiler.compile(&order.definitions).map_err(|problems| Problem::list(&problems))?;
         let values = compiled.context(order).with_outputs(outputs);
         let rendered = compiled.job_of(item, &values).map_err(|error| error.to_string())??;
         let owner = Owner {

@@ -12,19 +12,8 @@ fn with_plan(
     plan: Plan<'_>,
     seconds: i64,
 ) -> TenantSubscriptionStatus {
-    report(&ReportInput {
-        generation: 7,
-        previous,
-        verdict: Verdict::Accepted(order),
-        obstacles: &[],
-        evaluation: Some(evaluation),
-        sizing: None,
-        pause: None,
-        plan: Some(plan),
-        suspension: None,
-        inventory: None,
-        now: at(seconds),
-    })
+    let accepted = Verdict::Accepted(order);
+    report(&ReportInput { plan: Some(plan), ..input(previous, accepted, Some(evaluation), seconds) })
 }
 
 fn order_of(plan: &str) -> Order {

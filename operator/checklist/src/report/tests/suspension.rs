@@ -12,18 +12,10 @@ fn suspended(
     suspension: Suspension<'_>,
     seconds: i64,
 ) -> TenantSubscriptionStatus {
+    let accepted = Verdict::Accepted(order);
     report(&ReportInput {
-        generation: 7,
-        previous,
-        verdict: Verdict::Accepted(order),
-        obstacles: &[],
-        evaluation: Some(evaluation),
-        sizing: None,
-        pause: None,
-        plan: None,
         suspension: Some(suspension),
-        inventory: None,
-        now: at(seconds),
+        ..input(previous, accepted, Some(evaluation), seconds)
     })
 }
 

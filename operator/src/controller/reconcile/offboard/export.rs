@@ -5,7 +5,7 @@
 use super::{Ending, Found};
 use crate::controller::reconcile::prepare::{Prepared, PreparedItem};
 use crate::controller::reconcile::write::WriteError;
-use crate::controller::reconcile::{backoff, dereference, jobs, suspension};
+use crate::controller::reconcile::{dereference, jobs, suspension};
 use tenantry_apply::record::Ledger;
 use tenantry_checklist::exit::{EXPORT, Export, Left, Observed};
 use tenantry_checklist::suspension::Effect;
@@ -84,13 +84,11 @@ impl Ending<'_> {
         if left.is_empty() {
             return None;
         }
-        self.session.outages = self.session.outages.saturating_add(1);
         let left =
             left.iter().map(|one| Left { object: one.name.clone(), why: "has no pods yet".to_owned() });
         let export = self.exporting(prepared, jobs::Observed::default());
         Some(Found {
             observed: Observed { left: left.collect(), export, ..Observed::default() },
-            next: Some(self.snapshot.instant + backoff(self.session.outages)),
             endures: true,
             failed: true,
             ..Found::default()

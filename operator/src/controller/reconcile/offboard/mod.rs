@@ -18,7 +18,9 @@ use crate::controller::roots::Root;
 use crate::controller::session::Session;
 use std::sync::Arc;
 use std::time::Duration;
-use tenantry_apply::object::{Kind, Owner};
+use tenantry_apply::executor::Execution;
+use tenantry_apply::object::{Desired, Kind, Owner};
+use tenantry_apply::plan::Plan;
 use tenantry_apply::streams::Mode;
 use tenantry_checklist::exit::{self, Observed, Terms, Wish};
 use tenantry_checklist::item::Evaluation;
@@ -31,6 +33,8 @@ use tokio::time::Instant;
 /// The end goes on without what is left only after this process has tried for so long itself: a clock that jumps is no reason to
 /// give anything up.
 const TRIES_FOR: Duration = Duration::from_secs(60);
+/// Rounds of one run; every round that does something makes the next one's work smaller.
+const MAX_ROUNDS: usize = 24;
 /// Steps that one run may bring to their end.
 const MAX_STEPS: usize = 8;
 
@@ -211,6 +215,22 @@ impl Ending<'_> {
         let Some(live) = write::live(self.context, &self.snapshot).await? else { return Ok(false) };
         self.is_confirmed = live.deleting_since.is_some() && policy_of(&live) == self.terms.policy;
         Ok(self.is_confirmed)
+    }
+
+    /// Plans and executes until nothing can be done at once.
+    async fn rounds(&mut self, desired: &[Desired], planned: impl Fn(&Self) -> Plan) -> (Plan, Execution) {
+        let mut done = Execution { outcomes: Vec::new(), inventory: self.inventory.clone() };
+        let mut plan = Plan::default();
+        for _ in 0..MAX_ROUNDS {
+            plan = planned(self);
+            if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
+                break;
+            }
+            done = self.context.executor.execute(&self.owner, &plan, desired, &self.inventory).await;
+            self.inventory = done.inventory.clone();
+            self.session.inventory = Some(done.inventory.clone());
+        }
+        (plan, done)
     }
 
     /// Writes what is known now.

@@ -11,11 +11,10 @@ use tenantry_apply::object::{Desired, Kind};
 use tenantry_apply::plan::{self, Plan, Wait};
 use tenantry_apply::record::{Ledger, identities};
 use tenantry_apply::wave::lets_in;
+use tenantry_checklist::Problem;
 use tenantry_checklist::exit::{Left, Observed};
 use tenantry_checklist::suspension::Effect;
 
-/// Rounds of one run; every round that does something makes the next one's work smaller.
-const MAX_ROUNDS: usize = 24;
 /// Between two looks at pods that still run.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -66,13 +65,12 @@ impl Ending<'_> {
     /// # Errors
     /// Why it cannot be rendered any more, for people.
     pub(super) fn rendered(&mut self, effect: Effect) -> Result<Prepared, String> {
-        let told = |problems: Vec<tenantry_checklist::Problem>| {
-            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
-        };
-        let (order, outputs) =
-            dereference::accepted_order(self.context, &self.snapshot, self.session).map_err(told)?;
-        let left = dereference::left_of(self.context, &self.snapshot, &order);
-        dereference::render(self.context, order, outputs, effect, &left).map_err(told)
+        let accepted = dereference::accepted_order(self.context, &self.snapshot, self.session);
+        let rendered = accepted.and_then(|(order, outputs)| {
+            let left = dereference::left_of(self.context, &self.snapshot, &order);
+            dereference::render(self.context, order, outputs, effect, &left)
+        });
+        rendered.map_err(|problems| Problem::list(&problems))
     }
 
     /// Brings what exists to what is rendered, and makes what is asked for besides and is on record. What lets people in is left as
@@ -92,18 +90,8 @@ impl Ending<'_> {
         desired.iter_mut().for_each(|object| object.released = true);
         work::watch_kinds(self.context, &desired);
         work::await_watches(self.context, self.session, prepared).await;
-        let mut done = Execution { outcomes: Vec::new(), inventory: self.inventory.clone() };
-        let mut plan = Plan::default();
-        for _ in 0..MAX_ROUNDS {
-            plan = self.plan(prepared, &desired);
-            if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
-                break;
-            }
-            done = self.context.executor.execute(&self.owner, &plan, &desired, &self.inventory).await;
-            self.inventory = done.inventory.clone();
-            self.session.inventory = Some(done.inventory.clone());
-        }
-        self.found(&plan, &done)
+        let (plan, done) = self.rounds(&desired, |ending| ending.plan(prepared, &desired)).await;
+        found(&plan, &done)
     }
 
     fn plan(&self, prepared: &Prepared, desired: &[Desired]) -> Plan {
@@ -122,21 +110,22 @@ impl Ending<'_> {
             scopes: &*context.discovery,
         })
     }
+}
 
-    fn found(&self, plan: &Plan, done: &Execution) -> Found {
-        let named = |kind: &Kind, name: &str| format!("{} {name}", kind.name());
-        let failed = done.outcomes.iter().filter_map(|outcome| {
-            let failure = outcome.result.as_ref().err()?;
-            let object = named(&outcome.id.kind, &outcome.id.name);
-            Some(Left { object, why: failure.message.clone() })
-        });
-        let waiting = plan.waits.iter().filter(|waiting| !matches!(waiting.wait, Wait::Kind { .. }));
-        let waiting = waiting.map(|waiting| Left {
-            object: named(&waiting.id.kind, &waiting.id.name),
-            why: "is not as it shall be yet".to_owned(),
-        });
-        let left: Vec<Left> = failed.chain(waiting).collect();
-        let failed = done.outcomes.iter().any(|outcome| outcome.result.is_err());
-        Found { observed: Observed { left, ..Observed::default() }, failed, ..Found::default() }
-    }
+/// What is not as it shall be, and why.
+fn found(plan: &Plan, done: &Execution) -> Found {
+    let named = |kind: &Kind, name: &str| format!("{} {name}", kind.name());
+    let failed = done.outcomes.iter().filter_map(|outcome| {
+        let failure = outcome.result.as_ref().err()?;
+        let object = named(&outcome.id.kind, &outcome.id.name);
+        Some(Left { object, why: failure.message.clone() })
+    });
+    let waiting = plan.waits.iter().filter(|waiting| !matches!(waiting.wait, Wait::Kind { .. }));
+    let waiting = waiting.map(|waiting| Left {
+        object: named(&waiting.id.kind, &waiting.id.name),
+        why: "is not as it shall be yet".to_owned(),
+    });
+    let left: Vec<Left> = failed.chain(waiting).collect();
+    let failed = done.outcomes.iter().any(|outcome| outcome.result.is_err());
+    Found { observed: Observed { left, ..Observed::default() }, failed, ..Found::default() }
 }

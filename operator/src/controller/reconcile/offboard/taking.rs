@@ -1,23 +1,18 @@
 //! Taking away what is recorded: who and what lets people in first, everything at last. Needs clients.
 
 use super::{Ending, Found};
-use crate::controller::context::Context;
+use crate::controller::reconcile::jobs;
 use crate::controller::reconcile::write::WriteError;
-use crate::controller::reconcile::{backoff, jobs};
-use crate::controller::session::Session;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::Execution;
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Kind, Owner};
+use tenantry_apply::object::Kind;
 use tenantry_apply::plan::{Action, Plan, Removal, Wait, is_removed, plan_removal};
 use tenantry_apply::wave::lets_in;
 use tenantry_blueprint::baseline::manager_binding_name;
 use tenantry_checklist::exit::{Left, Observed};
 use tenantry_crds::inventory::{EntryState, Inventory, InventoryEntry};
 use tenantry_crds::subscription::DeletionPolicy;
-
-/// Rounds of one run; every round makes the record smaller.
-const MAX_ROUNDS: usize = 24;
 
 /// Which entries stay.
 type Keep<'a> = dyn Fn(&InventoryEntry) -> bool + Sync + 'a;
@@ -107,13 +102,7 @@ impl Ending<'_> {
             Ok(()) => return None,
         };
         let left = vec![Left { object: "jobs".to_owned(), why: why.to_owned() }];
-        self.session.outages = self.session.outages.saturating_add(1);
-        Some(Found {
-            observed: Observed { left, ..Observed::default() },
-            next: Some(self.snapshot.instant + backoff(self.session.outages)),
-            failed: true,
-            ..Found::default()
-        })
+        Some(Found { observed: Observed { left, ..Observed::default() }, failed: true, ..Found::default() })
     }
 
     /// Whether the tenant's namespace is gone, or on its way out.
@@ -127,50 +116,21 @@ impl Ending<'_> {
         })
     }
 
-    /// What can be done now.
+    /// What can be done now. With `marks`, what stays is recorded as kept.
     fn planned(&self, keep: &Keep<'_>, marks: bool) -> Plan {
-        planned(self.context, &self.owner, keep, &self.inventory, marks)
+        let (context, owner, inventory) = (self.context, &self.owner, &self.inventory);
+        let ids = tenantry_apply::record::identities(inventory, owner, &*context.discovery);
+        let view = context.index.snapshot(ids);
+        let mut plan =
+            plan_removal(&Removal { owner, inventory, view: &view, scopes: &*context.discovery, keep });
+        plan.steps.retain(|step| marks || step.action != Action::Keep);
+        plan
     }
 
     /// Plans and executes until nothing can be done at once.
     async fn take(&mut self, keep: &Keep<'_>, marks: bool) -> (Plan, Execution) {
-        let (context, owner) = (self.context, &self.owner);
-        let recorded = self.inventory.clone();
-        let (plan, done) = remove(context, owner, keep, recorded, self.session, marks).await;
-        self.inventory = done.inventory.clone();
-        (plan, done)
+        self.rounds(&[], |ending| ending.planned(keep, marks)).await
     }
-}
-
-/// What can be done now. With `marks`, what stays is recorded as kept.
-fn planned(context: &Context, owner: &Owner, keep: &Keep<'_>, inventory: &Inventory, marks: bool) -> Plan {
-    let ids = tenantry_apply::record::identities(inventory, owner, &*context.discovery);
-    let view = context.index.snapshot(ids);
-    let mut plan =
-        plan_removal(&Removal { owner, inventory, view: &view, scopes: &*context.discovery, keep });
-    plan.steps.retain(|step| marks || step.action != Action::Keep);
-    plan
-}
-
-async fn remove(
-    context: &Context,
-    owner: &Owner,
-    keep: &Keep<'_>,
-    recorded: Inventory,
-    session: &mut Session,
-    marks: bool,
-) -> (Plan, Execution) {
-    let mut done = Execution { outcomes: Vec::new(), inventory: recorded };
-    let mut plan = Plan::default();
-    for _ in 0..MAX_ROUNDS {
-        plan = planned(context, owner, keep, &done.inventory, marks);
-        if plan.steps.is_empty() || done.outcomes.iter().any(|outcome| outcome.result.is_err()) {
-            break;
-        }
-        done = context.executor.execute(owner, &plan, &[], &done.inventory).await;
-        session.inventory = Some(done.inventory.clone());
-    }
-    (plan, done)
 }
 
 /// What a look found that could not be brought to its end.
