@@ -17,6 +17,8 @@ pub struct Wave {
 
 /// Rank of workloads; what they need is below it.
 const WORKLOADS: u8 = 4;
+/// Rank of kinds that nobody here knows.
+const UNKNOWN: u8 = 6;
 
 /// Wave of a desired object.
 #[must_use]
@@ -47,7 +49,7 @@ pub fn rank(kind: &Kind) -> u8 {
         ("", "ResourceQuota") => 7,
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => 8,
         ("networking.k8s.io", "Ingress") | ("gateway.networking.k8s.io", _) => 9,
-        _ => 6,
+        _ => UNKNOWN,
     }
 }
 
@@ -55,6 +57,17 @@ pub fn rank(kind: &Kind) -> u8 {
 #[must_use]
 pub fn lets_in(kind: &Kind) -> bool {
     rank(kind) >= 8
+}
+
+/// Whether objects of a kind may hold a customer's data, or run what does: volumes, workloads, and every kind that is not known to
+/// hold settings only. What a job works on is somebody else's.
+#[must_use]
+pub fn may_hold_data(kind: &Kind) -> bool {
+    match (kind.group(), kind.name()) {
+        ("", "PersistentVolumeClaim" | "Pod") | ("apps", _) => true,
+        ("monitoring.coreos.com" | "gateway.envoyproxy.io" | "cert-manager.io", _) => false,
+        _ => rank(kind) == UNKNOWN,
+    }
 }
 
 /// Within the foundation our own role binding comes first of all, because it lets us write the rest.
@@ -86,6 +99,24 @@ mod tests {
         ];
         let ranks: Vec<u8> = order.iter().map(|text| rank(&Kind::parse(text).unwrap())).collect();
         assert_eq!(ranks, (0..10).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn what_may_hold_data_is_all_that_is_not_known_to_hold_none() {
+        let may = |text: &&str| may_hold_data(&Kind::parse(text).unwrap());
+        let with = ["v1/PersistentVolumeClaim", "apps/v1/Deployment", "example.com/v1/Database"];
+        let without = [
+            "v1/Namespace",
+            "v1/ResourceQuota",
+            "v1/ConfigMap",
+            "v1/Service",
+            "batch/v1/Job",
+            "rbac.authorization.k8s.io/v1/RoleBinding",
+            "networking.k8s.io/v1/NetworkPolicy",
+            "gateway.networking.k8s.io/v1/HTTPRoute",
+            "monitoring.coreos.com/v1/ServiceMonitor",
+        ];
+        assert!(with.iter().all(may) && !without.iter().any(may));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::process::journal;
-use tenantry_e2e::wait::{condition, is_live};
+use tenantry_e2e::wait::{condition, is_live, stands};
 use tenantry_e2e::{NAMESPACE as SYSTEM, Setup, World, metrics, wait, world};
 
 const NAMESPACE: &str = "tenant-acme";
@@ -117,6 +117,23 @@ async fn a_deleted_subscription_ends_as_its_policy_says() {
     let bindings: Api<RoleBinding> = Api::namespaced(world.client.clone(), "tenant-stays");
     let left = names(bindings).await;
     assert!(left.is_empty(), "nobody has access any more: {left:#?}");
+}
+
+/// Whose application was never made has no data, so his end waits for no export.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_never_had_data_ends_without_an_export() {
+    let world = start("10m", &[]).await;
+    let hold = json!([{"item": "platform", "reason": "the contract is not signed"}]);
+    world.apply_all(&[with(order("ExportThenDelete"), "spec.holds", hold)]).await.unwrap();
+    let is_held = stands("platform", ItemState::Waiting, "OnHold");
+    world.until("acme", is_held).await.unwrap();
+    delete(&world, "acme").await;
+    let kept = world.until("acme", is_archived).await.unwrap();
+    assert!(step(&kept, "exit-export", ItemState::Skipped), "{:?}", steps(&kept));
+    let export = wait::entry(&kept, "exit-export").unwrap();
+    assert!(export.job.is_none() && export.message.contains("nothing that could hold data"), "{export:#?}");
+    world.tenantry(&["exit", "acme", "--end-keeping"]).await.unwrap();
+    wait::gone(subscriptions(&world), "acme").await.unwrap();
 }
 
 /// A tenant that is suspended, with a quota of no pods, gets his data exported all the same. Then nobody gets in and nothing runs,

@@ -94,6 +94,8 @@ pub struct Export {
     pub job: JobInput,
     /// Why there can be none.
     pub impossible: Option<String>,
+    /// Why none is needed.
+    pub needless: Option<String>,
 }
 
 // === impl Wish ===
@@ -261,13 +263,13 @@ fn leaving(terms: &Terms, step: &str, observed: &Observed, wish: Wish) -> Result
 }
 
 fn export(terms: &Terms, observed: &Observed, wish: Wish) -> Result<ItemInput, DurationError> {
-    let Export { digest, job, impossible } = observed.export.clone();
+    let Export { digest, job, impossible, needless } = observed.export.clone();
     let new = ItemInput::new(&terms.export, &Dates::default(), digest, Evidence::default())?;
     let goes_on = terms.export.on_failure == OnFailure::Continue;
     let skipped = if wish.skip_export {
         Some("a person let the end go on without an export".to_owned())
     } else {
-        impossible.clone().filter(|_| goes_on)
+        needless.or_else(|| impossible.clone().filter(|_| goes_on))
     };
     let waits = impossible.map(|why| Waiting { reason: CANNOT_EXPORT.to_owned(), message: why });
     Ok(ItemInput { skipped, job: Some(JobInput { waits: waits.or(job.waits), ..job }), ..new })

@@ -68,7 +68,7 @@ fn exported(entries: &[ChecklistEntry], ended: Option<bool>, seconds: i64) -> Ob
         }),
         ..JobInput::default()
     });
-    let export = Export { digest: "d".to_owned(), job: job.unwrap_or_default(), impossible: None };
+    let export = Export { digest: "d".to_owned(), job: job.unwrap_or_default(), ..Export::default() };
     Observed { export, ..Observed::default() }
 }
 
@@ -144,6 +144,17 @@ fn an_export_that_cannot_begin_waits_for_a_person_or_goes_on_without_as_the_blue
     world.look(&nothing_left(), 0);
     assert_eq!(world.look(&cannot, 1), Some(STOP));
     assert_eq!(world.entry(EXPORT).state, ItemState::Skipped);
+}
+
+#[test]
+fn who_never_had_data_is_not_exported() {
+    let mut world = World::new(DeletionPolicy::ExportThenDelete);
+    world.look(&nothing_left(), 0);
+    let export = Export { needless: Some("nothing was ever made".to_owned()), ..Export::default() };
+    assert_eq!(world.look(&Observed { export, ..Observed::default() }, 1), Some(STOP));
+    let entry = world.entry(EXPORT);
+    assert_eq!((entry.state, entry.job.is_none()), (ItemState::Skipped, true));
+    assert!(entry.message.contains("nothing was ever made"), "{}", entry.message);
 }
 
 #[test]

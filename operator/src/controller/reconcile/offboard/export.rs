@@ -6,10 +6,16 @@ use super::{Ending, Found};
 use crate::controller::reconcile::prepare::{Prepared, PreparedItem};
 use crate::controller::reconcile::write::WriteError;
 use crate::controller::reconcile::{dereference, jobs, suspension};
-use tenantry_apply::record::Ledger;
+use std::time::Duration;
+use tenantry_apply::index::Seen;
+use tenantry_apply::record::{Ledger, identities};
+use tenantry_apply::wave::may_hold_data;
 use tenantry_checklist::exit::{EXPORT, Export, Left, Observed};
 use tenantry_checklist::suspension::Effect;
 use tenantry_crds::subscription::{JobState, RememberedScale};
+
+/// How long watches may take to say what there is. Without their word the data is exported.
+const FIRST_SETS: Duration = Duration::from_secs(10);
 
 // === impl Ending ===
 
@@ -23,9 +29,7 @@ impl Ending<'_> {
             Ok(prepared) => prepared,
             Err(why) => return Ok(impossible(why)),
         };
-        if !self.confirm().await? {
-            return Ok(Found { is_outdated: true, ..Found::default() });
-        }
+        self.confirm().await?;
         // Only the export's own runs are looked at.
         let exports = |item: &PreparedItem| item.item.name == EXPORT;
         prepared.items.retain(exports);
@@ -34,6 +38,9 @@ impl Ending<'_> {
         if woken.failed || !woken.observed.left.is_empty() {
             let export = self.exporting(&prepared, jobs::Observed::default());
             return Ok(Found { observed: Observed { export, ..woken.observed }, endures: true, ..woken });
+        }
+        if self.holds_no_data().await {
+            return Ok(needless("nothing that could hold data was ever made for the tenant".to_owned()));
         }
         if let Some(found) = self.woken(&prepared).await {
             return Ok(found);
@@ -127,11 +134,33 @@ impl Ending<'_> {
             &observed,
             &ledger,
         );
-        Export { digest, job: job.unwrap_or_default(), impossible: None }
+        Export { digest, job: job.unwrap_or_default(), ..Export::default() }
+    }
+
+    /// Whether nothing was ever made that could hold data, as far as record and watches say: an order that never got as far as its
+    /// application has nothing to export. A record has what is yet to be made as well, and what was made last may be there only.
+    async fn holds_no_data(&self) -> bool {
+        let ledger = Ledger::new(self.inventory.clone());
+        let mut ids = identities(&self.inventory, &self.owner, &*self.context.discovery);
+        // Of a kind that is not served there are no objects.
+        ids.retain(|id| may_hold_data(&id.kind) && self.context.discovery.resolve(&id.kind).is_some());
+        if ids.iter().any(|id| ledger.entry(id).is_none_or(|entry| entry.uid.is_some())) {
+            return false;
+        }
+        let index = &self.context.index;
+        index.synced(ids.iter().map(|id| &id.kind), FIRST_SETS).await
+            && ids.iter().all(|id| matches!(index.see(id), Seen::Absent))
     }
 }
 
 fn impossible(why: String) -> Found {
-    let export = Export { impossible: Some(why), ..Export::default() };
+    only(Export { impossible: Some(why), ..Export::default() })
+}
+
+fn needless(why: String) -> Found {
+    only(Export { needless: Some(why), ..Export::default() })
+}
+
+fn only(export: Export) -> Found {
     Found { observed: Observed { export, ..Observed::default() }, endures: true, ..Found::default() }
 }

@@ -102,8 +102,6 @@ struct Found {
     failed: bool,
     /// Whether the step must not be given up, however long it takes.
     endures: bool,
-    /// Whether the run is over, because what it was made from is no longer so.
-    is_outdated: bool,
 }
 
 // === impl Ending ===
@@ -119,9 +117,6 @@ impl Ending<'_> {
                 exit::REMOVAL => self.removal().await?,
                 _ => Found::default(),
             };
-            if found.is_outdated {
-                return Ok((Outcome::Waiting, Some(self.snapshot.instant)));
-            }
             let observed = Observed { given_up: self.gives_up(step, &found), ..found.observed.clone() };
             let evaluation = self.evaluated(&observed);
             self.checklist.clone_from(&evaluation.entries);
@@ -206,15 +201,19 @@ impl Ending<'_> {
         })
     }
 
-    /// Whether the API server itself says that the subscription is being deleted by these terms. What was observed may be old,
-    /// so it is asked before anything is destroyed.
-    async fn confirm(&mut self) -> Result<bool, WriteError> {
+    /// Asks the API server itself whether the subscription is being deleted by these terms: what was observed may be old, and
+    /// something is about to be destroyed. Ends the run where it is not so. The watch will tell, and may take a while.
+    async fn confirm(&mut self) -> Result<(), WriteError> {
         if self.is_confirmed {
-            return Ok(true);
+            return Ok(());
         }
-        let Some(live) = write::live(self.context, &self.snapshot).await? else { return Ok(false) };
-        self.is_confirmed = live.deleting_since.is_some() && policy_of(&live) == self.terms.policy;
-        Ok(self.is_confirmed)
+        let live = write::live(self.context, &self.snapshot).await?;
+        let is_so = |live: Root| live.deleting_since.is_some() && policy_of(&live) == self.terms.policy;
+        if !live.is_some_and(is_so) {
+            return Err(WriteError::Outdated { what: "the end of the subscription" });
+        }
+        self.is_confirmed = true;
+        Ok(())
     }
 
     /// Plans and executes until nothing can be done at once.

@@ -38,9 +38,7 @@ impl Ending<'_> {
                 });
             }
         };
-        if !self.confirm().await? {
-            return Ok(Found { is_outdated: true, ..Found::default() });
-        }
+        self.confirm().await?;
         let mut found = self.converge(&prepared, &[]).await;
         if !found.observed.left.is_empty() || found.failed {
             return Ok(found);

@@ -29,8 +29,8 @@ impl Ending<'_> {
         let is_last = for_good && recorded.is_some_and(is_removed);
         let keep = move |entry: &InventoryEntry| stays(entry) || (!is_last && is_own_access(entry));
         let plan = self.planned(&keep, for_good);
-        if !plan.steps.is_empty() && !self.confirm().await? {
-            return Ok(Found { is_outdated: true, ..Found::default() });
+        if !plan.steps.is_empty() {
+            self.confirm().await?;
         }
         if for_good && let Some(found) = self.let_go().await {
             return Ok(found);
@@ -57,8 +57,8 @@ impl Ending<'_> {
     /// Takes everything away.
     pub(super) async fn removal(&mut self) -> Result<Found, WriteError> {
         let keep = |_: &InventoryEntry| false;
-        if !self.planned(&keep, true).steps.is_empty() && !self.confirm().await? {
-            return Ok(Found { is_outdated: true, ..Found::default() });
+        if !self.planned(&keep, true).steps.is_empty() {
+            self.confirm().await?;
         }
         if let Some(found) = self.let_go().await {
             return Ok(found);
