@@ -10,10 +10,11 @@ use std::time::Duration;
 use tenantry_apply::object::Desired;
 use tenantry_blueprint::baseline::{Limits, Quota, at_most, at_rest};
 use tenantry_checklist::Problem;
-use tenantry_checklist::plan_change::{Amounts, FIELD, Use, excesses};
+use tenantry_checklist::plan_change::{self, Amounts, FIELD, Use, Volume, excesses};
 use tenantry_checklist::revision::{DefinitionKind, name_of};
 use tenantry_checklist::select::{Catalogue, Latest};
 use tenantry_crds::ServicePlanSpec;
+use tenantry_crds::inventory::{Inventory, InventoryEntry};
 
 /// Deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -44,6 +45,29 @@ pub(crate) async fn used(client: &Client, tenant: &Prepared) -> Result<Amounts, 
         all.extend(used.into_iter().filter_map(|(name, amount)| Some((name, amount.0.parse().ok()?))));
     }
     Ok(all)
+}
+
+/// What of the volumes that a tenant has cannot become what it would have under a plan. `exists` says which of the claims were made.
+pub(crate) fn unchangeable(
+    plan: &str,
+    before: &Prepared,
+    after: &Prepared,
+    exists: impl Fn(&str) -> bool,
+) -> Vec<Problem> {
+    let volumes = |prepared: &Prepared| -> Vec<Volume> {
+        let claims = prepared.desired.iter().filter(|object| object.id.kind.is("", "PersistentVolumeClaim"));
+        claims.map(|claim| Volume::of(&claim.id.name, &claim.body)).collect()
+    };
+    let mut has = volumes(before);
+    has.retain(|volume| exists(&volume.name));
+    plan_change::unchangeable(plan, &has, &volumes(after))
+}
+
+/// Whether a record has a claim of this name that was made.
+pub(crate) fn has_claim(inventory: Option<&Inventory>, name: &str) -> bool {
+    let is_it = |entry: &InventoryEntry| entry.kind == "v1/PersistentVolumeClaim" && entry.name == name;
+    inventory
+        .is_some_and(|inventory| inventory.objects.iter().any(|entry| is_it(entry) && entry.uid.is_some()))
 }
 
 /// A tenant beside a plan that may be too small for it.

@@ -6,8 +6,10 @@
 //! moves it.
 
 mod fit;
+mod volumes;
 
 pub use fit::{Amounts, Use, excesses, misfits};
+pub use volumes::{CANNOT_CHANGE, Volume, unchangeable};
 
 use crate::revision::name_of;
 use crate::text::list;
@@ -177,11 +179,17 @@ impl Step {
         matches!(self, Self::Now(Direction::Downgrade) | Self::Later(_) | Self::Due(_))
     }
 
+    /// Whether the tenant's volumes have to be held against the plan that is asked for now.
+    #[must_use]
+    pub fn is_a_change(&self) -> bool {
+        self.asks_to_fit() || matches!(self, Self::Now(Direction::Upgrade))
+    }
+
     /// What becomes of it, where `before` was waiting and the tenant fits the other plan or does not. What is refused changes
     /// nothing.
     #[must_use]
     pub fn course(self, before: Option<Pending>, fits: bool) -> Course {
-        let refused = self.asks_to_fit() && !fits;
+        let refused = self.is_a_change() && !fits;
         match self {
             Self::Due(pending) if refused => Course { stays: true, pending: Some(pending) },
             _ if refused => Course { stays: true, pending: before },

@@ -114,6 +114,7 @@ async fn a_tenant_goes_up_at_once_and_down_when_its_term_ends() {
     let bystander = world.versions("bolt").await.unwrap();
 
     up(&world).await;
+    other_volumes(&world).await;
     not_on_offer(&world).await;
     asked_for_and_taken_back(&world).await;
     too_large(&world).await;
@@ -135,6 +136,34 @@ async fn up(world: &World) {
     for bound in [QUOTA, LIMITS] {
         assert!(at(&writes, bound) < at(&writes, WORKLOAD), "room before pods: {writes:?}");
     }
+}
+
+/// A plan that gives more, and asks for another class of a volume that is there, is refused before anything of it is written.
+async fn other_volumes(world: &World) {
+    let gold = world::definitions().unwrap().into_iter().find(|one| one["metadata"]["name"] == "gold");
+    let mut platinum = with(gold.unwrap(), "metadata.name", json!("platinum"));
+    platinum["spec"]["upgradableTo"] = json!([]);
+    platinum["spec"]["downgradableTo"] = json!(["gold"]);
+    let classes = platinum["spec"]["storage"]["classes"].as_array_mut().unwrap();
+    let premium = with(classes[0].clone(), "name", json!("premium"));
+    classes.insert(0, premium);
+    world.apply_all(std::slice::from_ref(&platinum)).await.unwrap();
+    world.accepted(std::slice::from_ref(&platinum)).await.unwrap();
+    let before = world.versions("acme").await.unwrap();
+    ask(world, "acme", "platinum").await;
+    let acme = world.until("acme", |acme| refusal(acme).is_some()).await.unwrap();
+    let (reason, message) = refusal(&acme).unwrap();
+    assert_eq!(reason, "VolumeCannotChange", "{message}");
+    assert!(
+        message.contains("has the class standard and would need premium under plan platinum"),
+        "{message}"
+    );
+    assert_eq!(plan_of(&acme).current, "gold");
+    let told = preview(world, "platinum").await;
+    assert!(told["refused"].to_string().contains("would need premium"), "{told:#}");
+    ask(world, "acme", "gold").await;
+    world.until("acme", runs("gold")).await.unwrap();
+    assert_eq!(world.versions("acme").await.unwrap(), before, "and nothing was written");
 }
 
 /// What a plan does not offer is refused with what it offers, and the rest of the order with it.
@@ -322,8 +351,8 @@ async fn recorded(world: &World) {
     let outcomes = history.outcomes("PlanChange", "");
     let of = |outcome: &str| outcomes.iter().filter(|one| **one == outcome).count();
     assert_eq!((of("Requested"), of("TookEffect"), of("Cancelled")), (3, 2, 1), "{history:#?}");
-    // What is not on offer; what does not fit when it is asked for, and after two edits; and when its time has come.
-    assert!((3..=4).contains(&of("Refused")), "{history:#?}");
+    // A volume; what is not on offer; what does not fit when it is asked for, and after two edits; and when its time has come.
+    assert!((4..=5).contains(&of("Refused")), "{history:#?}");
     let operations: BTreeSet<&str> = history.outcomes("Operation", "").into_iter().collect();
     assert_eq!(operations, BTreeSet::from(["Began", "Completed"]), "{history:#?}");
 }
@@ -409,7 +438,9 @@ async fn a_change_that_gives_and_takes_has_room_for_both_in_between() {
     let writes = writes(&world, since, NAMESPACE).await;
     let of = |key: &str| -> Vec<usize> { (0..writes.len()).filter(|at| writes[*at] == key).collect() };
     let (quota, workload) = (of(QUOTA), of(WORKLOAD));
-    assert_eq!((quota.len(), workload.len()), (2, 1), "{writes:?}");
-    assert!(quota[0] < workload[0] && workload[0] < quota[1], "{writes:?}");
+    // Who was killed may have written what the next one, who finds it not recorded, writes again.
+    assert!((2..=3).contains(&quota.len()) && workload.len() == 1, "{writes:?}");
+    let (first, last) = (quota[0], quota[quota.len() - 1]);
+    assert!(first < workload[0] && workload[0] < last, "{writes:?}");
     assert_eq!(world.versions("bolt").await.unwrap(), bystander, "nobody else is touched");
 }

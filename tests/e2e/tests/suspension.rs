@@ -104,6 +104,7 @@ async fn a_tenant_is_suspended_and_gets_back_exactly_what_it_had() {
     recorded(&world).await;
 
     paused(&world).await;
+    moved_meanwhile(&world).await;
     before_it_was_opened(&world).await;
     made_meanwhile(&world).await;
 }
@@ -234,6 +235,36 @@ async fn paused(world: &World) {
     world.tenantry(&["unpause", "acme"]).await.unwrap();
     world.until("acme", is_back).await.unwrap();
     assert_eq!(differences(&before, &content(world, "acme").await), BTreeMap::new());
+}
+
+/// Who is suspended may move to another plan: nothing runs the more for it, and what he gets back is what the new plan gives, with as
+/// many pods as he had.
+async fn moved_meanwhile(world: &World) {
+    let order = with(mail("emil"), "spec.network.hosts", json!(["emil.example"]));
+    world.apply_all(&[order]).await.unwrap();
+    world.until("emil", is_live).await.unwrap();
+    world.tenantry(&["suspend", "emil", "--reason", "billing", "--message", WHY]).await.unwrap();
+    world.until("emil", is_suspended).await.unwrap();
+    let quotas: Api<ResourceQuota> = Api::namespaced(world.client.clone(), "tenant-emil");
+    let bounds = async || quotas.get("tenantry-quota").await.unwrap().spec.unwrap().hard.unwrap();
+    let before = bounds().await;
+    world.patch("emil", json!({"spec": {"planRef": {"name": "gold"}}})).await.unwrap();
+    let has_moved = |emil: &TenantSubscription| {
+        let plan = emil.status.as_ref().and_then(|status| status.plan.clone());
+        plan.is_some_and(|plan| plan.current == "gold" && plan.leaving.is_empty()) && is_suspended(emil)
+    };
+    world.until("emil", has_moved).await.unwrap();
+    let after = bounds().await;
+    assert_eq!((after["pods"].0.as_str(), world.running("tenant-emil").await.unwrap()), ("0", 0));
+    assert_ne!(after["requests.storage"], before["requests.storage"], "the rest of the plan has come");
+    world.tenantry(&["resume", "emil", "--all"]).await.unwrap();
+    world.until("emil", is_back).await.unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), "tenant-emil");
+    assert_eq!(deployments.get("mail").await.unwrap().spec.unwrap().replicas, Some(1));
+    assert_ne!(bounds().await["pods"].0, "0");
+    // The change is over when the customer has what the new plan gives, which is after the suspension: it is one operation.
+    let are_over = |history: &History| history.outcomes("Operation", "") == ["Began", "Completed"].repeat(3);
+    History::until(world.identity(), world.directory(), "emil", are_over).await.unwrap();
 }
 
 /// What is made while nothing shall run, and changed before that is over, runs afterwards: that it has no pods meanwhile is

@@ -119,7 +119,7 @@ fn who_does_not_fit_stays_and_keeps_what_waits() {
     // What it comes to where it fits, and where it does not, with something else waiting.
     let cases = [
         (Step::Same, &goes, &goes),
-        (Step::Now(Direction::Upgrade), &goes, &goes),
+        (Step::Now(Direction::Upgrade), &goes, &stays(Some(&before))),
         (Step::Now(Direction::Downgrade), &goes, &stays(Some(&before))),
         (Step::Later(other.clone()), &stays(Some(&other)), &stays(Some(&before))),
         (Step::Waits(before.clone()), &stays(Some(&before)), &stays(Some(&before))),

@@ -6,7 +6,7 @@ use super::prepare::Prepared;
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use crate::controller::session::Session;
-use crate::plan_change::{Misfit, offer, used};
+use crate::plan_change::{Misfit, has_claim, offer, unchangeable, used};
 use std::time::Duration;
 use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
 use tenantry_checklist::plan_change::{Course, FIELD, Input, Pending, Step, misfits, pending, step};
@@ -74,7 +74,9 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
     let is_unrecorded = !matches!(step, Step::Same | Step::Waits(_)) && journal::is_full(status);
     let (refused, again) = match &step {
         _ if is_unrecorded => (vec![unrecorded()], None),
-        step if step.asks_to_fit() => misfit(context, snapshot, session, &spec, current).await,
+        step if step.is_a_change() => {
+            misfit(context, snapshot, session, &spec, current, step.asks_to_fit()).await
+        }
         _ => (Vec::new(), None),
     };
     if again.is_none() {
@@ -99,14 +101,17 @@ fn unrecorded() -> Problem {
     Problem::new(FIELD, JOURNAL_UNAVAILABLE, message)
 }
 
-/// What of a tenant does not fit the plan that its order names, and when to look again at what is in use.
+/// What of a tenant does not fit the plan that its order names, and when to look again at what is in use. Where the plan gives
+/// less, that is asked for.
 async fn misfit(
     context: &Context,
     snapshot: &Snapshot,
     session: &mut Session,
     spec: &TenantSubscriptionSpec,
     current: &str,
+    gives_less: bool,
 ) -> (Vec<Problem>, Option<Duration>) {
+    let name = &spec.plan_ref.name;
     let before: Option<Prepared> = snapshot
         .status
         .accepted_order
@@ -114,11 +119,11 @@ async fn misfit(
         .and_then(|order| serde_json::from_str(order).ok())
         .and_then(|spec| dereference::trial(context, snapshot, &spec).ok());
     let after = dereference::trial(context, snapshot, spec);
-    let plan = offer(&*context.store, &spec.plan_ref.name);
+    let plan = offer(&*context.store, name).filter(|_| gives_less);
     let live = match (&before, &plan) {
         (Some(before), Some(plan)) => {
             let used = used(&context.client, before).await;
-            Misfit { name: &spec.plan_ref.name, plan, before, after: after.as_ref().ok() }.of(used)
+            Misfit { name, plan, before, after: after.as_ref().ok() }.of(used)
         }
         // Nothing is known of what runs, or of the plan; the order says what is wrong.
         _ => Vec::new(),
@@ -128,8 +133,14 @@ async fn misfit(
         session.misfits = session.misfits.saturating_add(1);
         wait
     });
-    let mut problems = misfits(after.err().unwrap_or_default());
-    problems.extend(live);
+    let exists = |claim: &str| has_claim(snapshot.status.inventory.as_ref(), claim);
+    let frozen = match (&before, &after) {
+        (Some(before), Ok(after)) => unchangeable(name, before, after, exists),
+        _ => Vec::new(),
+    };
+    // What is wrong with an order under a plan that gives more is said when it is resolved under it.
+    let mut problems = if gives_less { misfits(after.err().unwrap_or_default()) } else { Vec::new() };
+    problems.extend(frozen.into_iter().chain(live));
     if !problems.is_empty() {
         tracing::debug!(subscription = %snapshot.root.name, current, ?problems, "does not fit the plan it asks for");
     }
