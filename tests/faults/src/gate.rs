@@ -10,14 +10,22 @@ use anyhow::Result;
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 
-use crate::campaign::{Judged, References, gate, gate_of_jobs, median, perform, references};
+use crate::campaign::{Judged, References, gate, gate_of_jobs, median};
 use crate::defect::Defect;
 use crate::files::{read_plan, sorted};
 use crate::leaders::{self, Case, Leaders};
 use crate::plan::{Plan, Workload};
 use crate::seedbed::{self, defects};
-use crate::stage::{Rank, Stage};
-use crate::trial::{Programs, Tried, trials};
+use crate::stage::Rank;
+use crate::stages::Stages;
+use crate::trial::{Programs, Tried};
+
+/// Stages for plans.
+const FOR_PLANS: usize = 4;
+/// Stages for defects.
+const FOR_DEFECTS: usize = 4;
+/// Stages for what has jobs.
+const FOR_JOBS: usize = 2;
 
 /// What came of everything.
 #[derive(Debug, Default)]
@@ -82,36 +90,51 @@ impl Gate<'_> {
         self.programs.get_or_try_init(build).await
     }
 
-    /// The plans on one stage, the defects on another and two replicas on a third.
+    /// Plans and defects, and the two replicas after them.
     async fn of_tenants(&self, known: Vec<Plan>, seed: u64) -> Result<Outcome> {
-        let mut stage = self.stage("logs").await?;
+        let stages = self.stages("plans", FOR_PLANS);
         // Others are for the full matrix, but for what once found something.
         let is_needed = |workload: &Workload| {
             *workload != Workload::HandOver
                 && (workload.is_of_the_gate() || known.iter().any(|plan| plan.workload == *workload))
         };
         let workloads: Vec<Workload> = Workload::ALL.into_iter().filter(is_needed).collect();
-        let references = references(&mut stage, &workloads).await?;
+        let references = stages.references(&workloads).await?;
         let plans = with(gate(&references), &known);
         println!("{} plans after {:.0} s", plans.len(), self.seconds());
-        let failures = self.directory.join("failed");
-        let (sown, judged) = tokio::try_join!(
-            self.of_defects(&references),
-            perform(&mut stage, &plans, &references, &failures),
-        )?;
-        // Their times are judged, so they come when less is at work.
-        let led = self.of_leaders(&references, seed).await?;
+        let (sown, (judged, led)) = tokio::try_join!(self.of_defects(&references), async {
+            let judged = self.of_plans(stages, &plans, &references).await?;
+            // Their times are judged, so they come when less is at work.
+            Ok((judged, self.of_leaders(&references, seed).await?))
+        })?;
         println!("median {:.2} s a plan, {:.0} s so far", median(&judged).as_secs_f64(), self.seconds());
         Ok(Outcome { judged, ..led.and(sown) })
     }
 
-    /// Two replicas, the storm apart: that is for the full matrix.
+    /// Plans. Their stages end with them.
+    async fn of_plans(
+        &self,
+        stages: Stages<'_>,
+        plans: &[Plan],
+        references: &References,
+    ) -> Result<Vec<Judged>> {
+        let judged = stages.perform(plans, references).await?;
+        println!("{} plans performed after {:.0} s", judged.len(), self.seconds());
+        Ok(judged)
+    }
+
+    /// Two replicas, the storm apart: that is for the full matrix. Most of it is waiting for a lease to run out, so the defects are
+    /// tried on two others.
     async fn of_leaders(&self, references: &References, seed: u64) -> Result<Outcome> {
-        let directory = self.directory.join("leaders");
-        let mut leaders = Leaders::start(self.plain, &directory, references.clone()).await?;
+        let leaders = async |name: &str| {
+            Leaders::start(self.plain, &self.directory.join(name), references.clone()).await
+        };
         let [short @ .., _storm] = Case::ALL;
-        let cases = leaders.perform(&short, seed).await?;
-        let tried = leaders.trials(self.programs().await?, &self.chosen(), seed).await?;
+        let (programs, chosen) = (self.programs().await?, self.chosen());
+        let (cases, tried) =
+            tokio::try_join!(async { leaders("leaders").await?.perform(&short, seed).await }, async {
+                leaders("leaders-with-defects").await?.trials(programs, &chosen, seed).await
+            },)?;
         println!(
             "{} cases and {} defects of replicas after {:.0} s",
             cases.len(),
@@ -123,22 +146,21 @@ impl Gate<'_> {
 
     /// Whether the oracles find defects that need no jobs.
     async fn of_defects(&self, references: &References) -> Result<Outcome> {
-        let programs = self.programs().await?;
-        let mut stage = self.stage("defects").await?;
+        let stages = self.stages("defects", FOR_DEFECTS);
         let chosen: Vec<Defect> = self.chosen().into_iter().filter(|defect| !is_of_jobs(defect)).collect();
-        let tried = trials(&mut stage, programs, &chosen, references).await?;
+        let tried = stages.trials(self.programs().await?, &chosen, references).await?;
         println!("{} defects after {:.0} s", tried.len(), self.seconds());
         Ok(Outcome { tried, ..Outcome::default() })
     }
 
     /// What the gate has of jobs. Most of a hand-over is waiting for Kubernetes, so this costs little beside the others.
     async fn of_hand_overs(&self, known: Vec<Plan>) -> Result<Outcome> {
-        let mut stage = self.stage("jobs").await?;
-        let references = references(&mut stage, &[Workload::HandOver]).await?;
+        let stages = self.stages("jobs", FOR_JOBS);
+        let references = stages.references(&[Workload::HandOver]).await?;
         let plans = with(gate_of_jobs(&references), &known);
-        let judged = perform(&mut stage, &plans, &references, &self.directory.join("failed/jobs")).await?;
+        let judged = stages.perform(&plans, &references).await?;
         let chosen: Vec<Defect> = self.chosen().into_iter().filter(is_of_jobs).collect();
-        let tried = trials(&mut stage, self.programs().await?, &chosen, &references).await?;
+        let tried = stages.trials(self.programs().await?, &chosen, &references).await?;
         let (plans, defects, median) = (judged.len(), tried.len(), median(&judged).as_secs_f64());
         let seconds = self.seconds();
         println!(
@@ -147,9 +169,9 @@ impl Gate<'_> {
         Ok(Outcome { judged, tried, ..Outcome::default() })
     }
 
-    /// A stage that makes way for the two replicas.
-    async fn stage(&self, name: &str) -> Result<Stage> {
-        Stage::start(self.plain, Rank::MakesWay, &self.directory.join(name)).await
+    /// Stages that make way for the two replicas.
+    fn stages(&self, name: &str, count: usize) -> Stages<'_> {
+        Stages::new(self.plain, Rank::MakesWay, &self.directory.join(name), count)
     }
 
     /// The defects that the gate tries.

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod seedbed;
 pub mod site;
 pub mod stage;
+pub mod stages;
 mod suspension;
 pub mod trial;
 pub mod wire;

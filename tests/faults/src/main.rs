@@ -6,22 +6,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use futures::future::try_join_all;
-use tenantry_faults::campaign::{Judged, References, coverage, everything, perform, references};
+use tenantry_faults::campaign::{References, coverage, everything, perform, references};
 use tenantry_faults::defect::Defect;
 use tenantry_faults::files::read_plan;
 use tenantry_faults::gate;
 use tenantry_faults::leaders::{Case, Leaders};
 use tenantry_faults::oracle::Finding;
-use tenantry_faults::plan::{Plan, Workload};
+use tenantry_faults::plan::Workload;
 use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::{Rank, Stage};
+use tenantry_faults::stages::Stages;
 use tenantry_faults::trial::{Programs, Tried, trials};
 
-/// Plans on one cluster. Every order leaves a tenant, and a restart looks at all of them.
-const A_STAGE: usize = 80;
-/// Stages side by side. Most of a run is waiting.
-const STAGES: usize = 2;
+/// Stages of the full matrix side by side.
+const STAGES: usize = 4;
 /// So many of a hundred defects that were put in on purpose must be found.
 const CAUGHT_PERCENT: usize = 95;
 
@@ -118,31 +116,13 @@ async fn run_gate(binary: &Path, directory: &Path) -> Result<bool> {
 
 /// Every plan there is, on several stages side by side; of one workload and of some faults, where that is asked for.
 async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults: &[String]) -> Result<bool> {
-    let references = {
-        let mut stage = Stage::start(binary, Rank::Usual, &directory.join("logs")).await?;
-        references(&mut stage, only.as_ref().map_or(&Workload::ALL, std::slice::from_ref)).await?
-    };
+    let stages = Stages::new(binary, Rank::Usual, directory, STAGES);
+    let references = stages.references(only.as_ref().map_or(&Workload::ALL, std::slice::from_ref)).await?;
     let mut plans = everything(&references);
     plans.retain(|plan| faults.is_empty() || faults.iter().any(|fault| plan.fault.id() == fault));
     println!("{} plans", plans.len());
-    // A part of the matrix is shared as well.
-    let a_stage = plans.len().div_ceil(STAGES).clamp(1, A_STAGE);
-    let chunks: Vec<(usize, &[Plan])> = plans.chunks(a_stage).enumerate().collect();
-    let shares = (0..STAGES).map(|share| {
-        let (chunks, references) = (&chunks, &references);
-        async move {
-            let mut judged = Vec::new();
-            for (number, chunk) in chunks.iter().skip(share).step_by(STAGES) {
-                let logs = directory.join(format!("logs-{share}"));
-                let mut stage = Stage::start(binary, Rank::Usual, &logs).await?;
-                let failures = directory.join("failed").join(format!("{number:03}"));
-                judged.extend(perform(&mut stage, chunk, references, &failures).await?);
-                println!("stage {} of {}: {} plans", number + 1, chunks.len(), chunk.len());
-            }
-            anyhow::Ok(judged)
-        }
-    });
-    let judged: Vec<Judged> = try_join_all(shares).await?.into_iter().flatten().collect();
+    let judged = stages.perform(&plans, &references).await?;
+    drop(stages);
     let skipped = plans.len() - judged.len();
     println!("{}\n", coverage(&judged));
     let cases = match only {

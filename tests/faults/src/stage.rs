@@ -202,7 +202,7 @@ impl Stage {
             quiet = SETTLED;
         }
         self.are_prepared(workload, names).await?;
-        self.wire.quiet(quiet).await;
+        self.quiet(quiet).await?;
         Ok(())
     }
 
@@ -232,6 +232,9 @@ impl Stage {
         if plan.needs_restart() || std::mem::take(&mut self.is_stale) {
             self.restart().await?;
         }
+        if let Some(at) = plan.at.as_ref().filter(|at| at.site.verb == Verb::Watch) {
+            self.watches(&at.site).await?;
+        }
         if plan.at.is_none()
             && let Some(seconds) = plan.jump()
         {
@@ -244,7 +247,7 @@ impl Stage {
             self.recorder.settle(|_| true).await?;
             let_through = Some(self.recorder.revision());
             self.wire.let_late_ones_through().await;
-            self.wire.quiet(QUIET).await;
+            trouble = self.quiet(QUIET).await.err().map(|error| format!("{error:#}"));
         }
         if let (Some(seconds), None) = (plan.jump(), &trouble) {
             trouble = self.leads_and_rests(seconds).await.err().map(|error| format!("{error:#}"));
@@ -292,6 +295,20 @@ impl Stage {
         format!("the controller's last words:\n{}", self.slot.last_words(&self.directory, REPLICA))
     }
 
+    /// Waits until the controller, just started, watches: what it is told by a list is no event.
+    async fn watches(&self, site: &Site) -> Result<()> {
+        let begins = |exchange: &Exchange| exchange.place.site == *site && exchange.code.is_some();
+        let watches = self.wire.journal(|all| all.iter().any(begins));
+        tokio::time::timeout(self.recorder.patience(), watches)
+            .await
+            .with_context(|| format!("the controller does not begin to {site}"))
+    }
+
+    /// Waits until nothing was sent for so long.
+    pub(crate) async fn quiet(&self, for_so_long: Duration) -> Result<()> {
+        self.wire.quiet(for_so_long, self.recorder.patience()).await
+    }
+
     /// A tenant for a workload: a new name, or one that is live.
     pub(crate) async fn subject(&mut self, workload: Workload) -> Result<String> {
         if !workload.needs_tenant() {
@@ -307,7 +324,7 @@ impl Stage {
     async fn begin(&self, plan: &Plan, tenant: &str) -> Result<()> {
         // What the run before left to be written comes first: on a busy machine a controller that has just started looks at all
         // tenants for longer than the silence that ends a run.
-        self.wire.quiet(SETTLED).await;
+        self.quiet(SETTLED).await?;
         self.recorder.settle(|_| true).await?;
         self.recorder.begin();
         self.wire.begin(plan, tenant);
@@ -384,8 +401,7 @@ impl Stage {
                 return Some(format!("{error:#}"));
             }
         }
-        self.wire.quiet(QUIET).await;
-        None
+        self.quiet(QUIET).await.err().map(|error| format!("{error:#}"))
     }
 
     /// Takes the API server away for so long, where a plan says so.
@@ -404,7 +420,7 @@ impl Stage {
             self.order(plan.workload, tenant).await?;
             let live = |state: &State| Workload::Provision.is_done(state, tenant);
             self.recorder.until("that the new tenant is live", live).await?;
-            self.wire.quiet(QUIET).await;
+            self.quiet(QUIET).await?;
         }
         self.recorder.settle(|_| true).await?;
         self.recorder.begin();
@@ -416,7 +432,7 @@ impl Stage {
         };
         // One that does not even look at the tenant has nothing to be wrong about.
         let _late = tokio::time::timeout(TRAVEL, self.wire.journal(has_acted)).await;
-        self.wire.quiet(QUIET).await;
+        self.quiet(QUIET).await?;
         let held = self.wire.exchanges();
         self.wire.freeze(None);
         let follows_again = |all: &[Exchange]| {
@@ -428,7 +444,7 @@ impl Stage {
         tokio::time::timeout(PATIENCE, self.wire.journal(follows_again))
             .await
             .context("watches did not go on")?;
-        self.wire.quiet(SETTLED).await;
+        self.quiet(SETTLED).await?;
         Ok(())
     }
 

@@ -50,10 +50,10 @@ struct Lasting(Vec<(Plan, Duration)>);
 // === impl Lasting ===
 
 impl Lasting {
-    /// How long the same run may take with a defect.
+    /// How long the same run may take with a defect, beside what its fault takes on any machine.
     fn patience(&self, plan: &Plan) -> Duration {
         let took = self.0.iter().find(|(known, _)| known == plan).map(|(_, took)| *took);
-        PATIENCE.max(took.unwrap_or_default() * LONGER)
+        PATIENCE.max(took.unwrap_or_default().saturating_sub(of_the_fault(plan)) * LONGER)
     }
 }
 
@@ -70,13 +70,14 @@ pub async fn trials(
     defects: &[Defect],
     references: &References,
 ) -> Result<Vec<Tried>> {
+    // Defects that were tried here before are none of these.
+    anew(stage, programs).await?;
     let lasting = control(stage, programs, defects, references).await?;
     let mut all = Vec::new();
     for defect in defects.iter().filter(|defect| !defect.plans.is_empty()) {
         let mut caught = None;
         for plan in &defect.plans {
-            stage.choose(&programs.plain, &[]);
-            stage.clear().await?;
+            anew(stage, programs).await?;
             let environment = [(VARIABLE.to_owned(), defect.name.clone())];
             let patience = lasting.patience(plan);
             let found = try_one(stage, plan, &programs.seeded, &environment, references, patience).await?;
@@ -88,6 +89,12 @@ pub async fn trials(
         all.push(Tried { defect: defect.clone(), caught });
     }
     Ok(all)
+}
+
+/// Takes away what was, and goes on with the plain program.
+async fn anew(stage: &mut Stage, programs: &Programs) -> Result<()> {
+    stage.choose(&programs.plain, &[]);
+    stage.clear().await
 }
 
 async fn control(
@@ -116,6 +123,11 @@ async fn control(
     Ok(lasting)
 }
 
+/// How long a run waits because of its fault, however fast the machine is.
+fn of_the_fault(plan: &Plan) -> Duration {
+    if plan.fault == Fault::BlackHole { DEADLINE } else { Duration::ZERO }
+}
+
 async fn try_one(
     stage: &mut Stage,
     plan: &Plan,
@@ -128,13 +140,12 @@ async fn try_one(
         stage.stock(plan.workload, 1).await?;
     }
     stage.choose(program, environment);
-    let for_the_fault = if plan.fault == Fault::BlackHole { DEADLINE } else { Duration::ZERO };
     let for_the_work = match plan.workload {
         Workload::HandOver => FIVE_JOBS,
         Workload::OffboardExport => FIVE_JOBS / 4,
         _ => Duration::ZERO,
     };
-    stage.recorder.wait_at_most(patience + for_the_fault + for_the_work);
+    stage.recorder.wait_at_most(patience + of_the_fault(plan) + for_the_work);
     let record = stage.run(plan).await;
     stage.recorder.wait_at_most(recorder::PATIENCE);
     let record = record.with_context(|| format!("{plan} cannot be performed"))?;
@@ -170,5 +181,8 @@ mod tests {
             [slow, quick, never].map(|plan| lasting.patience(&plan)),
             [seconds(24), PATIENCE, PATIENCE]
         );
+        let unanswered = Plan { fault: Fault::BlackHole, ..Plan::reference(Workload::Provision) };
+        let lasting = Lasting(vec![(unanswered.clone(), seconds(15))]);
+        assert_eq!(lasting.patience(&unanswered), seconds(15), "the ten of the deadline are no slowness");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -67,6 +68,10 @@ struct Run {
     tenant: String,
     armed: Option<Armed>,
     effects: HashMap<Site, u32>,
+    /// How often each was read.
+    reads: HashMap<Site, u32>,
+    /// Deletions that took effect, with the UID they named: asking for one again is the same place.
+    deletions: HashMap<(Site, Option<String>), Place>,
     /// Events about the tenant, by watch.
     frames: BTreeMap<Site, u32>,
     exchanges: Vec<Exchange>,
@@ -109,6 +114,7 @@ impl Wire {
         let first_ticket = state.run.first_ticket + state.run.exchanges.len();
         state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
         state.is_open = false;
+        state.frozen = None;
     }
 
     /// The journal so far.
@@ -178,7 +184,16 @@ impl Wire {
     }
 
     /// Waits until no request but of watches and leases was sent for so long, and none is under way.
-    pub async fn quiet(&self, for_so_long: Duration) {
+    ///
+    /// # Errors
+    /// When that does not come to pass with some patience: who asks again and again is a defect, and no run waits for ever.
+    pub async fn quiet(&self, for_so_long: Duration, patience: Duration) -> Result<()> {
+        tokio::time::timeout(patience + for_so_long, self.rests(for_so_long))
+            .await
+            .with_context(|| format!("requests do not cease: some are still sent after {patience:?}"))
+    }
+
+    async fn rests(&self, for_so_long: Duration) {
         loop {
             let changed = self.board.changed();
             let (busy, since) = {
@@ -276,9 +291,13 @@ impl Wire {
         let Some(exchange) = run.exchange(ticket) else { return };
         exchange.code = Some(code);
         exchange.revision = revision;
-        if let Some(Place { site, occurrence }) = exchange.is_effect().then(|| exchange.place.clone()) {
-            let effects = run.effects.entry(site).or_default();
-            *effects = occurrence.max(*effects);
+        if exchange.is_effect() {
+            let (place, uid) = (exchange.place.clone(), exchange.uid.clone());
+            let effects = run.effects.entry(place.site.clone()).or_default();
+            *effects = place.occurrence.max(*effects);
+            if place.site.verb == Verb::Delete {
+                run.deletions.entry((place.site.clone(), uid)).or_insert(place);
+            }
         }
         drop(state);
         self.board.tell();
@@ -334,25 +353,19 @@ impl Run {
     }
 
     /// A refused request that is sent again is the same place, and so is another deletion of the same object.
-    fn place(&self, named: &Named, uid: Option<&str>) -> Place {
-        let again = |exchange: &&Exchange| {
-            named.site.verb == Verb::Delete
-                && exchange.place.site == named.site
-                && exchange.is_effect()
-                && exchange.uid.as_deref() == uid
-        };
-        if let Some(earlier) = self.exchanges.iter().find(again) {
-            return earlier.place.clone();
+    fn place(&mut self, named: &Named, uid: Option<&str>) -> Place {
+        let site = named.site.clone();
+        if let Some(earlier) = self.deletions.get(&(site.clone(), uid.map(str::to_owned))) {
+            return earlier.clone();
         }
-        let before = self.effects.get(&named.site).copied().unwrap_or_default();
+        if site.verb.is_write() {
+            let before = self.effects.get(&site).copied().unwrap_or_default();
+            return Place { site, occurrence: before + 1 };
+        }
         // Reads have no effect, so each of them is a place of its own.
-        let earlier = if named.site.verb.is_write() {
-            before
-        } else {
-            let same = |exchange: &&Exchange| exchange.place.site == named.site;
-            u32::try_from(self.exchanges.iter().filter(same).count()).unwrap_or(u32::MAX)
-        };
-        Place { site: named.site.clone(), occurrence: earlier + 1 }
+        let count = self.reads.entry(site.clone()).or_default();
+        *count += 1;
+        Place { occurrence: *count, site }
     }
 
     fn act(&self, place: &Place, named: &Named) -> Act {
@@ -460,9 +473,31 @@ mod tests {
         wire.enter();
         wire.leave();
         let started = Instant::now();
-        wire.quiet(Duration::from_millis(150)).await;
-        assert_eq!(started.elapsed(), Duration::from_millis(150));
-        wire.quiet(Duration::from_millis(150)).await;
-        assert_eq!(started.elapsed(), Duration::from_millis(150), "it is quiet already");
+        let (moment, patience) = (Duration::from_millis(150), Duration::from_secs(60));
+        wire.quiet(moment, patience).await.unwrap();
+        assert_eq!(started.elapsed(), moment);
+        wire.quiet(moment, patience).await.unwrap();
+        assert_eq!(started.elapsed(), moment, "it is quiet already");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_again_and_again_is_not_waited_for_without_end() {
+        let wire = Wire::default();
+        let asks = async {
+            loop {
+                wire.enter();
+                wire.leave();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let started = Instant::now();
+        tokio::select! {
+            () = asks => {}
+            quiet = wire.quiet(Duration::from_millis(150), Duration::from_secs(10)) => {
+                let why = quiet.unwrap_err().to_string();
+                assert!(why.contains("requests do not cease"), "{why}");
+            }
+        }
+        assert_eq!(started.elapsed().as_secs(), 10);
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn stopped(pair: &mut Pair) -> Result<Outcome> {
     leader.slot.stop()?;
     pair.another_leads(&identity).await?;
     done(pair, &subjects).await?;
-    pair.stage.wire.quiet(QUIET).await;
+    pair.stage.quiet(QUIET).await?;
     let mut findings = goes_on_and_ends(pair, &leader).await?;
     let seen = pair.end().await?;
     findings.extend(pair.judge(&seen, &subjects));
@@ -104,11 +104,11 @@ pub(super) async fn late_requests(pair: &mut Pair) -> Result<Outcome> {
     let acts = subjects.iter().map(|(workload, tenant)| pair.stage.act(*workload, tenant));
     try_join_all(acts).await?;
     all_kept_back(pair).await?;
-    wire.quiet(QUIET).await;
+    pair.stage.quiet(QUIET).await?;
     leader.slot.stop()?;
     pair.another_leads(&identity).await?;
     done(pair, &subjects).await?;
-    wire.quiet(QUIET).await;
+    pair.stage.quiet(QUIET).await?;
     pair.stage.recorder.settle(|_| true).await?;
     let let_through = pair.stage.recorder.revision();
     let (late, sent) = (wire.exchanges().len(), subjects.len());

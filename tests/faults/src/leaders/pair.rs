@@ -101,7 +101,7 @@ impl Pair {
         let identity = holder(&self.leases.now());
         let leader = self.alive(&identity).context("the leader has ended meanwhile")?;
         self.waits(leader.name).await?;
-        self.stage.wire.quiet(QUIET).await;
+        self.stage.quiet(QUIET).await?;
         Ok((leader, identity))
     }
 
@@ -155,7 +155,7 @@ impl Pair {
 
     /// Waits until nothing more happens and gives what was seen.
     pub(super) async fn end(&self) -> Result<Seen> {
-        self.stage.wire.quiet(QUIET).await;
+        self.stage.quiet(QUIET).await?;
         self.stage.recorder.settle(|_| true).await?;
         self.leases.settle(|_| true).await?;
         let (before, changes) = self.stage.recorder.take();
@@ -207,7 +207,7 @@ impl Pair {
         self.replicas.iter().for_each(|replica| replica.slot.kill());
         self.stage.restart().await?;
         self.another_leads("").await?;
-        self.stage.wire.quiet(QUIET).await;
+        self.stage.quiet(QUIET).await?;
         Ok(())
     }
 

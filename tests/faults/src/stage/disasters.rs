@@ -41,7 +41,7 @@ impl Stage {
         self.restart().await?;
         let done = |state: &State| plan.workload.is_done(state, tenant);
         self.recorder.until("that the work is done again", done).await.with_context(|| self.last_words())?;
-        self.wire.quiet(QUIET).await;
+        self.quiet(QUIET).await?;
         Ok(())
     }
 
@@ -53,15 +53,15 @@ impl Stage {
         };
         let works = self.wire.journal(|all| all.iter().any(is_watch));
         tokio::time::timeout(PATIENCE, works).await.context("the controller does not begin to work")?;
-        self.wire.quiet(SETTLED).await;
+        self.quiet(SETTLED).await?;
         self.slot.jump(seconds)?;
-        self.rests().await
+        self.quiet(SETTLED).await
     }
 
     /// A clock that jumps is no reason to lose the lease, or to do anything when all is done. The next renewal shows that
     /// the clock is another.
     pub(super) async fn leads_and_rests(&self, seconds: i64) -> Result<()> {
-        self.rests().await?;
+        self.quiet(SETTLED).await?;
         self.renewed().await?;
         let lease: Value = self.client.request(Request::get(LEASE).body(Vec::new())?).await?;
         let changes = lease.pointer("/spec/leaseTransitions").and_then(Value::as_u64).unwrap_or_default();
@@ -81,10 +81,5 @@ impl Stage {
         let before = renewals(&self.wire.exchanges());
         let renewed = self.wire.journal(|all| renewals(all) > before);
         tokio::time::timeout(PATIENCE, renewed).await.context("the lease is not renewed any more")
-    }
-
-    async fn rests(&self) -> Result<()> {
-        let rests = self.wire.quiet(SETTLED);
-        tokio::time::timeout(PATIENCE, rests).await.context("the controller does not come to rest")
     }
 }

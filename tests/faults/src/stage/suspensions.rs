@@ -23,7 +23,7 @@ impl Stage {
         if workload != Workload::Resume {
             return Ok(());
         }
-        self.wire.quiet(SETTLED).await;
+        self.quiet(SETTLED).await?;
         self.recorder.settle(|_| true).await?;
         let now = self.recorder.now();
         for name in names {
