@@ -278,7 +278,7 @@ async fn one(
         stage.clear().await?;
     } else if plan.fault.is_of_a_watch() {
         // A watch that was refused waits before it begins again, and until then a fault would find none to strike.
-        stage.restart().await?;
+        stage.tire();
     }
     Ok(judged)
 }

@@ -407,7 +407,8 @@ impl Plan {
     /// Whether the controller is restarted at the beginning: it lists only then, and only then is given another clock.
     #[must_use]
     pub fn needs_restart(&self) -> bool {
-        self.jump().is_some() || self.at.as_ref().is_some_and(|at| at.site.is_of_a_watch())
+        let watches = |at: &Place| at.site.verb == Verb::Watch || at.site.is_of_a_watch();
+        self.jump().is_some() || self.at.as_ref().is_some_and(watches)
     }
 
     /// How long the API server is away, where the plan says so.

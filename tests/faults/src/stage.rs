@@ -72,7 +72,8 @@ pub struct Stage {
     /// What tenants had before they were suspended, by name.
     earlier: HashMap<String, State>,
     bystander: String,
-    /// Whether another program was chosen than the one that runs.
+    /// Whether the next run begins with another controller: another program was chosen than the one that runs, or what the last run
+    /// did to it lasts.
     is_stale: bool,
     /// The wall clock of the controller, where it is not the machine's.
     clock: Option<Clock>,
@@ -140,6 +141,11 @@ impl Stage {
     pub fn choose(&mut self, binary: &Path, environment: &[(String, String)]) {
         binary.clone_into(&mut self.binary);
         environment.clone_into(&mut self.environment);
+        self.is_stale = true;
+    }
+
+    /// The next run begins with another controller.
+    pub fn tire(&mut self) {
         self.is_stale = true;
     }
 
@@ -229,7 +235,7 @@ impl Stage {
         if plan.jump().is_some() {
             self.clock = Some(Clock::find(&self.directory)?);
         }
-        if plan.needs_restart() || std::mem::take(&mut self.is_stale) {
+        if std::mem::take(&mut self.is_stale) || plan.needs_restart() {
             self.restart().await?;
         }
         if let Some(at) = plan.at.as_ref().filter(|at| at.site.verb == Verb::Watch) {
