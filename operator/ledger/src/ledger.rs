@@ -68,8 +68,20 @@ impl Ledger {
 
     /// Adds postings, numbered on from what is there.
     pub fn post(&mut self, postings: Vec<Posting>) {
+        let entries = self.numbered(postings);
+        self.entries.extend(entries);
+    }
+
+    /// Adds what was posted elsewhere already.
+    pub fn extend(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries);
+    }
+
+    /// Postings with the numbers that they would get.
+    #[must_use]
+    pub fn numbered(&self, postings: Vec<Posting>) -> Vec<Entry> {
         let next = self.entries.iter().map(|entry| entry.id).max().map_or(1, |last| last + 1);
-        self.entries.extend((next..).zip(postings).map(|(id, posting)| Entry { id, posting }));
+        (next..).zip(postings).map(|(id, posting)| Entry { id, posting }).collect()
     }
 
     /// All of it.
