@@ -8,7 +8,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row};
 
-use crate::database::{fence, in_time};
+use crate::database::in_time;
 use crate::{Database, DatabaseError, Epoch};
 
 /// Columns of an entry, in the order of [`values`].
@@ -102,8 +102,7 @@ impl Database {
     pub async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<u64, DatabaseError> {
         let mut connection = self.writer().await?;
         let new = in_time(async {
-            let mut transaction = connection.begin(self.dialect).await?;
-            fence::hold(self.dialect, &mut transaction, epoch).await?;
+            let mut transaction = connection.begin_held(epoch).await?;
             let new = insert(&mut transaction, entries).await?;
             transaction.commit().await?;
             Ok::<_, DatabaseError>(new)

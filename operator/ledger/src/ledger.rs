@@ -37,6 +37,19 @@ pub struct Posting {
     pub tax: String,
 }
 
+impl Posting {
+    /// What makes it one of its kind in an account, as text.
+    #[must_use]
+    pub fn natural_key(&self) -> String {
+        let LineKey { subscription, kind, charge, terms, period } = &self.key;
+        let effect = self.effect;
+        let (from, to) = (period.from, period.to);
+        // Lengths keep names from imitating each other's borders.
+        let names = [subscription, charge, terms].map(|name| format!("{}:{name}", name.len())).join("/");
+        format!("{names}/{kind:?}/{from}/{to}/{effect:?}/{}", self.revision)
+    }
+}
+
 /// Something posted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Entry {

@@ -106,11 +106,11 @@ impl Book {
     }
 
     fn last_document(&self) -> &Document {
-        let documents = self.facts.iter().filter_map(|fact| match fact {
+        let mut documents = self.facts.iter().filter_map(|fact| match fact {
             Fact::Closed(closing) => closing.document.as_ref(),
             _ => None,
         });
-        documents.last().unwrap()
+        documents.next_back().unwrap()
     }
 
     fn hash(&self) -> String {
