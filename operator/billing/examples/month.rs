@@ -59,13 +59,20 @@ async fn main() -> Result<()> {
 
     let now = at("2025-12-01T12:00:00Z")?;
     let begun = Instant::now();
+    let rated = books.dry_run(now).await?;
+    println!(
+        "read and rated {} tenants' month in {:.2} s",
+        rated.documents.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    let begun = Instant::now();
     let month = books.run(epoch, now, now).await?;
     let took = begun.elapsed();
-    ensure!(month.documents.len() == tenants && month.parked.is_empty(), "{:?}", month.parked);
+    ensure!(month.documents.len() == tenants && month == rated, "{:?}", month.parked);
     let lines: usize = month.documents.iter().map(|document| document.lines.len()).sum();
     ensure!(lines == tenants * LINES, "{lines} lines");
     println!(
-        "closed, numbered and kept {} invoices with {lines} lines in {:.2} s on {} processors",
+        "rated, numbered and kept {} invoices with {lines} lines in {:.2} s on {} processors",
         month.documents.len(),
         took.as_secs_f64(),
         std::thread::available_parallelism()?

@@ -188,6 +188,18 @@ impl Database {
         self.entries(sqlx::query(AssertSqlSafe(sql))).await
     }
 
+    /// Tenants whose charges began.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn charged(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut connection = self.reader().await?;
+        let query = sqlx::query_scalar("SELECT DISTINCT tenant FROM journal WHERE subject = 'Charges'");
+        let tenants = in_time(query.fetch_all(connection.raw())).await?;
+        connection.give_back();
+        Ok(tenants)
+    }
+
     async fn entries(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<Entry>, DatabaseError> {
         let mut connection = self.reader().await?;
         let rows = in_time(query.fetch_all(connection.raw())).await?;

@@ -1,3 +1,6 @@
+-- Whose charges began is asked for whenever a controller takes over.
+CREATE INDEX journal_charges ON journal (tenant) WHERE subject = 'Charges';
+
 -- An account and its place among those whose numbers begin alike.
 CREATE TABLE ledger_account (
     id TEXT NOT NULL PRIMARY KEY,
