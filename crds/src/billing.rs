@@ -11,6 +11,8 @@ const COUNTRY: &str = r"^[A-Z]{2}$";
 /// Pattern of what document numbers begin with.
 const PREFIX: &str = r"^[A-Z0-9][A-Z0-9/]*$";
 
+// The lint takes equal words of two print columns for one attribute written twice.
+#[allow(clippy::duplicated_attributes, reason = "each print column has a type of its own")]
 /// Somebody who sends invoices.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -120,6 +122,8 @@ pub enum TaxCategory {
 
 // === BillingAccount ===
 
+// The lint takes equal words of two print columns for one attribute written twice.
+#[allow(clippy::duplicated_attributes, reason = "each print column has a type of its own")]
 /// Somebody who pays invoices.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(

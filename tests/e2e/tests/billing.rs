@@ -8,6 +8,7 @@
 )]
 
 use serde_json::{Value, json};
+use tenantry_control_plane::{Postgres, skipped};
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{BillingStatus, ItemState};
 use tenantry_e2e::clock::Clock;
@@ -72,10 +73,14 @@ fn billing(subscription: &TenantSubscription) -> BillingStatus {
     subscription.status.as_ref().and_then(|status| status.billing.clone()).unwrap_or_default()
 }
 
-/// What a command shows as JSON.
+/// What a command shows as JSON of the file beside the controllers.
 async fn shown(world: &World, arguments: &[&str]) -> Value {
-    let database = process::journal(world.directory());
-    let more = ["--database", &database, "-o", "json"];
+    shown_of(world, &process::journal(world.directory()), arguments).await
+}
+
+/// What a command shows as JSON of a database.
+async fn shown_of(world: &World, database: &str, arguments: &[&str]) -> Value {
+    let more = ["--database", database, "-o", "json"];
     let arguments: Vec<&str> = arguments.iter().copied().chain(more).collect();
     let said = tenantry(&world.cluster.kubeconfig(), &arguments).await;
     said.map_or(Value::Null, |said| serde_json::from_str(&said).unwrap())
@@ -171,6 +176,62 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
+}
+
+/// While the database is away, tenants go on: only who is new waits for the ledger, and says so. When it is back, what happened
+/// meanwhile is billed with the instants at which it happened, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back() {
+    if let Some(missing) = Postgres::missing() {
+        return skipped("what_happens_while_the_database_is_away_is_billed_once_when_it_is_back", &missing);
+    }
+    let mut postgres = Postgres::start().unwrap();
+    let database = postgres.url("postgres");
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    world.apply_all(&[issuer(), account("EUR", "acme")]).await.unwrap();
+    world.run_controller(&["--database", &database]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    world.apply_all(&[paid_by("acme", "acme")]).await.unwrap();
+    let billed = |acme: &TenantSubscription| is_live(acme) && billing(acme).next_invoice_date.is_some();
+    world.until("acme", billed).await.unwrap();
+
+    postgres.kill();
+    world.apply_all(&[paid_by("late", "acme")]).await.unwrap();
+    let waits = |late: &TenantSubscription| {
+        let entry = tenantry_e2e::wait::entry(late, "billing");
+        let pending = stands("billing", ItemState::Waiting, "LedgerPending")(late);
+        pending && entry.is_some_and(|entry| entry.message.contains("the ledger cannot be used now"))
+    };
+    world.until("late", waits).await.unwrap();
+    world.until("late", stands("application", ItemState::Done, "ObjectsObserved")).await.unwrap();
+    world.patch("acme", json!({"spec": {"planRef": {"name": "gold"}}})).await.unwrap();
+    let gold = |acme: &TenantSubscription| {
+        let plan = acme.status.as_ref().unwrap().plan.as_ref();
+        is_live(acme) && plan.is_some_and(|plan| plan.current == "gold" && plan.leaving.is_empty())
+    };
+    let acme = world.until("acme", gold).await.unwrap();
+    assert!(stands("billing", ItemState::Done, "InLedger")(&acme), "what the ledger has it keeps");
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller(&["--database", &database]).unwrap();
+
+    postgres.restart().unwrap();
+    world.until("late", billed).await.unwrap();
+    let upgraded =
+        |acme: &TenantSubscription| billing(acme).committed_amount.as_deref() == Some("300.00 EUR");
+    world.until("acme", upgraded).await.unwrap();
+    let proof = shown_of(&world, &database, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+    let documents = shown_of(&world, &database, &["invoices", "acme"]).await;
+    let lines =
+        documents.as_array().unwrap().iter().flat_map(|document| document["lines"].as_array().unwrap());
+    let mine = lines.filter(|line| line["name"] == "acme");
+    let said: Vec<String> = mine
+        .map(|line| format!("{} {}", line["effect"].as_str().unwrap(), line["net"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, ["Charge 100.00", "Credit -100.00", "Charge 300.00"], "all on one day");
 }
 
 /// Without prices nothing of all this is there.
