@@ -110,27 +110,36 @@ async fn a_killed_process_leaves_a_server_from_which_the_next_ends_alike() {
     killed_everywhere(15, async || Place::server(test).await.unwrap()).await;
 }
 
-/// Fifty kills amid the close of a thousand accounts. It takes minutes.
-#[tokio::test]
-#[ignore = "takes minutes; run it by name"]
-async fn fifty_kills_amid_the_close_of_a_thousand_accounts() {
-    const ACCOUNTS: usize = 1_000;
+/// So many kills at seeded steps of everything that so many accounts come to, one after the other on the same books until they are
+/// closed.
+async fn killed_again_and_again(kills: usize, accounts: usize) {
     let place = Place::file();
-    let all = run_child(&place.url, usize::MAX, ACCOUNTS).unwrap();
+    let steps = run_child(&place.url, usize::MAX, accounts).unwrap();
     let undisturbed = proof(&place).await;
-    let mut kills = 0;
-    let mut seed: usize = 20_261_128;
-    while kills < 50 {
+    let (mut killed, mut seed) = (0, 20_261_128_usize);
+    while killed < kills {
         let place = Place::file();
         loop {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let kill_at = if kills < 50 { 2 + (seed >> 33) % all } else { usize::MAX };
-            match run_child(&place.url, kill_at, ACCOUNTS) {
-                None => kills += 1,
+            let kill_at = if killed < kills { 2 + (seed >> 33) % steps } else { usize::MAX };
+            match run_child(&place.url, kill_at, accounts) {
+                None => killed += 1,
                 Some(_) => break,
             }
         }
-        assert_eq!(proof(&place).await, undisturbed, "after {kills} kills");
+        assert_eq!(proof(&place).await, undisturbed, "after {killed} kills");
     }
-    println!("{kills} kills, {all} steps undisturbed");
+    println!("{killed} kills, {steps} steps undisturbed");
+}
+
+#[tokio::test]
+async fn whoever_is_killed_again_and_again_ends_alike() {
+    killed_again_and_again(8, 30).await;
+}
+
+/// It takes long: everything of a thousand accounts is told anew after each kill.
+#[tokio::test]
+#[ignore = "takes long; run it by name"]
+async fn fifty_kills_amid_a_thousand_accounts() {
+    killed_again_and_again(50, 1_000).await;
 }
