@@ -110,12 +110,12 @@ pub enum AllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external or goLive"),
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.billing), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external, billing or goLive"),
     validation = Rule::new("self.category != 'Exit' && !self.name.startsWith('exit-')").message("the end of a subscription is no item of the checklist; use another category and a name that does not begin with exit-, and say in spec.exit how it ends"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
     validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
     validation = Rule::new("!has(self.runs) || has(self.signOff) || has(self.confirm) || has(self.job)").message("runs says when somebody has to sign again or a job runs again; remove it, or add signOff, confirm or job").field_path(".runs"),
-    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !(has(self.signOff) || has(self.job) || has(self.external))").message("a sign-off makes no objects, a job none but itself, and what is external is made by others; move the baseline to another item").field_path(".baseline"),
+    validation = Rule::new("!has(self.baseline) || self.baseline.size() == 0 || !(has(self.signOff) || has(self.job) || has(self.external) || has(self.billing))").message("a sign-off and billing make no objects, a job none but itself, and what is external is made by others; move the baseline to another item").field_path(".baseline"),
 )]
 pub struct Item {
     /// Name of the item, unique in the blueprint.
@@ -163,6 +163,9 @@ pub struct Item {
     /// Action: waits for an object that somebody else makes and keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalAction>,
+    /// Action: sees to it that the ledger knows who pays, and at which prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing: Option<BillingAction>,
     /// Action: the objects that open the tenant to its customers, once the agreed time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveAction>,
@@ -250,6 +253,11 @@ pub struct ExternalAction {
     #[schemars(length(min = 1, max = 1024))]
     pub until: String,
 }
+
+/// Sees to it that the ledger has the order's account and the prices that were pinned. A plan without prices skips it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BillingAction {}
 
 /// How a conversion runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -408,6 +416,8 @@ pub enum Category {
     Accounts,
     /// Measurements and alerts.
     Monitoring,
+    /// Who pays, and at which prices.
+    Billing,
     /// The customer's data from before.
     DataConversion,
     /// What was agreed beyond the plan.

@@ -9,6 +9,7 @@
 #![allow(unreachable_pub)]
 
 pub mod application;
+pub mod billing;
 pub mod blueprint;
 pub mod canonical;
 pub mod common;
@@ -17,6 +18,7 @@ pub mod exit;
 pub mod inventory;
 pub mod plan;
 pub mod plan_change;
+pub mod prices;
 pub mod quantity;
 pub mod sign_off;
 pub mod subscription;
@@ -24,6 +26,7 @@ pub mod suspension;
 pub mod version;
 
 pub use application::{HostedApplication, HostedApplicationSpec};
+pub use billing::{BillingAccount, BillingAccountSpec, InvoiceIssuer, InvoiceIssuerSpec};
 pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
@@ -48,6 +51,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         Blueprint::crd(),
         HostedApplication::crd(),
         HostedApplicationVersion::crd(),
+        InvoiceIssuer::crd(),
+        BillingAccount::crd(),
         TenantSubscription::crd(),
         TenantSignOff::crd(),
         TenantSuspension::crd(),

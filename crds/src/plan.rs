@@ -4,6 +4,7 @@ use crate::common::{DECIMAL, DNS_LABEL, DURATION, Lifecycle, QUANTITY};
 use crate::definition::DefinitionStatus;
 use crate::exit::PlanExit;
 use crate::plan_change::{Downgrade, Term};
+use crate::prices::{CURRENCY, PlanCharge, Trial};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     cel,
     validation = Rule::new("self.lifecycle == oldSelf.lifecycle || oldSelf.lifecycle == 'Draft' || (oldSelf.lifecycle == 'Published' && self.lifecycle != 'Draft') || self.lifecycle == 'Retired'").message("spec.lifecycle only moves forward (Draft, Published, Deprecated, Retired); make a new plan instead").field_path(".lifecycle"),
+    validation = Rule::new("has(self.currency) == (has(self.charges) && self.charges.size() > 0)").message("prices have one currency and a currency has prices; give currency and charges together, or neither").field_path(".currency"),
+    validation = Rule::new("!has(self.trial) || (has(self.charges) && self.charges.exists(charge, charge.type == 'Recurring'))").message("a trial is a time without charges; remove it, or give a charge of the type Recurring").field_path(".trial"),
     validation = Rule::new("!has(self.upgradableTo) || !has(self.downgradableTo) || !self.upgradableTo.exists(plan, plan in self.downgradableTo)").message("a plan is in upgradableTo and in downgradableTo; leave it in the one that says whether the customer gets more or less").field_path(".downgradableTo"),
 )]
 pub struct ServicePlanSpec {
@@ -49,6 +52,18 @@ pub struct ServicePlanSpec {
     pub tier: String,
     /// How far the plan is in its life.
     pub lifecycle: Lifecycle,
+    /// Currency of the prices, as a code of ISO 4217.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 3), regex(pattern = CURRENCY))]
+    pub currency: Option<String>,
+    /// What the plan costs. A tenant keeps the prices it was ordered at, until its customer changes to another plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub charges: Vec<PlanCharge>,
+    /// Time at the begin in which nothing that recurs is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
     /// Network capacity and quality of service.
     pub network: PlanNetwork,
     /// Compute share on the provider's servers.

@@ -19,8 +19,8 @@ use kube::core::cel::ValidationErrors;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenantry_crds::{
-    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSignOff, TenantSubscription,
-    TenantSuspension,
+    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServicePlan,
+    TenantSignOff, TenantSubscription, TenantSuspension,
 };
 
 /// Runs the rules that the derive generated for the object's kind.
@@ -42,6 +42,8 @@ fn validate(old: Option<&Value>, new: &Value) -> Result<(), ValidationErrors> {
         Some("HostedApplication") => run!(HostedApplication),
         Some("HostedApplicationVersion") => run!(HostedApplicationVersion),
         Some("TenantSubscription") => run!(TenantSubscription),
+        Some("InvoiceIssuer") => run!(InvoiceIssuer),
+        Some("BillingAccount") => run!(BillingAccount),
         Some("TenantSignOff") => run!(TenantSignOff),
         Some("TenantSuspension") => run!(TenantSuspension),
         other => panic!("there is no kind {other:?}"),
@@ -181,6 +183,17 @@ fn bounds_of_orders() -> Vec<Bound> {
             json!({"participants": ["ada"]}),
             json!({"participants": [""]}),
         ),
+        ("InvoiceIssuer", "/spec/series/invoices", json!("INV/26"), json!("inv")),
+        (
+            "InvoiceIssuer",
+            "/spec/taxRates/0",
+            json!({"name": "standard", "category": "AE", "percent": "0", "validFrom": "2027-01-01"}),
+            json!({"name": "standard", "category": "AE", "percent": "0", "validFrom": "2027-13-01"}),
+        ),
+        ("InvoiceIssuer", "/spec/taxRates/0/percent", json!("7.75"), json!("-1")),
+        ("BillingAccount", "/spec/currency", json!("JPY"), json!("eur")),
+        ("BillingAccount", "/spec/timeZone", json!("America/Argentina/Buenos_Aires"), json!("Europe Zurich")),
+        ("BillingAccount", "/spec/paymentDays", json!(0), json!(366)),
         ("TenantSignOff", "/spec/orderDigest", json!("0af9"), json!("0AF9")),
         ("TenantSignOff", "/spec/as", json!("Partner"), json!("Friend")),
         ("TenantSuspension", "/spec/scope", json!("Compute"), json!("Disk")),
@@ -219,6 +232,9 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("ServicePlan", "/spec/accounts/roles", json!(["viewer"]), json!(["Viewer"])),
         ("ServicePlan", "/spec/monitoring/retention", json!("1h30m"), json!("30d")),
         ("ServicePlan", "/spec/serviceLevel/availability", json!("99.95"), json!("99,95")),
+        ("ServicePlan", "/spec/charges", charge("249.00"), charge("-1")),
+        ("ServicePlan", "/spec/charges", charge("0"), charge("2,50")),
+        ("ServicePlan", "/spec/trial", json!({"days": 365}), json!({"days": 0})),
         ("Blueprint", "/spec/items/1/timeout", json!("90s"), json!("soon")),
         ("Blueprint", "/spec/items/1/retry", json!({"attempts": 100}), json!({"attempts": 0})),
         ("Blueprint", "/spec/items/1/category", json!("Platform"), json!("Party")),
@@ -235,6 +251,10 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("HostedApplicationVersion", "/spec/manifests/0/name", json!("web.yaml"), json!("../web.yaml")),
         ("HostedApplication", "/spec/displayName", text(64), text(65)),
     ]
+}
+
+fn charge(price: &str) -> Value {
+    json!([{"name": "base", "type": "Recurring", "interval": "Month", "price": price}])
 }
 
 fn users(count: usize) -> Value {

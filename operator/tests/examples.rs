@@ -125,6 +125,7 @@ fn order(tenant: &str) -> (Order, Catalogue) {
         application: selected(catalogue.application.name(), application),
         version: selected(catalogue.version.name(), version),
         blueprint: selected(catalogue.blueprint.name(), blueprint),
+        price_list: None,
         warnings: Vec::new(),
     };
     let order = resolve(&OrderInput {

@@ -100,6 +100,8 @@ pub enum JournalSubject {
     Suspension,
     /// One change to another plan.
     PlanChange,
+    /// The charges for the tenant.
+    Charges,
     /// The tenant as a whole.
     Tenant,
     /// One document that the customer is given at the end; the evidence holds it.

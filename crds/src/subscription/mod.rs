@@ -13,6 +13,7 @@ pub use status::*;
 pub use suspension::*;
 
 use crate::application::{empty_object, free_object, is_empty_object};
+use crate::billing::OrderBilling;
 use crate::common::{DNS_LABEL, Reference};
 use crate::plan::Role;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -83,6 +84,9 @@ pub struct TenantSubscriptionSpec {
     /// When the customer wants to go live.
     #[serde(default)]
     pub go_live: GoLive,
+    /// Who pays, and from when on. A plan without prices needs nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing: Option<OrderBilling>,
     /// Items of the checklist that wait for a person's word: what they have is kept, and nothing new begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -19,4 +19,9 @@ pub struct AcceptedRevisions {
     /// Revision of the blueprint.
     #[schemars(length(max = 300))]
     pub blueprint: String,
+    /// Prices that were pinned when the plan was ordered, as the plan's name and their digest; absent where it had none. They
+    /// stay when the plan's revision moves on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub price_list: Option<String>,
 }

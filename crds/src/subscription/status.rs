@@ -61,6 +61,9 @@ pub struct TenantSubscriptionStatus {
     /// The hand-over to the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveStatus>,
+    /// Who pays, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing: Option<BillingStatus>,
     /// What the tenant is suspended for, and what it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<SuspensionStatus>,
@@ -87,6 +90,26 @@ pub struct TenantSubscriptionStatus {
     /// Everything that exists, or may exist, for the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
+}
+
+/// Who pays for a tenant, and since when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BillingStatus {
+    /// Account in the ledger, which has it from here on.
+    #[schemars(length(min = 1, max = 253))]
+    pub account: String,
+    /// When charges began, or the trial before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Day of the next invoice with something of this subscription on it, as things are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10))]
+    pub next_invoice_date: Option<String>,
+    /// What this subscription has on it, without tax, such as `249.00 EUR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub committed_amount: Option<String>,
 }
 
 /// Where a subscription is, for people.

@@ -27,6 +27,8 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(plan_changes());
     cases.extend(people());
     cases.extend(orders());
+    cases.extend(prices());
+    cases.extend(payers());
     cases.extend(sign_offs());
     cases.extend(suspensions());
     cases
@@ -167,6 +169,12 @@ fn items() -> Vec<Case> {
                 json!({"external": {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "until": "object.status.ready"}}),
             ),
         ),
+        accepted("billing", item(json!({"billing": {}}))),
+        refused(
+            "billing with a baseline",
+            item(json!({"billing": {}, "baseline": ["Namespace"]})),
+            "a sign-off and billing make no objects",
+        ),
         refused(
             "an external Secret",
             item(json!({"external": {"apiVersion": "v1", "kind": "Secret", "until": "true"}})),
@@ -225,6 +233,125 @@ fn plan_changes() -> Vec<Case> {
     ]
 }
 
+/// What plans cost.
+fn prices() -> Vec<Case> {
+    let priced = |charges: Value, more: Value| {
+        let plan = with(base("ServicePlan"), "/spec/charges", charges);
+        let mut plan = with(plan, "/spec/currency", json!("EUR"));
+        let spec = plan["spec"].as_object_mut().expect("an object");
+        spec.extend(more.as_object().expect("an object").clone());
+        plan
+    };
+    let monthly = json!({"name": "base", "type": "Recurring", "interval": "Month", "price": "249.00"});
+    let setup = json!({"name": "setup", "type": "OneTime", "price": "150.00", "tax": "reduced"});
+    let without = |mut charge: Value, field: &str| {
+        charge.as_object_mut().expect("an object").remove(field);
+        charge
+    };
+    const TOGETHER: &str = "give currency and charges together, or neither";
+    const TRIAL: &str = "a trial is a time without charges";
+    vec![
+        accepted("prices", priced(json!([monthly, setup]), json!({"trial": {"days": 14}}))),
+        accepted(
+            "in arrears",
+            priced(json!([with(monthly.clone(), "/timing", json!("Arrears"))]), json!({})),
+        ),
+        refused("a currency without prices", priced(json!([]), json!({})), TOGETHER),
+        refused(
+            "prices without a currency",
+            with(base("ServicePlan"), "/spec/charges", json!([monthly])),
+            TOGETHER,
+        ),
+        refused(
+            "a trial of what is paid once",
+            priced(json!([setup]), json!({"trial": {"days": 14}})),
+            TRIAL,
+        ),
+        refused("a trial of nothing", with(base("ServicePlan"), "/spec/trial", json!({"days": 14})), TRIAL),
+        refused(
+            "recurring without an interval",
+            priced(json!([without(monthly.clone(), "interval")]), json!({})),
+            "interval says how often something recurs",
+        ),
+        refused(
+            "once every month",
+            priced(json!([with(setup.clone(), "/interval", json!("Month"))]), json!({})),
+            "interval says how often something recurs",
+        ),
+        refused(
+            "once in arrears",
+            priced(json!([with(setup, "/timing", json!("Arrears"))]), json!({})),
+            "what is paid once has no period",
+        ),
+    ]
+}
+
+/// Who sells, who pays, and what stays as it is.
+fn payers() -> Vec<Case> {
+    let issuer = || base("InvoiceIssuer");
+    let account = || base("BillingAccount");
+    let order = |billing: Value| with(base("TenantSubscription"), "/spec/billing", billing);
+    let paid = || order(json!({"accountRef": {"name": "acme"}}));
+    let latest = "2026-12-01T00:00:00Z";
+    let named = |length: usize| with(account(), "/metadata/name", json!("n".repeat(length)));
+    vec![
+        accepted("an issuer", issuer()),
+        accepted("an account", account()),
+        accepted("longest name of an account", named(63)),
+        refused("name of an account too long", named(64), "metadata.name must be at most 63 characters"),
+        refused(
+            "one series for everything",
+            with(issuer(), "/spec/series/creditNotes", json!("INV")),
+            "credit notes need numbers of their own",
+        ),
+        change(
+            "another address",
+            issuer(),
+            with(issuer(), "/spec/address", json!(["Bahnhofstrasse 2", "8000 Zürich"])),
+            None,
+        ),
+        change(
+            "another series",
+            issuer(),
+            with(issuer(), "/spec/series/invoices", json!("RE")),
+            Some("series never change"),
+        ),
+        change("another company", account(), with(account(), "/spec/company", json!("Acme GmbH")), None),
+        change(
+            "another issuer",
+            account(),
+            with(account(), "/spec/issuerRef/name", json!("other")),
+            Some("an account stays with its issuer"),
+        ),
+        change(
+            "another currency",
+            account(),
+            with(account(), "/spec/currency", json!("CHF")),
+            Some("the currency of an account cannot change"),
+        ),
+        change(
+            "another time zone",
+            account(),
+            with(account(), "/spec/timeZone", json!("UTC")),
+            Some("the time zone of an account cannot change"),
+        ),
+        accepted("an order with an account", paid()),
+        accepted("from a day on", order(json!({"accountRef": {"name": "acme"}, "startNoLaterThan": latest}))),
+        refused(
+            "from the sign-up and from a day on",
+            order(json!({"accountRef": {"name": "acme"}, "startOn": "SignUp", "startNoLaterThan": latest})),
+            "charges that begin with the sign-up need no latest time",
+        ),
+        change("an account later", base("TenantSubscription"), paid(), None),
+        change(
+            "another account",
+            paid(),
+            order(json!({"accountRef": {"name": "other"}})),
+            Some("a subscription stays with the account that pays for it"),
+        ),
+    ]
+}
+
 /// What items ask of people, and when.
 fn people() -> Vec<Case> {
     let item = |more: Value| {
@@ -277,12 +404,12 @@ fn people() -> Vec<Case> {
         refused(
             "job with objects",
             item(json!({"job": {"role": "Verify"}, "baseline": ["Namespace"]})),
-            "a sign-off makes no objects, a job none but itself",
+            "a job none but itself",
         ),
         refused(
             "sign-off with objects",
             item(json!({"signOff": by, "baseline": ["Namespace"]})),
-            "a sign-off makes no objects",
+            "a sign-off and billing make no objects",
         ),
         accepted("due before", due(json!({"before": "GoLive", "lead": "72h"}))),
         accepted("due after", due(json!({"after": "Order", "lag": "48h"}))),

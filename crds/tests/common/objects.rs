@@ -10,6 +10,8 @@ pub(crate) fn base(kind: &str) -> Value {
         "HostedApplication" => object(kind, "erp", json!({"displayName": "Orderly ERP"})),
         "HostedApplicationVersion" => version(),
         "TenantSubscription" => order(),
+        "InvoiceIssuer" => issuer(),
+        "BillingAccount" => account(),
         "TenantSignOff" => sign_off(),
         "TenantSuspension" => suspension(),
         other => panic!("there is no kind {other}"),
@@ -87,6 +89,28 @@ fn order() -> Value {
         "applicationRef": {"name": "erp", "version": "4.2.1"},
     });
     object("TenantSubscription", "acme", spec)
+}
+
+fn issuer() -> Value {
+    let spec = json!({
+        "legalName": "Orderly Hosting AG",
+        "address": ["Hauptstrasse 1", "8000 Zürich"],
+        "country": "CH",
+        "series": {"invoices": "INV", "creditNotes": "CN"},
+        "taxRates": [{"name": "standard", "category": "S", "percent": "8.1"}],
+    });
+    object("InvoiceIssuer", "orderly", spec)
+}
+
+fn account() -> Value {
+    let spec = json!({
+        "issuerRef": {"name": "orderly"},
+        "company": "Acme Ltd",
+        "country": "DE",
+        "currency": "EUR",
+        "timeZone": "Europe/Berlin",
+    });
+    object("BillingAccount", "acme", spec)
 }
 
 fn sign_off() -> Value {

@@ -236,6 +236,7 @@ mod tests {
                 json!({"allowedKinds": [], "settings": {"gateway": {"name": "public", "namespace": "ingress"}},
                 "items": [{"name": "application", "title": "Application", "category": "Application", "application": {}}]}),
             ),
+            price_list: None,
             warnings: Vec::new(),
         };
         let spec = serde_json::from_value(json!({

@@ -76,6 +76,7 @@ pub(crate) fn definitions() -> Definitions {
         application: selected("erp", application()),
         version: selected("erp-4.2.1", version()),
         blueprint: selected("ground", blueprint()),
+        price_list: None,
         warnings: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@
 
 mod plan_change;
 
+use crate::billing;
 use crate::exit::Leftover;
 use crate::forecast::Estimate;
 use crate::report;
@@ -57,6 +58,7 @@ pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
     }
     facts.extend(holds(status).map(|hold| teller.suspension(hold)));
     facts.extend(teller.requested_plan(status));
+    facts.extend(teller.charges(status));
     facts
 }
 
@@ -265,6 +267,15 @@ impl<'a> Teller<'a> {
             evidence: evidence(&json!({"kind": kind, "cause": cause, "promise": promise})),
             ..self.fact(&format!("operation/{number}/ended"), JournalSubject::Operation, outcome, now)
         }
+    }
+
+    /// That charges began, for whom and at which prices. Told anew, it is the same fact: the journal keeps the first.
+    fn charges(&self, status: &TenantSubscriptionStatus) -> Option<JournalFact> {
+        let (proof, since) = billing::began_evidence(status)?;
+        Some(JournalFact {
+            evidence: evidence(&proof),
+            ..self.fact(billing::BEGAN, JournalSubject::Charges, "Began", since)
+        })
     }
 
     /// That it was suspended, by whom and why.

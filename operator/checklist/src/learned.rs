@@ -53,7 +53,7 @@ impl Similar {
     /// By the revisions that an order runs on.
     #[must_use]
     pub fn of(accepted: &AcceptedRevisions) -> Self {
-        let AcceptedRevisions { plan, application, version, blueprint: _ } = accepted;
+        let AcceptedRevisions { plan, application, version, blueprint: _, price_list: _ } = accepted;
         let name = |revision: &str| name_of(revision).to_owned();
         Self { application: name(application), version: name(version), plan: name(plan) }
     }

@@ -15,6 +15,7 @@
 //! nothing here remembers anything.
 
 pub mod access;
+pub mod billing;
 pub mod cidr;
 pub mod due;
 pub mod duration;
@@ -32,6 +33,7 @@ pub mod order;
 pub mod pace;
 pub mod plan;
 pub mod plan_change;
+pub mod prices;
 pub mod report;
 pub mod revision;
 pub mod saying;

@@ -1,7 +1,7 @@
 //! What a plan promises: whether its amounts make sense and what a new revision takes away; pure.
 
 use crate::access::role_name;
-use crate::{Problem, duration};
+use crate::{Problem, duration, prices};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use tenantry_crds::ServicePlanSpec;
@@ -67,6 +67,7 @@ pub fn check(plan: &ServicePlanSpec) -> Vec<Problem> {
             problems.push(Problem::new(field, INVALID, error.to_string()));
         }
     }
+    problems.extend(prices::check(plan));
     let whole: Quantity = match "100".parse() {
         Ok(whole) => whole,
         Err(_) => return problems,

@@ -5,7 +5,8 @@
 
 use crate::Problem;
 use crate::plan::orderable;
-use crate::revision::{DefinitionKind, Revision};
+use crate::prices;
+use crate::revision::{DefinitionKind, Revision, name_of};
 use std::sync::Arc;
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::subscription::AcceptedRevisions;
@@ -88,6 +89,8 @@ pub struct Definitions {
     pub version: Selected<HostedApplicationVersionSpec>,
     /// The blueprint that the application names.
     pub blueprint: Selected<BlueprintSpec>,
+    /// The prices that were pinned when the plan was ordered, by the name of their list.
+    pub price_list: Option<String>,
     /// What the customer should know about the choice, such as that a plan is deprecated.
     pub warnings: Vec<String>,
 }
@@ -191,7 +194,8 @@ pub fn select(input: &SelectInput<'_>, catalogue: &impl Catalogue) -> Result<Def
         (Some(Ok(plan)), Some(application), Some(Ok(version)), Some(Ok(blueprint)))
             if problems.is_empty() =>
         {
-            Ok(Definitions { plan, application, version, blueprint, warnings })
+            let price_list = pinned(accepted, &plan);
+            Ok(Definitions { plan, application, version, blueprint, price_list, warnings })
         }
         (plan, _, version, blueprint) => {
             problems.extend(plan.and_then(Result::err));
@@ -199,6 +203,14 @@ pub fn select(input: &SelectInput<'_>, catalogue: &impl Catalogue) -> Result<Def
             problems.extend(blueprint.and_then(Result::err));
             Err(problems)
         }
+    }
+}
+
+/// The prices of a tenant: those of its order for as long as it keeps the plan, whatever becomes of the plan's own.
+fn pinned(accepted: Option<&AcceptedRevisions>, plan: &Selected<ServicePlanSpec>) -> Option<String> {
+    match accepted.filter(|accepted| name_of(&accepted.plan) == plan.revision.name()) {
+        Some(accepted) => accepted.price_list.clone(),
+        None => prices::name(plan.revision.name(), &plan.spec),
     }
 }
 
@@ -270,6 +282,7 @@ impl Definitions {
             application: self.application.revision.to_string(),
             version: self.version.revision.to_string(),
             blueprint: self.blueprint.revision.to_string(),
+            price_list: self.price_list.clone(),
         }
     }
 }

@@ -47,7 +47,9 @@ pub struct Database {
 /// A connection that goes back to the others only if it was used to the end. After an error, a deadline or a caller who left,
 /// nobody knows what is still on its way on it: it is closed. (With sqlx 0.9.0 one that was given up while its transaction
 /// began would even hand that transaction to the next: transact-rs/sqlx#4393.)
-pub(crate) struct Borrowed {
+#[derive(Debug)]
+pub struct Borrowed {
+    dialect: Dialect,
     connection: PoolConnection<Any>,
     is_sound: bool,
 }
@@ -101,14 +103,20 @@ impl Database {
         self.write.close().await;
     }
 
-    /// The connection that writes.
-    pub(crate) async fn writer(&self) -> Result<Borrowed, DatabaseError> {
-        Ok(Borrowed { connection: self.write.acquire().await?, is_sound: false })
+    /// The connection that writes, for whatever else is kept in the same database.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn writer(&self) -> Result<Borrowed, DatabaseError> {
+        Ok(Borrowed { dialect: self.dialect, connection: self.write.acquire().await?, is_sound: false })
     }
 
     /// A connection that reads.
-    pub(crate) async fn reader(&self) -> Result<Borrowed, DatabaseError> {
-        Ok(Borrowed { connection: self.read.acquire().await?, is_sound: false })
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn reader(&self) -> Result<Borrowed, DatabaseError> {
+        Ok(Borrowed { dialect: self.dialect, connection: self.read.acquire().await?, is_sound: false })
     }
 }
 
@@ -122,17 +130,29 @@ impl fmt::Debug for Database {
 // === impl Borrowed ===
 
 impl Borrowed {
-    pub(crate) fn raw(&mut self) -> &mut AnyConnection {
+    /// The connection itself.
+    pub fn raw(&mut self) -> &mut AnyConnection {
         &mut self.connection
     }
 
-    pub(crate) async fn begin(&mut self, dialect: Dialect) -> Result<Transaction<'_, Any>, sqlx::Error> {
-        self.connection.begin_with(dialect.begin()).await
+    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Any>, sqlx::Error> {
+        self.connection.begin_with(self.dialect.begin()).await
+    }
+
+    /// Begins a transaction that writes under the fence: nobody takes over until it ends.
+    ///
+    /// # Errors
+    /// `Superseded` when somebody has taken over since `epoch`.
+    pub async fn begin_held(&mut self, epoch: Epoch) -> Result<Transaction<'_, Any>, DatabaseError> {
+        let dialect = self.dialect;
+        let mut transaction = self.begin().await?;
+        fence::hold(dialect, &mut transaction, epoch).await?;
+        Ok(transaction)
     }
 
     /// What it was borrowed for is done. The pool tests what comes back, and would wait for ever for the answer of a server
     /// that was lost just now (its own method is hidden because few need it).
-    pub(crate) fn give_back(mut self) {
+    pub fn give_back(mut self) {
         self.is_sound = true;
         tokio::spawn(timeout(TEST, self.connection.return_to_pool()));
     }
@@ -147,7 +167,10 @@ impl Drop for Borrowed {
 }
 
 /// Bounds what is asked of the database.
-pub(crate) async fn in_time<T, E: Into<DatabaseError>>(
+///
+/// # Errors
+/// Those of what is asked, and `Unavailable` when there is no answer in time.
+pub async fn in_time<T, E: Into<DatabaseError>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, DatabaseError> {
     bounded(ANSWER, work).await

@@ -68,11 +68,18 @@ impl Dialect {
 
     /// The schema, embedded.
     pub(crate) fn migrator(self) -> Migrator {
-        let journal = match self {
-            Self::Sqlite => include_str!("../migrations/sqlite/0001_journal.sql"),
-            Self::Postgres => include_str!("../migrations/postgres/0001_journal.sql"),
+        let steps = match self {
+            Self::Sqlite => [
+                ("journal", include_str!("../migrations/sqlite/0001_journal.sql")),
+                ("leftovers", include_str!("../migrations/sqlite/0002_leftovers.sql")),
+                ("ledger", include_str!("../migrations/sqlite/0003_ledger.sql")),
+            ],
+            Self::Postgres => [
+                ("journal", include_str!("../migrations/postgres/0001_journal.sql")),
+                ("leftovers", include_str!("../migrations/postgres/0002_leftovers.sql")),
+                ("ledger", include_str!("../migrations/postgres/0003_ledger.sql")),
+            ],
         };
-        let steps = [("journal", journal)];
         let migrations = (1..).zip(steps).map(|(version, (name, sql))| {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         });

@@ -8,7 +8,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Row};
 
-use crate::database::{fence, in_time};
+use crate::database::in_time;
 use crate::{Database, DatabaseError, Epoch};
 
 /// Columns of an entry, in the order of [`values`].
@@ -102,8 +102,7 @@ impl Database {
     pub async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<u64, DatabaseError> {
         let mut connection = self.writer().await?;
         let new = in_time(async {
-            let mut transaction = connection.begin(self.dialect).await?;
-            fence::hold(self.dialect, &mut transaction, epoch).await?;
+            let mut transaction = connection.begin_held(epoch).await?;
             let new = insert(&mut transaction, entries).await?;
             transaction.commit().await?;
             Ok::<_, DatabaseError>(new)
@@ -187,6 +186,18 @@ impl Database {
              (SELECT 1 FROM journal AS gone WHERE gone.id = journal.id || '/gone') ORDER BY sequence"
         );
         self.entries(sqlx::query(AssertSqlSafe(sql))).await
+    }
+
+    /// Tenants whose charges began.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn charged(&self) -> Result<Vec<String>, DatabaseError> {
+        let mut connection = self.reader().await?;
+        let query = sqlx::query_scalar("SELECT DISTINCT tenant FROM journal WHERE subject = 'Charges'");
+        let tenants = in_time(query.fetch_all(connection.raw())).await?;
+        connection.give_back();
+        Ok(tenants)
     }
 
     async fn entries(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<Entry>, DatabaseError> {

@@ -2,8 +2,8 @@
 //! database, a runtime and a clock.
 //!
 //! Two things are kept apart. [`Database`] opens, migrates and knows who may write; it does not know what is written.
-//! [`Entry`] and what appends and reads entries is the journal. Whatever else is kept in the same database one day uses the
-//! same fence.
+//! [`Entry`] and what appends and reads entries is the journal. The ledger is kept in the same database, under the same fence, by a
+//! crate of its own; its tables are here, because a database has one schema.
 //!
 //! The database is SQLite in one file, or PostgreSQL 15 or later. The same statements run on both; the few that differ are
 //! in `dialect`. A file must lie on a disk of the machine: SQLite's locks are not safe on network file systems.
@@ -22,6 +22,6 @@ mod dialect;
 mod entries;
 mod error;
 
-pub use database::{Database, Epoch, Leader};
+pub use database::{Borrowed, Database, Epoch, Leader, in_time};
 pub use entries::{Entry, HistoryOf, Sample};
 pub use error::DatabaseError;

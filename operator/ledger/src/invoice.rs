@@ -53,7 +53,7 @@ pub struct Maximum {
 }
 
 /// What was taken off a charge, in minor units.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Reduced {
     /// The charge.
     pub amount: i64,
@@ -86,7 +86,7 @@ pub struct ServiceCredit {
 }
 
 /// What kind of document it is, after UNTDID 1001.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum DocumentKind {
     /// 380.
     Invoice,

@@ -37,6 +37,19 @@ pub struct Posting {
     pub tax: String,
 }
 
+impl Posting {
+    /// What makes it one of its kind in an account, as text.
+    #[must_use]
+    pub fn natural_key(&self) -> String {
+        let LineKey { subscription, kind, charge, terms, period } = &self.key;
+        let effect = self.effect;
+        let (from, to) = (period.from, period.to);
+        // Lengths keep names from imitating each other's borders.
+        let names = [subscription, charge, terms].map(|name| format!("{}:{name}", name.len())).join("/");
+        format!("{names}/{kind:?}/{from}/{to}/{effect:?}/{}", self.revision)
+    }
+}
+
 /// Something posted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Entry {
@@ -68,8 +81,20 @@ impl Ledger {
 
     /// Adds postings, numbered on from what is there.
     pub fn post(&mut self, postings: Vec<Posting>) {
+        let entries = self.numbered(postings);
+        self.entries.extend(entries);
+    }
+
+    /// Adds what was posted elsewhere already.
+    pub fn extend(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries);
+    }
+
+    /// Postings with the numbers that they would get.
+    #[must_use]
+    pub fn numbered(&self, postings: Vec<Posting>) -> Vec<Entry> {
         let next = self.entries.iter().map(|entry| entry.id).max().map_or(1, |last| last + 1);
-        self.entries.extend((next..).zip(postings).map(|(id, posting)| Entry { id, posting }));
+        (next..).zip(postings).map(|(id, posting)| Entry { id, posting }).collect()
     }
 
     /// All of it.

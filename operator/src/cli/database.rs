@@ -29,6 +29,11 @@ pub(super) struct History {
 // === impl History ===
 
 impl History {
+    /// Where the journal is, and the ledger beside it.
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// Reads it.
     pub(super) async fn read(&self) -> Result<Vec<Entry>, DatabaseError> {
         let of = match (&self.tenant, &self.name) {

@@ -11,6 +11,8 @@ mod files;
 mod get;
 mod handover;
 mod history;
+mod invoices;
+mod ledger;
 mod leftovers;
 mod manifests;
 mod orders;
@@ -91,6 +93,12 @@ enum Command {
     Receipt(receipt::Arguments),
     /// List what could not be removed when its tenant ended.
     Leftovers(leftovers::Arguments),
+    /// List the invoices and credit notes of a subscription, also when it is gone.
+    Invoices(invoices::Arguments),
+    /// Show one invoice or credit note.
+    Invoice(invoices::One),
+    /// Prove that the ledger is right.
+    Ledger(ledger::Arguments),
 }
 
 /// What a command that ran to its end has to say by its exit code.
@@ -142,6 +150,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Handover(arguments) => runtime()?.block_on(handover::run(&arguments)),
         Command::Receipt(arguments) => receipt::run(&arguments),
         Command::Leftovers(arguments) => runtime()?.block_on(leftovers::run(&arguments)),
+        Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
+        Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
+        Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every part of the controller shares, and what wakes what. Needs clients.
 
 use super::admin::Readiness;
+use super::billing::Billing;
 use super::config::Config;
 use super::events::Events;
 use super::foreign::Foreign;
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     /// Subscriptions to look at, by name.
     pub(crate) queue: Arc<Queue<String>>,
     pub(crate) journal: Arc<Journal>,
+    /// What is known of the ledger.
+    pub(crate) billing: Billing,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
     /// The key that signs what customers are told of the end.
@@ -168,6 +171,7 @@ impl Context {
         self.foreign.forget(&root.name);
         if let Some(tenant) = &root.brief.tenant_id {
             self.journal.forget(tenant);
+            self.billing.forget(tenant);
         }
         self.sessions.forget(&root.uid);
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.uid);

@@ -267,6 +267,7 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Signature => "Signature",
         JournalSubject::Suspension => "Suspension",
         JournalSubject::PlanChange => "PlanChange",
+        JournalSubject::Charges => "Charges",
         JournalSubject::Tenant => "Tenant",
         JournalSubject::Document => "Document",
         JournalSubject::Leftover => "Leftover",

@@ -8,6 +8,7 @@
 //! [`run`](run()) wires it together. [`reconcile`] is the way of one subscription.
 
 mod admin;
+mod billing;
 mod config;
 mod context;
 mod events;

@@ -1,6 +1,7 @@
 //! Wiring: from settings to running tasks, and the orderly end. Needs clients, signals and a clock.
 
 use super::admin::{self, Readiness};
+use super::billing;
 use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
@@ -211,6 +212,7 @@ fn context(
         sessions: Sessions::default(),
         queue,
         journal,
+        billing: Default::default(),
         leftovers,
         receipts: Receipts::default(),
         definition_queue: Queue::default(),
@@ -306,6 +308,13 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
             tracing::error!(%error, "the journal is written by another process");
         }
         "journal"
+    });
+    let billing = Arc::clone(context);
+    tasks.spawn(async move {
+        if let Err(error) = billing::worker::run(&billing).await {
+            tracing::error!(%error, "the ledger is written by another process");
+        }
+        "billing"
     });
     let looking_after = Arc::clone(context);
     tasks.spawn(async move {

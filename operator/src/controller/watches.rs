@@ -25,8 +25,8 @@ use tenantry_apply::streams::follow;
 use tenantry_checklist::saying::About;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
-    Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, TenantSignOff, TenantSubscription,
-    TenantSuspension,
+    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServicePlan,
+    TenantSignOff, TenantSubscription, TenantSuspension,
 };
 use tokio::task::JoinSet;
 
@@ -373,6 +373,8 @@ pub(crate) fn own_kinds() -> Vec<String> {
         kind::<HostedApplication>(),
         kind::<HostedApplicationVersion>(),
         kind::<Blueprint>(),
+        kind::<InvoiceIssuer>(),
+        kind::<BillingAccount>(),
     ]
 }
 

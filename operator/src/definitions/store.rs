@@ -168,6 +168,19 @@ impl Store {
         stored.find(|(known, _)| known == revision).map(|(_, content)| content.clone())
     }
 
+    /// The content of every stored revision of a plan, the latest first.
+    #[must_use]
+    pub(crate) fn plan_revisions(&self, plan: &str) -> Vec<Arc<ServicePlanSpec>> {
+        let state = self.read();
+        let stored = state.stored.get(&Key::new(DefinitionKind::Plan, plan));
+        let contents = stored.into_iter().flat_map(|stored| stored.values().rev());
+        let plans = contents.filter_map(|(_, content)| match content {
+            Content::Plan(spec) => Some(Arc::clone(spec)),
+            _ => None,
+        });
+        plans.collect()
+    }
+
     /// The plan that a tenant runs.
     #[must_use]
     pub(crate) fn plan_of(&self, accepted: &AcceptedRevisions) -> Option<Arc<ServicePlanSpec>> {

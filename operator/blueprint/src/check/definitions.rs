@@ -227,11 +227,17 @@ impl Checker<'_> {
     fn item_of(&mut self, manifest: &Manifest, pointer: &str, blueprint: &BlueprintSpec) {
         let Some(name) = &manifest.item else { return };
         match blueprint.items.iter().find(|item| item.name == *name) {
-            Some(item) if item.check.is_some() || item.job.is_some() || item.external.is_some() => {
-                let does = match (&item.check, &item.job) {
-                    (Some(_), _) => "checks",
-                    (None, Some(_)) => "runs a job",
-                    (None, None) => "waits for what others make",
+            Some(item)
+                if item.check.is_some()
+                    || item.job.is_some()
+                    || item.external.is_some()
+                    || item.billing.is_some() =>
+            {
+                let does = match (&item.check, &item.job, &item.billing) {
+                    (Some(_), ..) => "checks",
+                    (None, Some(_), _) => "runs a job",
+                    (None, None, Some(_)) => "tells the ledger",
+                    (None, None, None) => "waits for what others make",
                 };
                 self.error(
                     pointer,

@@ -15,7 +15,7 @@ use tenantry_crds::{
 };
 
 /// Actions that an item may have in a later release.
-const LATER_ACTIONS: [&str; 3] = ["servers", "accounts", "billing"];
+const LATER_ACTIONS: [&str; 2] = ["servers", "accounts"];
 
 /// Everything unknown in a document.
 pub(super) fn unknown(object: &Value, sources: &SourceMap) -> Vec<Finding> {
@@ -64,7 +64,7 @@ fn finding(name: &str, known: &BTreeMap<String, Shape>, pointer: &str, sources: 
         return error(
             place,
             format!("the action `{shown}` is not available in this version"),
-            "use check, manifests, application, job, signOff, external or goLive",
+            "use check, manifests, application, job, signOff, external, billing or goLive",
         );
     }
     let hint = match suggest::nearest(name, known.keys().map(String::as_str)) {

@@ -76,7 +76,7 @@ fn problems_name_their_place() {
     assert_eq!(
         findings(item, &[]),
         [
-            "shop/version.yaml:5:7: error: the action `servers` is not available in this version; use check, manifests, application, job, signOff, external or goLive"
+            "shop/version.yaml:5:7: error: the action `servers` is not available in this version; use check, manifests, application, job, signOff, external, billing or goLive"
         ]
     );
     assert!(findings("kind: Pod\nmetadata: {}\n", &[])[0].contains("not one of tenantry"));

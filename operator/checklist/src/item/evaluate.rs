@@ -193,7 +193,7 @@ impl<'a> Pass<'a> {
             Kind::SignOff => return self.sign_off(history),
             Kind::Job => return self.job(history),
             Kind::Leaving { not_before, given_up } => return self.leaving(not_before, given_up, history),
-            Kind::Check | Kind::Objects | Kind::Application | Kind::GoLive { .. } => {}
+            Kind::Check | Kind::Objects | Kind::Application | Kind::Billing | Kind::GoLive { .. } => {}
         }
         let evidence = &self.item.evidence;
         // Objects that are all there prove that the item started, whatever an entry says.
@@ -252,6 +252,7 @@ impl<'a> Pass<'a> {
             | Kind::Objects
             | Kind::Application
             | Kind::Job
+            | Kind::Billing
             | Kind::SignOff
             | Kind::Leaving { .. } => None,
         }
@@ -265,6 +266,7 @@ impl<'a> Pass<'a> {
                 ("NotInstalled", format!("without {kinds}, which this cluster does not have installed"))
             }
             (Kind::Check, true) => ("OrderValid", self.item.note.clone().unwrap_or_default()),
+            (Kind::Billing, true) => ("InLedger", self.item.note.clone().unwrap_or_default()),
             (_, true) => ("ObjectsObserved", String::new()),
         };
         let started = history.started.or(Some(self.now));

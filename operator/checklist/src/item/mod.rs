@@ -161,6 +161,8 @@ pub enum Kind {
     Application,
     /// Runs a job and takes its result as evidence.
     Job,
+    /// Sees to it that the ledger knows who pays.
+    Billing,
     /// Waits for a person's signature.
     SignOff,
     /// Opens the tenant to its customers. It also waits for every item outside its category, so that nothing is opened
@@ -386,6 +388,8 @@ impl Kind {
             Self::GoLive { not_before }
         } else if item.sign_off.is_some() {
             Self::SignOff
+        } else if item.billing.is_some() {
+            Self::Billing
         } else if item.job.is_some() {
             Self::Job
         } else if item.application.is_some() {

@@ -114,11 +114,16 @@ impl Teller<'_> {
             End::Cancelled => "Cancelled",
             End::Replaced => "Replaced",
         };
+        // The teller tells of the status after it, which has the prices from here on.
+        let price_list = self.accepted.price_list.as_ref().filter(|_| matches!(end, End::TookEffect));
         JournalFact {
             started_at: Some(time::time(*requested_at)),
-            evidence: evidence(
-                &json!({"from": from, "to": plan, "effectiveAt": time::readable(*effective_at)}),
-            ),
+            evidence: evidence(&json!({
+                "from": from,
+                "to": plan,
+                "effectiveAt": time::readable(*effective_at),
+                "priceList": price_list,
+            })),
             ..self.fact(&format!("plan-change/{generation}/ended"), JournalSubject::PlanChange, outcome, now)
         }
     }

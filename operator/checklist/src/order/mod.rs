@@ -13,6 +13,7 @@ use crate::{Problem, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_crds::TenantSubscriptionSpec;
+use tenantry_crds::billing::OrderBilling;
 use tenantry_crds::blueprint::Runs;
 use tenantry_crds::canonical;
 use tenantry_crds::common::Reference;
@@ -80,6 +81,8 @@ pub struct Order {
     pub training: Training,
     /// Data that is brought along from the system before.
     pub data_conversion: Option<DataConversion>,
+    /// Who pays, and from when on.
+    pub billing: Option<OrderBilling>,
     /// Beginning of the day for which going live is planned.
     pub target: Option<Timestamp>,
     /// Time before which the route stays closed.
@@ -122,6 +125,7 @@ pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
         inputs: spec.inputs.clone(),
         training: spec.training.clone(),
         data_conversion: spec.data_conversion.clone(),
+        billing: spec.billing.clone(),
         target,
         not_before: spec.go_live.not_before.as_ref().map(time::instant),
         holds: spec.holds.clone(),
@@ -177,6 +181,7 @@ impl Order {
                 target_date: self.target.map(|target| target.to_string().chars().take(DAY).collect()),
                 not_before: self.not_before.map(time::time),
             },
+            billing: self.billing.clone(),
             holds: self.holds.clone(),
             deletion_policy: self.deletion_policy,
             deletion_protection: self.deletion_protection,
@@ -232,13 +237,14 @@ impl Order {
         self.digest == other.digest && self.holds == other.holds && self.spec == other.spec
     }
 
-    /// What becomes of the tenant at its end, and which items wait, renders nothing and is left out.
+    /// What becomes of the tenant at its end, which items wait and who pays renders nothing and is left out.
     fn compute_digest(&self) -> String {
         let accepted = self.definitions.accepted();
         let spec = TenantSubscriptionSpec {
             deletion_policy: DeletionPolicy::default(),
             deletion_protection: true,
             holds: Vec::new(),
+            billing: None,
             ..self.effective_spec()
         };
         let whole = json!({

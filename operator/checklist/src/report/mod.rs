@@ -9,6 +9,7 @@ mod operation;
 
 pub(crate) use operation::begun;
 
+use crate::billing::{self, Known};
 use crate::item::{CONFIRMATION_MISSING, DATA_KEPT, Evaluation, NOT_BEFORE};
 use crate::journal;
 use crate::order::Order;
@@ -23,8 +24,8 @@ use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{
-    AcceptedRevisions, ChecklistEntry, DeletionPolicy, ItemState, JournalFact, Phase, PlanStatus,
-    RememberedScale, SizingStatus, SuspensionHold, SuspensionStatus, TenantStatus,
+    AcceptedRevisions, BillingStatus, ChecklistEntry, DeletionPolicy, GoLiveStatus, ItemState, JournalFact,
+    Phase, PlanStatus, RememberedScale, SizingStatus, SuspensionHold, SuspensionStatus, TenantStatus,
 };
 
 /// Longest message of a condition (the CRD's bound, in bytes, which is never more than in characters).
@@ -54,6 +55,8 @@ pub struct ReportInput<'a> {
     pub plan: Option<Plan<'a>>,
     /// What suspensions take away, and how far that is; without it what the status says of them stays.
     pub suspension: Option<Suspension<'a>>,
+    /// What the ledger knows of the tenant, and when the subscription was made; without it what the status says of billing stays.
+    pub billing: Option<Billing<'a>>,
     /// Everything that exists, or may exist, for the tenant; passed through.
     pub inventory: Option<Inventory>,
     /// The present.
@@ -115,6 +118,15 @@ pub struct Suspension<'a> {
     pub remembered: &'a [RememberedScale],
 }
 
+/// What the status of billing is derived from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Billing<'a> {
+    /// What the ledger knows, as far as it could be asked.
+    pub known: Option<&'a Known>,
+    /// When the subscription was made.
+    pub ordered: Timestamp,
+}
+
 /// What stands in the way of a tenant as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
@@ -165,6 +177,7 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         conditions: drafts.into_iter().map(|draft| condition(draft, input)).collect(),
         checklist,
         operation,
+        billing: billing(input, go_live.as_ref()),
         go_live,
         suspension: suspension(input),
         purge_at: purge_at(input),
@@ -189,6 +202,16 @@ fn plan(input: &ReportInput<'_>, accepted: Option<&AcceptedRevisions>) -> Option
             Some(plan_change::status(accepted, pending, leaving))
         }
         _ => input.previous.plan.clone(),
+    }
+}
+
+/// Who pays, and since when.
+fn billing(input: &ReportInput<'_>, live: Option<&GoLiveStatus>) -> Option<BillingStatus> {
+    match (input.verdict, input.billing) {
+        (Verdict::Accepted(order), Some(Billing { known, ordered })) => {
+            billing::status(order, input.previous, live.map(|live| &live.at), known, ordered, input.now)
+        }
+        _ => input.previous.billing.clone(),
     }
 }
 

@@ -88,6 +88,7 @@ fn input<'a>(
         pause: None,
         plan: None,
         suspension: None,
+        billing: None,
         inventory: None,
         now: at(seconds),
     }
@@ -399,6 +400,7 @@ fn the_inventory_and_the_retry_pass_through() {
         pause: None,
         plan: None,
         suspension: None,
+        billing: None,
         inventory: Some(inventory.clone()),
         now: at(0),
     };

@@ -33,7 +33,8 @@ impl Catalogue for Shelf {
 impl Shelf {
     fn full() -> Self {
         let mut shelf = Self::default();
-        let Definitions { plan, application, version, blueprint, warnings: _ } = fixtures::definitions();
+        let Definitions { plan, application, version, blueprint, price_list: _, warnings: _ } =
+            fixtures::definitions();
         shelf.publish(DefinitionKind::Plan, &plan.revision, Lifecycle::Published);
         shelf.publish(DefinitionKind::Application, &application.revision, Lifecycle::Published);
         shelf.publish(DefinitionKind::Version, &version.revision, Lifecycle::Published);

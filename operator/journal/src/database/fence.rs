@@ -38,7 +38,7 @@ impl Database {
     pub async fn take_over(&self, leader: &Leader) -> Result<Epoch, DatabaseError> {
         let mut connection = self.writer().await?;
         let epoch = in_time(async {
-            let mut transaction = connection.begin(self.dialect).await?;
+            let mut transaction = connection.begin().await?;
             let fence = Fence::lock(self.dialect, &mut transaction).await?;
             if fence.last.lease_uid == leader.lease_uid && fence.last.transitions > leader.transitions {
                 return Err(DatabaseError::Superseded { by: fence.last.holder });

@@ -7,4 +7,6 @@ mod documents;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod shop;

@@ -21,6 +21,7 @@ fn fact(tenant: &str, item: &str, number: i32) -> JournalFact {
             application: "erp@2".to_owned(),
             version: "erp-4@3".to_owned(),
             blueprint: "standard@4".to_owned(),
+            price_list: None,
         },
         started_at: Some(time::time(jiff::Timestamp::from_second(100).unwrap())),
         at: time::time(jiff::Timestamp::from_second(107).unwrap()),

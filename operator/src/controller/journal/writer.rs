@@ -56,7 +56,9 @@ pub(crate) async fn run(context: &Context, tenure: &Tenure) -> Result<(), Databa
         match database.append(epoch, &entries).await {
             Ok(_new) => {
                 outage.over(context);
-                let (subscriptions, everybody) = journal.recorded(places.into_iter().zip(entries).collect());
+                let recorded: Vec<_> = places.into_iter().zip(entries).collect();
+                context.billing.recorded(&recorded);
+                let (subscriptions, everybody) = journal.recorded(recorded);
                 wake(context, subscriptions, everybody);
             }
             Err(error) => outage.wait(context, error).await?,
@@ -76,6 +78,7 @@ async fn begin(context: &Context, leader: &Leader) -> Result<(Database, Epoch), 
     let recorded = database.recorded(&tenants).await?;
     context.leftovers.add(database.leftovers().await?);
     tracing::info!(facts = recorded.len(), "the journal is open");
+    context.billing.opened(database.clone(), epoch);
     let is_late = context.journal.load(recorded, learned);
     if is_late {
         wake(context, Vec::new(), true);

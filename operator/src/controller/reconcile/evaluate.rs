@@ -5,6 +5,7 @@ use super::dereference::Snapshot;
 use super::evidence::{self, Consumer, Observations};
 use super::jobs;
 use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
+use crate::controller::billing;
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use tenantry_apply::canonical::digest;
@@ -15,6 +16,7 @@ use tenantry_apply::record::Ledger;
 use tenantry_apply::scope::{Scope, Scopes};
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_blueprint::expression::Expression;
+use tenantry_checklist::billing as payment;
 use tenantry_checklist::item::{
     self, EvaluateInput, Evaluation, Evidence, Hold, ItemInput, SignatureInput, evaluate,
 };
@@ -63,6 +65,9 @@ pub(super) fn evaluated(
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let similar = Similar::of(&prepared.order.definitions.accepted());
+    billing::ask(context, snapshot, &prepared.order);
+    let (known, trouble) = context.billing.of(prepared.order.tenant_id.as_str());
+    let paid = payment::evidence(&payment::payer(&prepared.order), &snapshot.status, known.as_ref(), trouble);
     let inputs: Vec<ItemInput> = prepared
         .items
         .iter()
@@ -75,6 +80,9 @@ pub(super) fn evaluated(
                 (None, None, Some(external)) => external.digest.clone(),
                 (None, None, None) => input_digest(prepared, &item.name),
             };
+            if item.billing.is_some() {
+                proof = paid.clone();
+            }
             if let Some(PreparedExternal { id, until, .. }) = external {
                 proof = external_evidence(context, &snapshot.root.name, id, until);
             }
@@ -189,6 +197,7 @@ pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) ->
                     let until = Expression::compile(&action.until).ok()?;
                     external_evidence(context, &snapshot.root.name, &id, &until)
                 }
+                None if item.billing.is_some() => payment::kept(&snapshot.status),
                 None => recorded_evidence(&inventory, &owner, &view, context, &entry.name),
             };
             ItemInput::kept(item, entry, evidence).ok()

@@ -170,6 +170,7 @@ async fn refuse(
         plan: None,
         // Nothing can be rendered, so nothing is taken away or given back.
         suspension: None,
+        billing: None,
         inventory: session.inventory.clone().or_else(|| snapshot.status.inventory.clone()),
         now: snapshot.now,
     });

@@ -17,6 +17,7 @@ use tenantry_blueprint::expression::Expression;
 use tenantry_blueprint::kinds::GroupKind;
 use tenantry_blueprint::render::{Compiled, RenderedItem, RenderedJob, RenderedObject};
 use tenantry_checklist::Problem;
+use tenantry_checklist::billing::{self, Payer};
 use tenantry_checklist::item::Waiting;
 use tenantry_checklist::job;
 use tenantry_checklist::order::Order;
@@ -376,16 +377,27 @@ impl<'a> Assembly<'a> {
             let external = rendered.external.and_then(|index| self.external(item, index));
             let sizing = sizing.filter(|_| checks_size(item));
             let too_small = sizing.filter(|sizing| sizing.verdict == SizingVerdict::DoesNotFit);
+            let (free, billed) = match billing::payer(order) {
+                _ if item.billing.is_none() => (None, None),
+                Payer::Free => (Some(billing::FREE.to_owned()), None),
+                Payer::Missing => (None, None),
+                Payer::Account { account, price_list } => {
+                    (None, Some(format!("account {account}, prices {price_list}")))
+                }
+            };
             let is_sign_off = item.sign_off.is_some() || too_small.is_some();
             let asked = sign_off::wanted(order, item).filter(|_| is_sign_off || rendered.confirmed);
             items.push(PreparedItem {
                 item: item.clone(),
-                skipped: rendered.skipped,
+                skipped: rendered.skipped.or(free),
                 wanted: too_small.map(|sizing| sign_off::approval(order, item, sizing)).or(asked),
                 is_sign_off,
                 job,
                 external,
-                note: sizing.map(sizing::told).or_else(|| checks_size(item).then(|| NOT_SIZED.to_owned())),
+                note: sizing
+                    .map(sizing::told)
+                    .or_else(|| checks_size(item).then(|| NOT_SIZED.to_owned()))
+                    .or(billed),
             });
         }
         items

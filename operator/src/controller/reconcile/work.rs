@@ -11,6 +11,7 @@ use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
     suspension,
 };
+use crate::controller::billing;
 use crate::controller::context::Context;
 use crate::controller::session::Session;
 use kube::core::ApiResource;
@@ -26,8 +27,11 @@ use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
 use tenantry_apply::streams::Mode;
 use tenantry_checklist::Problem;
+use tenantry_checklist::billing as payment;
 use tenantry_checklist::item::Evaluation;
-use tenantry_checklist::report::{Obstacle, Plan as Planned, ReportInput, Suspension, Verdict, report};
+use tenantry_checklist::report::{
+    Billing, Obstacle, Plan as Planned, ReportInput, Suspension, Verdict, report,
+};
 use tenantry_crds::inventory::Inventory;
 use tenantry_crds::subscription::{ChecklistEntry, ItemState, RememberedScale};
 use tokio::time::Instant;
@@ -179,10 +183,12 @@ pub(super) async fn await_watches(context: &Context, session: &mut Session, prep
     let of_jobs = prepared.has_jobs().then_some(&job);
     let of_objects = prepared.desired.iter().map(|object| &object.id.kind);
     let kinds: BTreeSet<&Kind> = of_objects.chain(of_jobs).filter(is_watched).collect();
+    let paying = billing::kinds(&prepared.order);
     let foreign: Vec<(&Kind, ApiResource)> = prepared
         .foreign_kinds()
         .into_iter()
         .filter_map(|kind| Some((kind, context.discovery.resolve(kind)?.resource)))
+        .chain(paying.iter().map(|(kind, resource)| (kind, resource.clone())))
         .collect();
     if context.index.is_synced(kinds.iter().copied())
         && foreign.iter().all(|(kind, resource)| context.foreign.is_synced(kind, resource))
@@ -316,6 +322,7 @@ async fn record_ahead(
     if let Some(root) = write::finalizer(context, snapshot, true).await? {
         snapshot.root = root;
     }
+    let (known, _) = context.billing.of(job.prepared.order.tenant_id.as_str());
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
@@ -331,6 +338,7 @@ async fn record_ahead(
             left: "",
             remembered: &progress.remembered,
         }),
+        billing: Some(Billing { known: known.as_ref(), ordered: snapshot.root.created }),
         inventory: Some(record),
         now: snapshot.now,
     });
@@ -389,6 +397,7 @@ async fn finish(
     let suspended =
         suspension::found(context, snapshot, prepared, progress.remembered, stands && !runs.has_ended())
             .await;
+    let (known, _) = context.billing.of(prepared.order.tenant_id.as_str());
     let status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
@@ -404,6 +413,7 @@ async fn finish(
             left: &suspended.left,
             remembered: &suspended.remembered,
         }),
+        billing: Some(Billing { known: known.as_ref(), ordered: snapshot.root.created }),
         inventory: Some(inventory),
         now: snapshot.now,
     });
@@ -412,6 +422,8 @@ async fn finish(
     next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));
     let effective_at = job.change.pending.as_ref().map(|pending| pending.effective_at);
     next = earlier(next, deadline(snapshot, effective_at.filter(|at| *at > snapshot.now)));
+    let latest = prepared.order.billing.as_ref().and_then(payment::latest);
+    next = earlier(next, deadline(snapshot, latest.filter(|at| *at > snapshot.now)));
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
     let outages =
         failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);

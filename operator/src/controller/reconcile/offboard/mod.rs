@@ -256,6 +256,7 @@ impl Ending<'_> {
             pause: self.snapshot.pause(),
             plan: None,
             suspension: None,
+            billing: None,
             inventory: Some(self.inventory.clone()),
             now: self.snapshot.now,
         });

@@ -1,0 +1,188 @@
+//! What the controller knows of the ledger: who pays for which tenant, what the ledger has of it, and what is in the way. No client,
+//! no database; [`worker`] has both.
+//!
+//! An order says who pays. The account and its issuer are objects that others make: they are followed only where an order names
+//! one, so a cluster without prices asks for nothing. What happened to a tenant comes from the journal ([`feed`]).
+
+mod agreement;
+mod feed;
+pub(crate) mod worker;
+
+use super::context::Context;
+use super::foreign::Sight;
+use super::reconcile::dereference::Snapshot;
+use crate::definitions::Store;
+use kube::Resource;
+use kube::core::ApiResource;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use tenantry_apply::object::{Kind, ObjectId};
+use tenantry_checklist::billing::{Known, Payer, payer};
+use tenantry_checklist::order::Order;
+use tenantry_checklist::prices;
+use tenantry_checklist::revision::name_of;
+use tenantry_crds::{BillingAccount, InvoiceIssuer};
+use tenantry_journal::{Database, Entry, Epoch};
+use tenantry_ledger::agreement::Agreement;
+use tenantry_ledger::catalogue::PriceList;
+use tokio::sync::Notify;
+
+/// The ledger, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Billing {
+    state: Mutex<State>,
+    database: OnceLock<(Database, Epoch)>,
+    /// There is something to do.
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What orders ask for, by tenant.
+    wants: BTreeMap<String, Want>,
+    /// What the ledger has, by tenant.
+    known: HashMap<String, Known>,
+    /// Why the ledger does not have it, by tenant.
+    troubles: HashMap<String, String>,
+    /// Why the ledger cannot be asked at all.
+    outage: Option<String>,
+    /// Tenants whose charges began.
+    charged: HashSet<String>,
+    /// Tenants that have to be looked at.
+    dirty: BTreeSet<String>,
+}
+
+/// What an order asks of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Want {
+    /// Name of the subscription, which is woken when there is news.
+    pub(crate) subscription: String,
+    /// What the account is billed by.
+    pub(crate) agreement: Agreement,
+    /// The prices that are pinned.
+    pub(crate) prices: PriceList,
+}
+
+// === impl Billing ===
+
+impl Billing {
+    /// What the ledger has of a tenant, and why it has not got what its order asks for.
+    pub(crate) fn of(&self, tenant: &str) -> (Option<Known>, Option<String>) {
+        let state = self.lock();
+        let trouble = state.outage.clone().or_else(|| state.troubles.get(tenant).cloned());
+        (state.known.get(tenant).cloned(), trouble)
+    }
+
+    /// Takes in what an order asks for.
+    fn want(&self, tenant: &str, want: Result<Want, String>) {
+        let mut state = self.lock();
+        match want {
+            Err(trouble) => {
+                state.wants.remove(tenant);
+                state.troubles.insert(tenant.to_owned(), trouble);
+            }
+            Ok(want) if state.wants.get(tenant) != Some(&want) => {
+                state.wants.insert(tenant.to_owned(), want);
+                state.troubles.remove(tenant);
+                state.dirty.insert(tenant.to_owned());
+                drop(state);
+                self.news.notify_one();
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// The journal has these from here on.
+    pub(crate) fn recorded(&self, entries: &[(u64, Entry)]) {
+        let mut state = self.lock();
+        let mut news = false;
+        for (_, entry) in entries.iter().filter(|(_, entry)| feed::concerns(entry)) {
+            if entry.subject == "Charges" {
+                state.charged.insert(entry.tenant.clone());
+            }
+            if state.charged.contains(&entry.tenant) {
+                news |= state.dirty.insert(entry.tenant.clone());
+            }
+        }
+        drop(state);
+        if news {
+            self.news.notify_one();
+        }
+    }
+
+    /// The database is open, and this process writes to it.
+    pub(crate) fn opened(&self, database: Database, epoch: Epoch) {
+        let _same = self.database.set((database, epoch));
+        self.news.notify_one();
+    }
+
+    /// A subscription is gone. What the ledger is still to be told of its tenant it is told all the same.
+    pub(crate) fn forget(&self, tenant: &str) {
+        let mut state = self.lock();
+        state.wants.remove(tenant);
+        state.troubles.remove(tenant);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the ledger for what an order needs of it.
+pub(crate) fn ask(context: &Context, snapshot: &Snapshot, order: &Order) {
+    let Payer::Account { account, price_list } = payer(order) else { return };
+    let want = agreement_of(context, &snapshot.root.name, account).and_then(|agreement| {
+        let prices = price_list_of(&context.store, price_list).ok_or_else(|| {
+            format!("the prices {price_list} are not stored any more; restore the ControllerRevision that held them")
+        })?;
+        Ok(Want { subscription: snapshot.root.name.clone(), agreement, prices })
+    });
+    context.billing.want(order.tenant_id.as_str(), want);
+}
+
+/// The kinds of objects that an order with a payer waits for.
+pub(crate) fn kinds(order: &Order) -> Vec<(Kind, ApiResource)> {
+    match payer(order) {
+        Payer::Account { .. } => vec![kind::<BillingAccount>(), kind::<InvoiceIssuer>()],
+        Payer::Free | Payer::Missing => Vec::new(),
+    }
+}
+
+/// A price list by its name, from whichever stored revision of its plan has it.
+fn price_list_of(store: &Store, name: &str) -> Option<PriceList> {
+    let plan = name_of(name);
+    let specs = store.plan_revisions(plan);
+    let spec = specs.iter().find(|spec| prices::name(plan, spec).as_deref() == Some(name))?;
+    prices::list(plan, spec).ok()?
+}
+
+fn agreement_of(context: &Context, subscription: &str, account: &str) -> Result<Agreement, String> {
+    let payer = look::<BillingAccount>(context, subscription, account, "spec.billing.accountRef")?;
+    let issuer = &payer.spec.issuer_ref.name;
+    let field = format!("spec.issuerRef of BillingAccount {account}");
+    let seller = look::<InvoiceIssuer>(context, subscription, issuer, &field)?;
+    agreement::agreement(account, &payer.spec, &seller.spec).map_err(|refusal| {
+        format!("BillingAccount {account} cannot be billed by InvoiceIssuer {issuer}: {refusal}")
+    })
+}
+
+fn look<K>(context: &Context, subscription: &str, name: &str, field: &str) -> Result<K, String>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let (kind, resource) = kind::<K>();
+    let word = K::kind(&());
+    let id = ObjectId { kind, namespace: None, name: name.into() };
+    match context.foreign.look(&id, &resource, subscription) {
+        Sight::NotSynced => Err(format!("{word} {name} has not been looked at yet")),
+        Sight::Absent => Err(format!("there is no {word} {name}; make it, or correct {field}")),
+        Sight::There(object) => serde_json::from_value::<K>((*object).clone())
+            .map_err(|error| format!("{word} {name} cannot be read: {error}; correct it")),
+    }
+}
+
+fn kind<K: Resource<DynamicType = ()>>() -> (Kind, ApiResource) {
+    let resource = ApiResource::erase::<K>(&());
+    (Kind::new(&resource.group, &resource.version, &resource.kind), resource)
+}

@@ -1,0 +1,234 @@
+//! Writing the ledger: accounts, what happened, and runs when they fall due. Needs the database and a clock.
+//!
+//! One task. While the database is away it is tried on, less and less often, and nothing else of the controller waits. At rest there
+//! is no statement: the next run has a timer.
+
+use super::feed::{Feed, feed};
+use super::{Want, price_list_of};
+use crate::controller::context::Context;
+use crate::controller::patience::doubled;
+use jiff::Timestamp;
+use std::time::Duration;
+use tenantry_billing::{Books, BooksError, Summary};
+use tenantry_checklist::billing::Known;
+use tenantry_journal::{Database, Epoch, HistoryOf};
+use tenantry_ledger::document::Document;
+use tenantry_ledger::exact::{Decimal, Exact, to_text};
+use tenantry_ledger::run::preview;
+use tokio::time::{sleep, timeout};
+
+/// First and longest wait after an answer that did not come.
+const WAIT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+/// The longest sleep of a timer: a clock that is set while it sleeps is noticed by then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// Writes the ledger, until another process writes.
+///
+/// # Errors
+/// When another process took over: this one must end.
+pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
+    let (database, epoch) = loop {
+        let news = context.billing.news.notified();
+        match context.billing.database.get() {
+            Some((database, epoch)) => break (database.clone(), *epoch),
+            None => news.await,
+        }
+    };
+    let worker = Worker { context, books: Books::new(database.clone()), database, epoch };
+    let mut tries = 0;
+    let mut is_begun = false;
+    loop {
+        let news = context.billing.news.notified();
+        // The fence in the database holds as well; this keeps who has lost the lease from trying.
+        if !context.executor.gate.may_write() {
+            sleep(WAIT[0]).await;
+            continue;
+        }
+        match worker.turn(&mut is_begun).await {
+            Ok(next) => {
+                if tries > 0 {
+                    tracing::info!("the ledger is written again");
+                    tries = 0;
+                    worker.outage(None);
+                }
+                let sleep = next.map_or(LONGEST_SLEEP, until);
+                if next.is_some() {
+                    let _news = timeout(sleep, news).await;
+                } else {
+                    news.await;
+                }
+            }
+            Err(error) if error.is_superseded() => return Err(error),
+            Err(error) => {
+                if tries == 0 {
+                    tracing::warn!(%error, "the ledger cannot be written; what happens is billed when it can");
+                    worker.outage(Some(format!("the ledger cannot be used now: {error}; it is tried again")));
+                }
+                sleep(doubled(WAIT, tries)).await;
+                tries = tries.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// How long to sleep until an instant; a moment more, so that what is due then is due when it is looked at.
+fn until(at: Timestamp) -> Duration {
+    let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+    (wait + Duration::from_millis(5)).min(LONGEST_SLEEP)
+}
+
+struct Worker<'a> {
+    context: &'a Context,
+    books: Books,
+    database: Database,
+    epoch: Epoch,
+}
+
+impl Worker<'_> {
+    /// Does what there is to do, and says when something falls due next.
+    async fn turn(&self, is_begun: &mut bool) -> Result<Option<Timestamp>, BooksError> {
+        if !*is_begun {
+            // What was recorded before this process wrote.
+            let charged = self.database.charged().await?;
+            let mut state = self.context.billing.lock();
+            state.dirty.extend(charged.iter().cloned());
+            state.charged.extend(charged);
+            *is_begun = true;
+        }
+        loop {
+            while let Some(tenant) = self.next() {
+                if let Err(error) = self.look_at(&tenant).await {
+                    self.context.billing.lock().dirty.insert(tenant);
+                    return Err(error);
+                }
+            }
+            if !self.has_accounts() {
+                return Ok(None);
+            }
+            let next = self.books.next_due().await?;
+            let now = Timestamp::now();
+            if next.is_none_or(|next| next > now) {
+                return Ok(next);
+            }
+            let summary = self.books.run(self.epoch, now, now).await?;
+            self.closed(&summary);
+        }
+    }
+
+    fn next(&self) -> Option<String> {
+        self.context.billing.lock().dirty.pop_first()
+    }
+
+    /// Whether anything can fall due at all: a cluster without prices asks the database nothing.
+    fn has_accounts(&self) -> bool {
+        let state = self.context.billing.lock();
+        !state.charged.is_empty()
+    }
+
+    /// Tells the ledger what it is to know of a tenant, and keeps what it says.
+    async fn look_at(&self, tenant: &str) -> Result<(), BooksError> {
+        let want = self.context.billing.lock().wants.get(tenant).cloned();
+        let entries = self.database.history(&HistoryOf::Tenant(tenant.to_owned())).await?;
+        let subscription = want.as_ref().map(|want| want.subscription.clone());
+        let subscription = subscription.or_else(|| entries.last().map(|entry| entry.subscription.clone()));
+        let told = self.tell(tenant, want.as_ref(), feed(&entries)).await;
+        let mut state = self.context.billing.lock();
+        match told {
+            Ok(known) => {
+                state.troubles.remove(tenant);
+                match known {
+                    Some(known) => state.known.insert(tenant.to_owned(), known),
+                    None => state.known.remove(tenant),
+                };
+            }
+            Err(error) if error.is_outage() || error.is_superseded() => return Err(error),
+            Err(error) => {
+                tracing::warn!(tenant, %error, "the ledger refused what an order asks of it");
+                state.troubles.insert(tenant.to_owned(), error.to_string());
+            }
+        }
+        drop(state);
+        if let Some(subscription) = subscription {
+            self.context.queue.wake(subscription);
+        }
+        Ok(())
+    }
+
+    async fn tell(
+        &self,
+        tenant: &str,
+        want: Option<&Want>,
+        feed: Option<Feed>,
+    ) -> Result<Option<Known>, BooksError> {
+        let now = Timestamp::now();
+        let account = match (want, &feed) {
+            (Some(want), _) => want.agreement.account.id.clone(),
+            (None, Some(feed)) => feed.account.clone(),
+            (None, None) => return Ok(None),
+        };
+        if let Some(want) = want {
+            self.books.open(self.epoch, &want.agreement, now).await?;
+        }
+        let mut lists: Vec<_> = want.iter().map(|want| want.prices.clone()).collect();
+        let mut tellings = Vec::new();
+        if let Some(feed) = feed {
+            let stored = |name: &String| price_list_of(&self.context.store, name);
+            lists.extend(feed.lists.iter().filter_map(stored));
+            tellings = feed.tellings;
+        }
+        self.books.tell(self.epoch, &account, &lists, &tellings, now).await?;
+        let next = self.next_document(&account, tenant).await?;
+        Ok(Some(Known {
+            account,
+            next_invoice: next.as_ref().map(|document| document.issued.to_string()),
+            committed: next.as_ref().and_then(|document| committed(document, tenant)),
+        }))
+    }
+
+    /// The next document of an account, if the tenant has something on it.
+    async fn next_document(&self, account: &str, tenant: &str) -> Result<Option<Document>, BooksError> {
+        let Some(loaded) = self.books.load(account).await? else { return Ok(None) };
+        if !loaded.history.is_running(tenant) {
+            return Ok(None);
+        }
+        let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
+        Ok(next.filter(|document| document.lines.iter().any(|line| line.subscription == tenant)))
+    }
+
+    /// A run is over: whose next invoice is another one now is looked at.
+    fn closed(&self, summary: &Summary) {
+        for (account, reason) in &summary.parked {
+            tracing::error!(account, reason, "an account is parked until a person has looked at it");
+        }
+        for document in &summary.documents {
+            tracing::info!(number = document.number, account = document.account, "made a document");
+        }
+        let mut state = self.context.billing.lock();
+        let lines = summary.documents.iter().flat_map(|document| &document.lines);
+        state.dirty.extend(lines.map(|line| line.subscription.clone()));
+    }
+
+    /// Says to everybody who waits why the ledger cannot be used, or that it can.
+    fn outage(&self, outage: Option<String>) {
+        let mut state = self.context.billing.lock();
+        state.outage = outage;
+        let waiting: Vec<String> = state
+            .wants
+            .iter()
+            .filter(|(tenant, _)| !state.known.contains_key(*tenant))
+            .map(|(_, want)| want.subscription.clone())
+            .collect();
+        drop(state);
+        for subscription in waiting {
+            self.context.queue.wake(subscription);
+        }
+    }
+}
+
+/// What a tenant has on a document, without tax.
+fn committed(document: &Document, tenant: &str) -> Option<String> {
+    let own = document.lines.iter().filter(|line| line.subscription == tenant);
+    let sum: Exact =
+        own.map(|line| Some(Decimal::parse("net", &line.net).ok()?.value().clone())).sum::<Option<_>>()?;
+    Some(format!("{} {}", to_text(&sum, document.currency.decimals()), document.currency))
+}

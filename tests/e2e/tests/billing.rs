@@ -1,0 +1,257 @@
+//! Who pays for what: from an order to invoices by the clock, on a real API server and a real database.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail loudly"
+)]
+
+use serde_json::{Value, json};
+use tenantry_control_plane::{Postgres, skipped};
+use tenantry_crds::TenantSubscription;
+use tenantry_crds::subscription::{BillingStatus, ItemState};
+use tenantry_e2e::clock::Clock;
+use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::people::tenantry;
+use tenantry_e2e::wait::{PATIENCE, is_live, stands};
+use tenantry_e2e::{Setup, World, process, world};
+
+/// Longer than a month, shorter than two.
+const SECONDS_OF_A_MONTH: i64 = 32 * 86_400;
+
+fn issuer() -> Value {
+    json!({
+        "apiVersion": "tenantry.io/v1alpha1", "kind": "InvoiceIssuer", "metadata": {"name": "orderly"},
+        "spec": {
+            "legalName": "Orderly Hosting AG", "country": "CH", "series": {"invoices": "INV", "creditNotes": "CN"},
+            "taxRates": [{"name": "standard", "category": "S", "percent": "10"}],
+        },
+    })
+}
+
+fn account(currency: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "tenantry.io/v1alpha1", "kind": "BillingAccount", "metadata": {"name": name},
+        "spec": {
+            "issuerRef": {"name": "orderly"}, "company": "Acme Ltd", "country": "DE", "currency": currency,
+            "timeZone": "Europe/Berlin",
+        },
+    })
+}
+
+/// The shipped definitions with prices, and a checklist that tells the ledger of them.
+fn definitions() -> Vec<Value> {
+    let mut definitions = world::definitions().unwrap();
+    for object in &mut definitions {
+        if object["kind"] == "Blueprint" {
+            object["spec"]["items"].as_array_mut().unwrap().push(json!({
+                "name": "billing", "title": "Who pays, and at which prices", "category": "Billing",
+                "dependsOn": ["contract"], "billing": {},
+            }));
+        }
+        let price = match object["metadata"]["name"].as_str() {
+            Some("silver") => "100.00",
+            Some("gold") => "300.00",
+            _ => continue,
+        };
+        if object["kind"] == "ServicePlan" {
+            object["spec"]["currency"] = json!("EUR");
+            object["spec"]["charges"] = json!([
+                {"name": "base", "type": "Recurring", "interval": "Month", "price": price},
+            ]);
+        }
+    }
+    definitions
+}
+
+fn paid_by(name: &str, account: &str) -> Value {
+    with(mail(name), "spec.billing", json!({"accountRef": {"name": account}}))
+}
+
+fn billing(subscription: &TenantSubscription) -> BillingStatus {
+    subscription.status.as_ref().and_then(|status| status.billing.clone()).unwrap_or_default()
+}
+
+/// What a command shows as JSON of the file beside the controllers.
+async fn shown(world: &World, arguments: &[&str]) -> Value {
+    shown_of(world, &process::journal(world.directory()), arguments).await
+}
+
+/// What a command shows as JSON of a database.
+async fn shown_of(world: &World, database: &str, arguments: &[&str]) -> Value {
+    let more = ["--database", database, "-o", "json"];
+    let arguments: Vec<&str> = arguments.iter().copied().chain(more).collect();
+    let said = tenantry(&world.cluster.kubeconfig(), &arguments).await;
+    said.map_or(Value::Null, |said| serde_json::from_str(&said).unwrap())
+}
+
+/// Number, kind, net and gross of each document, once there are so many.
+async fn documents(world: &World, name: &str, count: usize) -> Vec<[String; 4]> {
+    let waiting = async {
+        loop {
+            let shown = shown(world, &["invoices", name]).await;
+            let documents = shown.as_array().cloned().unwrap_or_default();
+            if documents.len() >= count {
+                let said = |document: &Value, field: &str| document[field].as_str().unwrap().to_owned();
+                let fields = ["number", "kind", "net", "gross"];
+                break documents.iter().map(|document| fields.map(|field| said(document, field))).collect();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("{name} has no {count} documents"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_billed_from_its_first_day_to_its_last() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    let clock = Clock::find(world.directory()).unwrap();
+    clock.set(0).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.accepted(&definitions).await.unwrap();
+
+    // Nobody pays, then somebody who is not there, then one who cannot be billed in this currency.
+    world.apply_all(&[mail("acme")]).await.unwrap();
+    world.until("acme", stands("billing", ItemState::Waiting, "AccountNotNamed")).await.unwrap();
+    world.patch("acme", json!({"spec": {"billing": {"accountRef": {"name": "acme"}}}})).await.unwrap();
+    world.until("acme", stands("billing", ItemState::Waiting, "LedgerPending")).await.unwrap();
+    world.apply_all(&[issuer(), account("CHF", "other"), paid_by("bolt", "other")]).await.unwrap();
+    let refused = |bolt: &TenantSubscription| {
+        let entry = tenantry_e2e::wait::entry(bolt, "billing");
+        entry.is_some_and(|entry| entry.message.contains("the account is billed in CHF"))
+    };
+    world.until("bolt", refused).await.unwrap();
+    world.apply_all(&[account("EUR", "acme")]).await.unwrap();
+    world.until("acme", stands("billing", ItemState::Done, "InLedger")).await.unwrap();
+
+    // It is billed when it is live, at the prices of its order whatever becomes of the plan's.
+    let billed = |acme: &TenantSubscription| is_live(acme) && billing(acme).next_invoice_date.is_some();
+    let acme = world.until("acme", billed).await.unwrap();
+    let told = billing(&acme);
+    assert_eq!((told.account.as_str(), told.committed_amount.as_deref()), ("acme", Some("100.00 EUR")));
+    let since = acme.status.as_ref().unwrap().go_live.as_ref().unwrap().at.clone();
+    assert_eq!(told.since, Some(since));
+    let first = ["INV-002-001", "Invoice", "100.00", "110.00"].map(str::to_owned);
+    assert_eq!(documents(&world, "acme", 1).await, std::slice::from_ref(&first));
+    let pinned = acme.status.as_ref().unwrap().accepted.as_ref().unwrap().price_list.clone().unwrap();
+    assert!(pinned.starts_with("silver@"), "{pinned}");
+    let dearer = definitions.iter().find(|object| object["metadata"]["name"] == "silver").unwrap();
+    world
+        .apply_all(&[with(
+            dearer.clone(),
+            "spec.charges",
+            json!([
+                {"name": "base", "type": "Recurring", "interval": "Month", "price": "999.00"},
+            ]),
+        )])
+        .await
+        .unwrap();
+
+    // A month later, and whoever is killed meanwhile bills it once.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    clock.set(SECONDS_OF_A_MONTH).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    let second = ["INV-002-002", "Invoice", "100.00", "110.00"].map(str::to_owned);
+    assert_eq!(documents(&world, "acme", 2).await, [first, second]);
+
+    // Another plan from now on, and then the end: what was paid for and not had is given back.
+    world.patch("acme", json!({"spec": {"planRef": {"name": "gold"}}})).await.unwrap();
+    let upgraded = documents(&world, "acme", 3).await;
+    assert_eq!(upgraded[2][1], "Invoice");
+    let page = shown(&world, &["invoice", &upgraded[2][0]]).await;
+    let effects: Vec<&str> =
+        page["lines"].as_array().unwrap().iter().map(|line| line["effect"].as_str().unwrap()).collect();
+    assert_eq!(effects, ["Credit", "Charge"]);
+    assert_eq!(page["lines"][0]["corrects"], "INV-002-002");
+    let subscriptions: kube::Api<TenantSubscription> = kube::Api::all(world.client.clone());
+    subscriptions.delete("acme", &kube::api::DeleteParams::default()).await.unwrap();
+    let ended = documents(&world, "acme", 4).await;
+    assert_eq!(ended[3][1], "CreditNote", "{ended:?}");
+
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+    assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
+}
+
+/// While the database is away, tenants go on: only who is new waits for the ledger, and says so. When it is back, what happened
+/// meanwhile is billed with the instants at which it happened, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back() {
+    if let Some(missing) = Postgres::missing() {
+        return skipped("what_happens_while_the_database_is_away_is_billed_once_when_it_is_back", &missing);
+    }
+    let mut postgres = Postgres::start().unwrap();
+    let database = postgres.url("postgres");
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    world.apply_all(&[issuer(), account("EUR", "acme")]).await.unwrap();
+    world.run_controller(&["--database", &database]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    world.apply_all(&[paid_by("acme", "acme")]).await.unwrap();
+    let billed = |acme: &TenantSubscription| is_live(acme) && billing(acme).next_invoice_date.is_some();
+    world.until("acme", billed).await.unwrap();
+
+    postgres.kill();
+    world.apply_all(&[paid_by("late", "acme")]).await.unwrap();
+    let waits = |late: &TenantSubscription| {
+        let entry = tenantry_e2e::wait::entry(late, "billing");
+        let pending = stands("billing", ItemState::Waiting, "LedgerPending")(late);
+        pending && entry.is_some_and(|entry| entry.message.contains("the ledger cannot be used now"))
+    };
+    world.until("late", waits).await.unwrap();
+    world.until("late", stands("application", ItemState::Done, "ObjectsObserved")).await.unwrap();
+    world.patch("acme", json!({"spec": {"planRef": {"name": "gold"}}})).await.unwrap();
+    let gold = |acme: &TenantSubscription| {
+        let plan = acme.status.as_ref().unwrap().plan.as_ref();
+        is_live(acme) && plan.is_some_and(|plan| plan.current == "gold" && plan.leaving.is_empty())
+    };
+    let acme = world.until("acme", gold).await.unwrap();
+    assert!(stands("billing", ItemState::Done, "InLedger")(&acme), "what the ledger has it keeps");
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller(&["--database", &database]).unwrap();
+
+    postgres.restart().unwrap();
+    world.until("late", billed).await.unwrap();
+    let upgraded =
+        |acme: &TenantSubscription| billing(acme).committed_amount.as_deref() == Some("300.00 EUR");
+    world.until("acme", upgraded).await.unwrap();
+    let proof = shown_of(&world, &database, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+    let documents = shown_of(&world, &database, &["invoices", "acme"]).await;
+    let lines =
+        documents.as_array().unwrap().iter().flat_map(|document| document["lines"].as_array().unwrap());
+    let mine = lines.filter(|line| line["name"] == "acme");
+    let said: Vec<String> = mine
+        .map(|line| format!("{} {}", line["effect"].as_str().unwrap(), line["net"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, ["Charge 100.00", "Credit -100.00", "Charge 300.00"], "all on one day");
+}
+
+/// Without prices nothing of all this is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_without_prices_is_billed_by_nobody() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let mut definitions = definitions();
+    for plan in definitions.iter_mut().filter(|object| object["kind"] == "ServicePlan") {
+        let spec = plan["spec"].as_object_mut().unwrap();
+        spec.remove("currency");
+        spec.remove("charges");
+    }
+    world.apply_all(&definitions).await.unwrap();
+    world.run_controller(&[]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    world.apply_all(&[mail("acme")]).await.unwrap();
+    let acme = world.until("acme", is_live).await.unwrap();
+    let status = acme.status.as_ref().unwrap();
+    assert_eq!((&status.billing, &status.accepted.as_ref().unwrap().price_list), (&None, &None));
+    assert!(stands("billing", ItemState::Skipped, "NotNeeded")(&acme));
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["accounts"], &proof["faults"]), (&json!(0), &json!([])), "{proof}");
+}
