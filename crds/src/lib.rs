@@ -17,6 +17,7 @@ pub mod exit;
 pub mod inventory;
 pub mod plan;
 pub mod plan_change;
+pub mod pool;
 pub mod quantity;
 pub mod sign_off;
 pub mod subscription;
