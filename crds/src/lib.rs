@@ -28,6 +28,7 @@ pub use application::{HostedApplication, HostedApplicationSpec};
 pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
+pub use pool::{ServerPool, ServerPoolSpec, ServerPoolStatus};
 pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 pub use suspension::{TenantSuspension, TenantSuspensionSpec};
@@ -52,5 +53,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         TenantSubscription::crd(),
         TenantSignOff::crd(),
         TenantSuspension::crd(),
+        ServerPool::crd(),
     ]
 }

@@ -2,6 +2,7 @@
 
 mod board;
 mod build;
+mod capacity;
 mod check;
 mod database;
 mod describe;
@@ -89,6 +90,8 @@ enum Command {
     Handover(handover::Arguments),
     /// Check the signature of a receipt and show what it says.
     Receipt(receipt::Arguments),
+    /// Show what pools of servers have, who waits for them, and what is ordered for later.
+    Capacity(capacity::Arguments),
     /// List what could not be removed when its tenant ended.
     Leftovers(leftovers::Arguments),
 }
@@ -141,6 +144,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Exit(arguments) => runtime()?.block_on(exit::run(&arguments)),
         Command::Handover(arguments) => runtime()?.block_on(handover::run(&arguments)),
         Command::Receipt(arguments) => receipt::run(&arguments),
+        Command::Capacity(arguments) => runtime()?.block_on(capacity::run(&arguments)),
         Command::Leftovers(arguments) => runtime()?.block_on(leftovers::run(&arguments)),
     }
 }

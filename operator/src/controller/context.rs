@@ -11,6 +11,7 @@ use super::queue::Queue;
 use super::receipts::Receipts;
 use super::roots::{Root, Roots};
 use super::sayings::Sayings;
+use super::servers::Servers;
 use super::session::Sessions;
 use crate::definitions::compiler::Compiler;
 use crate::definitions::mover::{Mover, runs};
@@ -51,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) journal: Arc<Journal>,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
+    /// Pools of servers, and who has what of them.
+    pub(crate) servers: Arc<Servers>,
     /// The key that signs what customers are told of the end.
     pub(crate) receipts: Receipts,
     /// Definitions to look at.
@@ -170,6 +173,7 @@ impl Context {
             self.journal.forget(tenant);
         }
         self.sessions.forget(&root.uid);
+        self.servers.gone(&root.uid);
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.uid);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.name);
         self.wake_definitions_of(root);

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tenantry_crds::blueprint::Party;
-use tenantry_crds::subscription::AcceptedRevisions;
+use tenantry_crds::subscription::{AcceptedRevisions, ServersStatus};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 
 /// Finalizer of a subscription that has objects.
@@ -90,6 +90,8 @@ pub(crate) struct Brief {
     pub(crate) tenant_id: Option<String>,
     /// Items that should be done already, by who has to act.
     pub(crate) overdue: Vec<Party>,
+    /// What it says that its tenant has of servers.
+    pub(crate) servers: Option<ServersStatus>,
 }
 
 /// All subscriptions.
@@ -221,6 +223,7 @@ struct BriefStatus {
     conditions: Vec<BriefCondition>,
     tenant: Option<BriefTenant>,
     checklist: Vec<BriefEntry>,
+    servers: Option<ServersStatus>,
 }
 
 #[derive(Deserialize)]
@@ -279,6 +282,7 @@ impl Brief {
             wanted_hosts: spec.network.hosts,
             references: [spec.plan_ref.name, spec.application_ref.name, version],
             tenant_id: status.tenant.map(|tenant| tenant.id),
+            servers: status.servers,
             overdue: status.checklist.iter().filter(|entry| entry.overdue).map(|entry| entry.owner).collect(),
         }
     }
