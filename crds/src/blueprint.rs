@@ -110,7 +110,7 @@ pub enum AllowList {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.billing), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external, billing or goLive"),
+    validation = Rule::new("[has(self.check), has(self.manifests), has(self.application), has(self.job), has(self.signOff), has(self.external), has(self.servers), has(self.billing), has(self.goLive)].filter(x, x).size() == 1").message("an item has exactly one action: check, manifests, application, job, signOff, external, servers, billing or goLive"),
     validation = Rule::new("self.category != 'Exit' && !self.name.startsWith('exit-')").message("the end of a subscription is no item of the checklist; use another category and a name that does not begin with exit-, and say in spec.exit how it ends"),
     validation = Rule::new("!has(self.dependsOn) || !(self.name in self.dependsOn)").message("an item cannot depend on itself; remove its own name from dependsOn"),
     validation = Rule::new("!has(self.confirm) || !(has(self.signOff) || has(self.goLive))").message("a sign-off needs no confirmation, and going live waits for an item of its own; use an item with the action signOff").field_path(".confirm"),
@@ -166,6 +166,9 @@ pub struct Item {
     /// Action: sees to it that the ledger knows who pays, and at which prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing: Option<BillingAction>,
+    /// Action: a share of the servers that the plan names, in the pool of their class. No pod of the tenant is started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<ServersAction>,
     /// Action: the objects that open the tenant to its customers, once the agreed time has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go_live: Option<GoLiveAction>,
@@ -220,6 +223,11 @@ pub enum CheckSubject {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationAction {}
+
+/// Reserves what the plan promises of servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServersAction {}
 
 /// Runs a job of the application version, once for each attempt, and takes its result as evidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]

@@ -18,6 +18,7 @@ pub mod exit;
 pub mod inventory;
 pub mod plan;
 pub mod plan_change;
+pub mod pool;
 pub mod prices;
 pub mod quantity;
 pub mod sign_off;
@@ -30,6 +31,7 @@ pub use billing::{BillingAccount, BillingAccountSpec, InvoiceIssuer, InvoiceIssu
 pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
+pub use pool::{ServerPool, ServerPoolSpec, ServerPoolStatus};
 pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 pub use suspension::{TenantSuspension, TenantSuspensionSpec};
@@ -56,5 +58,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         TenantSubscription::crd(),
         TenantSignOff::crd(),
         TenantSuspension::crd(),
+        ServerPool::crd(),
     ]
 }

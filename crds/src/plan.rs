@@ -66,7 +66,7 @@ pub struct ServicePlanSpec {
     pub trial: Option<Trial>,
     /// Network capacity and quality of service.
     pub network: PlanNetwork,
-    /// Compute share on the provider's servers.
+    /// What the customer has of the provider's servers.
     pub servers: PlanServers,
     /// Persistent storage and its backup.
     pub storage: PlanStorage,
@@ -150,7 +150,7 @@ pub enum QualityOfService {
     Premium,
 }
 
-/// Compute share on the provider's shared servers.
+/// What the customer has of the provider's servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanServers {
@@ -172,6 +172,10 @@ pub struct PlanServers {
     /// Pods the tenant may run at the same time.
     #[schemars(range(min = 1, max = 5000))]
     pub pods: i32,
+    /// Whole servers of the class that are the tenant's alone. Without a number it shares servers with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub dedicated_nodes: Option<i32>,
 }
 
 /// Persistent storage and its backup.

@@ -71,6 +71,12 @@ impl Quantity {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
+    /// The amount as a floating point number, for figures that are only shown.
+    #[must_use]
+    pub fn approximate(self) -> f64 {
+        self.0 as f64 / WHOLE as f64
+    }
+
     /// The amount times a whole number.
     #[must_use]
     pub const fn times(self, factor: i64) -> Self {

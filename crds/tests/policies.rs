@@ -10,6 +10,8 @@ mod isolation;
 mod objects;
 #[path = "common/server.rs"]
 mod server;
+#[path = "common/servers.rs"]
+mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

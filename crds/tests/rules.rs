@@ -19,8 +19,8 @@ use kube::core::cel::ValidationErrors;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenantry_crds::{
-    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServicePlan,
-    TenantSignOff, TenantSubscription, TenantSuspension,
+    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServerPool,
+    ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
 };
 
 /// Runs the rules that the derive generated for the object's kind.
@@ -46,6 +46,7 @@ fn validate(old: Option<&Value>, new: &Value) -> Result<(), ValidationErrors> {
         Some("BillingAccount") => run!(BillingAccount),
         Some("TenantSignOff") => run!(TenantSignOff),
         Some("TenantSuspension") => run!(TenantSuspension),
+        Some("ServerPool") => run!(ServerPool),
         other => panic!("there is no kind {other:?}"),
     }
 }
@@ -218,6 +219,14 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("ServicePlan", "/spec/servers/memory", json!("0.5Gi"), json!("16 GB")),
         ("ServicePlan", "/spec/servers/limitRatio", json!("1.25"), json!("0.5")),
         ("ServicePlan", "/spec/servers/pods", json!(1), json!(0)),
+        ("ServicePlan", "/spec/servers/dedicatedNodes", json!(1), json!(0)),
+        ("ServerPool", "/spec/reserveNodes", json!(0), json!(-1)),
+        ("ServerPool", "/spec/chipPower", json!("0.8"), json!("fast")),
+        ("ServerPool", "/spec/tenancy", json!("Shared"), json!("Common")),
+        ("ServerPool", "/spec/overcommit/cpu", json!("1.25"), json!("0.5")),
+        ("ServerPool", "/spec/server/memory", json!("60Gi"), json!("60 GB")),
+        ("ServerPool", "/spec/nodeLabels/0/key", json!("example.org/hall"), json!("example.org/")),
+        ("ServerPool", "/spec/nodeLabels/0/value", json!(""), json!("hall 2")),
         ("ServicePlan", "/spec/network/loadBalancers", json!(100), json!(101)),
         ("ServicePlan", "/spec/network/bandwidth", bandwidth("200M"), bandwidth("200Mi")),
         ("ServicePlan", "/spec/network/qualityOfService", json!("Premium"), json!("Best")),

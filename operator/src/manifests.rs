@@ -22,7 +22,7 @@ const RBAC_SUSPENSIONS: &str = include_str!("../manifests/rbac-suspensions.yaml"
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
 const JOURNAL: &str = include_str!("../manifests/journal.yaml");
-const POLICIES: [&str; 11] = [
+const POLICIES: [&str; 13] = [
     include_str!("../manifests/policies/controller-namespaces.yaml"),
     include_str!("../manifests/policies/controller-rolebindings.yaml"),
     include_str!("../manifests/policies/controller-subscriptions.yaml"),
@@ -30,11 +30,16 @@ const POLICIES: [&str; 11] = [
     include_str!("../manifests/policies/deletion-protection.yaml"),
     include_str!("../manifests/policies/job-class.yaml"),
     include_str!("../manifests/policies/managed-objects.yaml"),
+    include_str!("../manifests/policies/nodes.yaml"),
+    include_str!("../manifests/policies/placement.yaml"),
     include_str!("../manifests/policies/reserved-keys.yaml"),
     include_str!("../manifests/policies/sign-offs.yaml"),
     include_str!("../manifests/policies/suspensions.yaml"),
     include_str!("../manifests/policies/terminating.yaml"),
 ];
+
+/// Mutating admission policies, which not every API server has.
+const MUTATING: &str = include_str!("../manifests/mutating/placement.yaml");
 
 /// A part of what is installed, in the order of installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -132,6 +137,15 @@ pub fn all(namespace: &str, image: Option<&str>, journal: Journal<'_>) -> Result
         objects.extend(controller(namespace, image, journal)?);
     }
     Ok(objects)
+}
+
+/// Mutating admission policies, for API servers that have them. Without them the validating ones refuse what these complete.
+///
+/// # Errors
+///
+/// When the namespace is not a DNS label.
+pub fn mutating(namespace: &str) -> Result<Vec<Value>, Error> {
+    parse(MUTATING, namespace)
 }
 
 /// The objects as YAML documents.

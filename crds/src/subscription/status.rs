@@ -8,6 +8,7 @@ use super::suspension::SuspensionStatus;
 use crate::blueprint::{Category, Party};
 use crate::common::{Condition, DNS_LABEL, is_zero};
 use crate::inventory::Inventory;
+use crate::pool::{PoolAmounts, Tenancy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -67,6 +68,9 @@ pub struct TenantSubscriptionStatus {
     /// What the tenant is suspended for, and what it had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspension: Option<SuspensionStatus>,
+    /// What the tenant has of the provider's servers, where a pool of their class accounts for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<ServersStatus>,
     /// When the data is deleted, once the subscription is and its policy keeps the data for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purge_at: Option<Time>,
@@ -150,6 +154,31 @@ pub struct TenantStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What a tenant has of the provider's servers. The pool's record is the truth; this tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServersStatus {
+    /// Name of the pool.
+    #[schemars(length(min = 1, max = 63))]
+    pub pool: String,
+    /// Class of the servers.
+    #[schemars(length(min = 1, max = 63))]
+    pub class: String,
+    /// Whether they are shared with others.
+    pub tenancy: Tenancy,
+    /// Power of one core beside that of the provider's usual one, where the pool says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5))]
+    pub chip_power: Option<String>,
+    /// What is reserved.
+    pub amounts: PoolAmounts,
+    /// Nodes that are the tenant's alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub nodes: Vec<String>,
 }
 
 /// Where the application answers.

@@ -85,6 +85,7 @@ pub(crate) async fn prepare(admin: &Speaker) {
     admin.create(&with(own, "/metadata/name", json!("acme-own"))).await;
     let open = with(base("TenantSubscription"), "/spec/deletionProtection", json!(false));
     admin.create(&with(open.clone(), "/metadata/name", json!("bolt"))).await;
+    crate::servers::prepare(admin).await;
     let mut ending = with(open, "/metadata/name", json!("corvus"));
     ending["metadata"]["finalizers"] = json!(["tenantry.io/tenant"]);
     admin.create(&ending).await;
@@ -163,6 +164,7 @@ pub(crate) fn attempts() -> Vec<Attempt> {
     all.extend(crate::isolation::reserved_keys());
     all.extend(crate::isolation::managed_objects());
     all.extend(crate::isolation::job_class());
+    all.extend(crate::servers::servers());
     all
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(payers());
     cases.extend(sign_offs());
     cases.extend(suspensions());
+    cases.extend(pools());
     cases
 }
 
@@ -52,6 +53,7 @@ fn names() -> Vec<Case> {
         ("ServicePlan", 63, "metadata.name must be at most 63 characters"),
         ("Blueprint", 63, "metadata.name must be at most 63 characters"),
         ("HostedApplication", 63, "metadata.name must be at most 63 characters"),
+        ("ServerPool", 63, "metadata.name must be at most 63 characters"),
         ("TenantSubscription", 50, "metadata.name must be at most 50 characters"),
     ] {
         let named = |length: usize| with(base(kind), "/metadata/name", json!("n".repeat(length)));
@@ -507,6 +509,31 @@ fn orders() -> Vec<Case> {
             base("TenantSubscription"),
             with(base("TenantSubscription"), "/spec/planRef/name", json!("silver")),
             None,
+        ),
+    ]
+}
+
+fn pools() -> Vec<Case> {
+    let shared = base("ServerPool");
+    let mut dedicated = with(shared.clone(), "/spec/tenancy", json!("Dedicated"));
+    let message = "class and tenancy of a pool cannot be changed";
+    let overcommitted = dedicated.clone();
+    dedicated["spec"].as_object_mut().expect("an object").remove("overcommit");
+    vec![
+        accepted("a shared pool that is overcommitted", shared.clone()),
+        accepted("a dedicated pool", dedicated.clone()),
+        refused(
+            "a dedicated pool that is overcommitted",
+            overcommitted,
+            "whole servers are not overcommitted",
+        ),
+        change("more held back", shared.clone(), with(shared.clone(), "/spec/reserveNodes", json!(2)), None),
+        change("another class", shared.clone(), with(shared, "/spec/class", json!("other")), Some(message)),
+        change(
+            "another tenancy",
+            dedicated.clone(),
+            with(dedicated, "/spec/tenancy", json!("Shared")),
+            Some(message),
         ),
     ]
 }

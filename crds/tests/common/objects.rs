@@ -14,6 +14,7 @@ pub(crate) fn base(kind: &str) -> Value {
         "BillingAccount" => account(),
         "TenantSignOff" => sign_off(),
         "TenantSuspension" => suspension(),
+        "ServerPool" => pool(),
         other => panic!("there is no kind {other}"),
     }
 }
@@ -134,4 +135,17 @@ fn suspension() -> Value {
         "requestedBy": "oskar",
     });
     object("TenantSuspension", "acme-8fj2k", spec)
+}
+
+fn pool() -> Value {
+    let spec = json!({
+        "class": "standard",
+        "tenancy": "Shared",
+        "nodeLabels": [{"key": "example.org/hall", "value": "2"}],
+        "server": {"architecture": "amd64", "cpu": "16", "memory": "64Gi", "disk": "200Gi", "accelerator": "example.org/gpu"},
+        "overcommit": {"cpu": "2", "memory": "1.2"},
+        "reserveNodes": 1,
+        "chipPower": "1.25",
+    });
+    object("ServerPool", "standard", spec)
 }

@@ -113,6 +113,8 @@ pub struct Desired {
     pub optional: bool,
     /// Whether the item's dependencies allow its effects to start.
     pub released: bool,
+    /// Whether it waits for something outside the tenant, so that nothing else waits for it.
+    pub aside: bool,
     /// The object as sent, with our labels, without uid, resourceVersion and status. Shared, because every look at a tenant
     /// copies what is desired.
     pub body: Arc<Value>,
@@ -301,6 +303,7 @@ impl Desired {
             health: HealthRule::Builtin,
             optional: false,
             released: true,
+            aside: false,
             body: Arc::new(body),
             digest,
         })

@@ -212,8 +212,9 @@ impl<'a> Planner<'a> {
                 self.plan.steps.push(Step { wave, id: desired.id.clone(), gated, action });
             }
             Err(wait) => {
-                // What the cluster does not serve and the blueprint can do without holds nothing up.
-                if wait != (Wait::Kind { optional: true }) {
+                // What the cluster does not serve and the blueprint can do without holds nothing up, nor does what waits for
+                // something that is not the tenant's.
+                if wait != (Wait::Kind { optional: true }) && !desired.aside {
                     self.unmet.push(wave);
                 }
                 self.plan.waits.push(Waiting { id: desired.id.clone(), wait });

@@ -4,9 +4,11 @@
 
 use crate::kinds::GroupKind;
 use serde_json::{Map, Value, json};
+use tenantry_checklist::access::TenantId;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::blueprint::AllowList;
 use tenantry_crds::plan::QualityOfService;
+use tenantry_servers::marks::{TAINT, TENANT_LABEL};
 
 /// Label of nodes that says which class of servers they belong to.
 pub const SERVER_CLASS_LABEL: &str = "tenantry.io/server-class";
@@ -19,11 +21,12 @@ pub(crate) fn decorate(
     object: &mut Value,
     kind: &GroupKind,
     plan: &ServicePlanSpec,
+    tenant: &TenantId,
     allow_list: AllowList,
     allow_from: &[String],
 ) {
     if let Some(template) = pod_template(object, kind) {
-        workload(template, plan);
+        workload(template, plan, tenant);
     }
     if kind.is("", "Service") {
         service(object, allow_list, allow_from);
@@ -52,6 +55,12 @@ pub(crate) fn pod_path(kind: &GroupKind) -> Option<&'static str> {
     }
 }
 
+/// Whether objects of a built-in kind run pods.
+#[must_use]
+pub fn runs_pods(kind: &GroupKind) -> bool {
+    pod_path(kind).is_some()
+}
+
 /// Names of the claims whose volumes the pods of an object mount.
 pub fn claims<'a>(object: &'a Value, kind: &GroupKind) -> impl Iterator<Item = &'a str> + use<'a> {
     let template = pod_path(kind).and_then(|path| object.pointer(path));
@@ -64,7 +73,7 @@ fn pod_template<'a>(object: &'a mut Value, kind: &GroupKind) -> Option<&'a mut M
     object.pointer_mut(pod_path(kind)?)?.as_object_mut()
 }
 
-fn workload(template: &mut Map<String, Value>, plan: &ServicePlanSpec) {
+fn workload(template: &mut Map<String, Value>, plan: &ServicePlanSpec, tenant: &TenantId) {
     if let (Some(bandwidth), Some(annotations)) = (
         &plan.network.bandwidth,
         child(template, "metadata").and_then(|metadata| child(metadata, "annotations")),
@@ -76,7 +85,27 @@ fn workload(template: &mut Map<String, Value>, plan: &ServicePlanSpec) {
         spec.insert("priorityClassName".to_owned(), json!(priority_class(plan.network.quality_of_service)));
         if let Some(selector) = child(spec, "nodeSelector") {
             selector.insert(SERVER_CLASS_LABEL.to_owned(), json!(plan.servers.class));
+            if plan.servers.dedicated_nodes.is_some() {
+                selector.insert(TENANT_LABEL.to_owned(), json!(tenant.as_str()));
+            }
         }
+        if plan.servers.dedicated_nodes.is_some() {
+            tolerate_own_servers(spec, tenant);
+        }
+    }
+}
+
+/// Lets pods run on the servers that are their tenant's alone. What a template says about that taint itself has no effect.
+fn tolerate_own_servers(spec: &mut Map<String, Value>, tenant: &TenantId) {
+    let given = spec.entry("tolerations").or_insert_with(|| json!([]));
+    if given.is_null() {
+        *given = json!([]);
+    }
+    if let Some(given) = given.as_array_mut() {
+        given.retain(|toleration| toleration.get("key").and_then(Value::as_str) != Some(TAINT));
+        given.push(
+            json!({"key": TAINT, "operator": "Equal", "value": tenant.as_str(), "effect": "NoSchedule"}),
+        );
     }
 }
 
@@ -117,8 +146,34 @@ mod tests {
 
     fn decorated(mut object: Value, allow_list: AllowList) -> Value {
         let kind = GroupKind::new(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
-        decorate(&mut object, &kind, &plan(), allow_list, &["203.0.113.0/24".to_owned()]);
+        decorate(&mut object, &kind, &plan(), &tenant(), allow_list, &["203.0.113.0/24".to_owned()]);
         object
+    }
+
+    fn tenant() -> TenantId {
+        TenantId::from_random([3; 10])
+    }
+
+    #[test]
+    fn whoever_has_servers_of_its_own_runs_there_and_tolerates_only_its_own() {
+        let mut plan = plan();
+        plan.servers.dedicated_nodes = Some(2);
+        let others = json!([{"key": TAINT, "operator": "Exists"}, {"key": "spot", "operator": "Exists"}]);
+        let mut object = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "spec": {"template": {"spec": {"containers": [], "tolerations": others}}}});
+        decorate(
+            &mut object,
+            &GroupKind::new("apps/v1", "Deployment"),
+            &plan,
+            &tenant(),
+            AllowList::None,
+            &[],
+        );
+        let pod = &object["spec"]["template"]["spec"];
+        let id = tenant().to_string();
+        assert_eq!(pod["nodeSelector"], json!({SERVER_CLASS_LABEL: "standard", TENANT_LABEL: id}));
+        let own = json!({"key": TAINT, "operator": "Equal", "value": id, "effect": "NoSchedule"});
+        assert_eq!(pod["tolerations"], json!([{"key": "spot", "operator": "Exists"}, own]));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub fn lowers(old: &ServicePlanSpec, new: &ServicePlanSpec) -> Vec<String> {
         less(field, before, after, &mut found);
     }
     fewer("servers.pods", old.servers.pods, new.servers.pods, &mut found);
+    let whole = |plan: &ServicePlanSpec| plan.servers.dedicated_nodes.unwrap_or_default();
+    fewer("servers.dedicatedNodes", whole(old), whole(new), &mut found);
     lowered_storage(&old.storage, &new.storage, &mut found);
     lowered_people_and_promises(old, new, &mut found);
     found

@@ -97,7 +97,7 @@ fn build(folder: &Path) -> anyhow::Result<(Option<Built>, Vec<Finding>)> {
 
 /// Plans and orders have no templates and are applied as they are.
 fn is_packed(packed: &Packed) -> bool {
-    !matches!(packed.definition, Definition::Plan(_) | Definition::Subscription(_))
+    !matches!(packed.definition, Definition::Plan(_) | Definition::Subscription(_) | Definition::Pool(_))
 }
 
 /// A name of objects that a folder's name gives: `4.2.1` becomes `4-2-1`.

@@ -26,8 +26,8 @@ use tenantry_checklist::{Problem, plan};
 use tenantry_crds::subscription::SizingVerdict;
 use tenantry_crds::{
     Blueprint, GROUP, HostedApplication, HostedApplicationSpec, HostedApplicationVersion,
-    HostedApplicationVersionSpec, ServicePlan, ServicePlanSpec, TenantSubscription, TenantSubscriptionSpec,
-    VERSION,
+    HostedApplicationVersionSpec, ServerPool, ServicePlan, ServicePlanSpec, TenantSubscription,
+    TenantSubscriptionSpec, VERSION,
 };
 
 /// Longest message about one value, in characters: some quote the value, which may be a whole object.
@@ -92,6 +92,8 @@ pub(super) fn definitions(library: &Library, schemas: &Schemas, given: Given) ->
         let map = &packed.sources;
         let own = match &packed.definition {
             Definition::Subscription(_) => continue,
+            // Its schema and rules say all.
+            Definition::Pool(_) => Vec::new(),
             Definition::Blueprint(spec) => check_blueprint(Source { spec, map }),
             Definition::Application(spec) => application(library, Source { spec, map }, given),
             Definition::Version(spec) => version(library, Source { spec, map }, given),
@@ -324,6 +326,7 @@ fn broken_rules(packed: &Packed) -> Vec<(String, String)> {
         Definition::Application(_) => rules::<HostedApplication>(object),
         Definition::Version(_) => rules::<HostedApplicationVersion>(object),
         Definition::Plan(_) => rules::<ServicePlan>(object),
+        Definition::Pool(_) => rules::<ServerPool>(object),
         Definition::Subscription(_) => rules::<TenantSubscription>(object),
     }
 }

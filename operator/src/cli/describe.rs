@@ -73,6 +73,12 @@ fn tenant(out: &mut String, status: &TenantSubscriptionStatus) -> std::fmt::Resu
             writeln!(out, "Endpoint:      {}: {}", endpoint.name, endpoint.url)?;
         }
     }
+    if let Some(has) = &status.servers {
+        let nodes = if has.nodes.is_empty() { String::new() } else { format!(": {}", has.nodes.join(", ")) };
+        let power = has.chip_power.as_ref().map(|power| format!(" of power {power}")).unwrap_or_default();
+        let (cpu, memory) = (&has.amounts.cpu, &has.amounts.memory);
+        writeln!(out, "Servers:       {cpu} cores{power} and {memory} in pool {}{nodes}", has.pool)?;
+    }
     if let Some(accepted) = &status.accepted {
         writeln!(
             out,

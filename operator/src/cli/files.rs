@@ -22,8 +22,14 @@ use tenantry_crds::{
 };
 
 /// Kinds of Tenantry, for documents that forgot their group.
-const KINDS: [&str; 5] =
-    ["Blueprint", "HostedApplication", "HostedApplicationVersion", "ServicePlan", "TenantSubscription"];
+const KINDS: [&str; 6] = [
+    "Blueprint",
+    "HostedApplication",
+    "HostedApplicationVersion",
+    "ServerPool",
+    "ServicePlan",
+    "TenantSubscription",
+];
 
 /// Everything that was read from some paths. As a [`Catalogue`] each definition has one revision, accepted as it is.
 #[derive(Debug, Default)]
@@ -263,6 +269,7 @@ pub(super) fn noun(packed: &Packed) -> &'static str {
         Definition::Application(_) => "application",
         Definition::Version(_) => "application version",
         Definition::Plan(_) => "plan",
+        Definition::Pool(_) => "pool",
         Definition::Subscription(_) => "subscription",
     }
 }

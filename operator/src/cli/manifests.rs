@@ -37,6 +37,8 @@ enum Part {
     Classes,
     /// Admission policies.
     Policies,
+    /// Mutating admission policies, for API servers that have them (Kubernetes 1.36 and newer). They are in no other part.
+    Mutating,
     /// A health check for Argo CD, in Lua.
     Argocd,
 }
@@ -59,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(Part::Namespace) => Group::Namespace.objects(namespace)?,
         Some(Part::Rbac) => Group::Rbac.objects(namespace)?,
         Some(Part::Classes) => Group::Classes.objects(namespace)?,
+        Some(Part::Mutating) => manifests::mutating(namespace)?,
         Some(Part::Policies) => Group::Policies.objects(namespace)?,
     };
     print!("{}", manifests::yaml(&objects)?);

@@ -2,6 +2,7 @@
 
 mod board;
 mod build;
+mod capacity;
 mod check;
 mod database;
 mod describe;
@@ -91,6 +92,8 @@ enum Command {
     Handover(handover::Arguments),
     /// Check the signature of a receipt and show what it says.
     Receipt(receipt::Arguments),
+    /// Show what pools of servers have, who waits for them, and what is ordered for later.
+    Capacity(capacity::Arguments),
     /// List what could not be removed when its tenant ended.
     Leftovers(leftovers::Arguments),
     /// List the invoices and credit notes of a subscription, also when it is gone.
@@ -149,6 +152,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Exit(arguments) => runtime()?.block_on(exit::run(&arguments)),
         Command::Handover(arguments) => runtime()?.block_on(handover::run(&arguments)),
         Command::Receipt(arguments) => receipt::run(&arguments),
+        Command::Capacity(arguments) => runtime()?.block_on(capacity::run(&arguments)),
         Command::Leftovers(arguments) => runtime()?.block_on(leftovers::run(&arguments)),
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),

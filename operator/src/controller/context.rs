@@ -12,6 +12,7 @@ use super::queue::Queue;
 use super::receipts::Receipts;
 use super::roots::{Root, Roots};
 use super::sayings::Sayings;
+use super::servers::Servers;
 use super::session::Sessions;
 use crate::definitions::compiler::Compiler;
 use crate::definitions::mover::{Mover, runs};
@@ -54,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) billing: Billing,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
+    /// Pools of servers, and who has what of them.
+    pub(crate) servers: Arc<Servers>,
     /// The key that signs what customers are told of the end.
     pub(crate) receipts: Receipts,
     /// Definitions to look at.
@@ -174,6 +177,7 @@ impl Context {
             self.billing.forget(tenant);
         }
         self.sessions.forget(&root.uid);
+        self.servers.gone(&root.uid);
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.uid);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&root.name);
         self.wake_definitions_of(root);

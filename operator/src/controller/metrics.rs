@@ -6,6 +6,7 @@ use super::journal::Journal;
 use super::leftovers::Leftovers;
 use super::queue::Queue;
 use super::roots::Roots;
+use super::servers::Servers;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -19,6 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::counters::Counters;
 use tenantry_crds::blueprint::Party;
+use tenantry_crds::pool::{PoolAmounts, ServerPoolStatus};
+use tenantry_crds::quantity::Quantity;
 
 /// Label of one outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,7 +59,13 @@ pub(crate) struct Counted {
     pub(crate) journal: Arc<Journal>,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
+    /// Pools of servers.
+    pub(crate) servers: Arc<Servers>,
 }
+
+/// Pools of servers, as their records have them.
+#[derive(Debug)]
+struct Pools(Arc<Servers>);
 
 /// What is known and what waits.
 #[derive(Debug)]
@@ -77,7 +86,7 @@ impl Metrics {
     /// Registers every metric, what the apply engine counts, and what is known and waits.
     #[must_use]
     pub(crate) fn new(counted: Counted) -> Self {
-        let Counted { counters, roots, queue, journal, leftovers } = counted;
+        let Counted { counters, roots, queue, journal, leftovers, servers } = counted;
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
@@ -93,6 +102,7 @@ impl Metrics {
         registry.register("journal_available", help, journal_available.clone());
         registry.register_collector(Box::new(Engine(counters)));
         registry.register_collector(Box::new(Present { roots, queue, journal, leftovers }));
+        registry.register_collector(Box::new(Pools(servers)));
         Self { registry, reconciles, reconcile_seconds, status_writes, leader, journal_available }
     }
 
@@ -135,6 +145,57 @@ impl Collector for Present {
             let of_owner = roots.iter().flat_map(|root| &root.brief.overdue).filter(|late| **late == owner);
             let count = i64::try_from(of_owner.count()).unwrap_or(i64::MAX);
             ConstGauge::new(count).encode(metric.encode_family(&[("owner", word)])?)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Pools ===
+
+impl Collector for Pools {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let pools = self.0.pools();
+        let named =
+            || pools.iter().filter_map(|pool| Some((pool.metadata.name.as_deref()?, pool.status.as_ref()?)));
+        type Count = fn(&ServerPoolStatus) -> i32;
+        let counts: [(&str, &str, Count); 4] = [
+            ("pool_nodes", "Nodes of a pool that can take pods", |status| status.nodes),
+            ("pool_free_nodes", "Nodes of a dedicated pool that are nobody's", |status| status.free_nodes),
+            ("pool_tenants", "Tenants that have a share of a pool", |status| status.tenants),
+            ("pool_waiting", "Tenants that wait for a share of a pool", |status| status.queue),
+        ];
+        for (name, help, count) in counts {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (pool, status) in named() {
+                let gauge = ConstGauge::new(i64::from(count(status)));
+                gauge.encode(metric.encode_family(&[("pool", pool)])?)?;
+            }
+        }
+        type Amounts = fn(&ServerPoolStatus) -> Option<&PoolAmounts>;
+        let amounts: [(&str, &str, Amounts); 2] = [
+            ("pool_capacity", "What tenants may request of a pool, in cores, bytes and pods", |status| {
+                status.capacity.as_ref()
+            }),
+            ("pool_reserved", "What tenants are promised of a pool, in cores, bytes and pods", |status| {
+                status.reserved.as_ref()
+            }),
+        ];
+        for (name, help, of) in amounts {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (pool, status) in named() {
+                let Some(amounts) = of(status) else { continue };
+                let each = [
+                    ("cpu", &amounts.cpu),
+                    ("memory", &amounts.memory),
+                    ("disk", &amounts.disk),
+                    ("pods", &amounts.pods),
+                ];
+                for (resource, text) in each {
+                    let amount = text.parse::<Quantity>().unwrap_or_default().approximate();
+                    let gauge = ConstGauge::new(amount);
+                    gauge.encode(metric.encode_family(&[("pool", pool), ("resource", resource)])?)?;
+                }
+            }
         }
         Ok(())
     }

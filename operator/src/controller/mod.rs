@@ -26,6 +26,7 @@ pub(crate) mod reconcile;
 pub(crate) mod roots;
 mod run;
 pub(crate) mod sayings;
+pub(crate) mod servers;
 mod session;
 mod watches;
 

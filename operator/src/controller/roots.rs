@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tenantry_crds::blueprint::Party;
-use tenantry_crds::subscription::AcceptedRevisions;
+use tenantry_crds::subscription::{AcceptedRevisions, ServersStatus};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 
 /// Finalizer of a subscription that has objects.
@@ -90,6 +90,8 @@ pub(crate) struct Brief {
     pub(crate) tenant_id: Option<String>,
     /// Items that should be done already, by who has to act.
     pub(crate) overdue: Vec<Party>,
+    /// What it says that its tenant has of servers.
+    pub(crate) servers: Option<ServersStatus>,
 }
 
 /// All subscriptions.
@@ -221,6 +223,7 @@ struct BriefStatus {
     conditions: Vec<BriefCondition>,
     tenant: Option<BriefTenant>,
     checklist: Vec<BriefEntry>,
+    servers: Option<ServersStatus>,
 }
 
 #[derive(Deserialize)]
@@ -279,6 +282,7 @@ impl Brief {
             wanted_hosts: spec.network.hosts,
             references: [spec.plan_ref.name, spec.application_ref.name, version],
             tenant_id: status.tenant.map(|tenant| tenant.id),
+            servers: status.servers,
             overdue: status.checklist.iter().filter(|entry| entry.overdue).map(|entry| entry.owner).collect(),
         }
     }
@@ -299,9 +303,13 @@ impl Roots {
         observation
     }
 
-    /// Takes in the answer to a write of ours, which its reconciler knows already.
+    /// Takes in the answer to a write of ours, which its reconciler knows already. One that is gone does not come back by it: the
+    /// answer to the removal of the last finalizer may be read after the watch has told of the end.
     pub(crate) fn record_write(&self, root: Root) {
-        let _known = self.observe(root);
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        if records.get(&root.name).is_some_and(|known| known.uid == root.uid && is_newer(&root, known)) {
+            records.insert(root.name.clone(), Arc::new(root));
+        }
     }
 
     /// Forgets a subscription that is gone. A newer one of the same name stays.
@@ -401,6 +409,15 @@ mod tests {
         assert_eq!(roots.observe(acme(3, 1, "{}")), Observation::Changed, "somebody took the status away");
         assert_eq!(roots.observe(acme(4, 2, "{}")), Observation::Wanted, "a new generation");
         assert_eq!(roots.observe(acme(5, 2, "{}")), Observation::Known, "a label");
+    }
+
+    #[test]
+    fn the_answer_to_the_last_write_brings_nobody_back() {
+        let roots = Roots::default();
+        roots.observe(acme(1, 1, "{}"));
+        roots.remove("acme", "u1");
+        roots.record_write(acme(2, 1, "{}"));
+        assert!(roots.get("acme").is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::queue::{Lane, Queue};
 use super::receipts::Receipts;
 use super::reconcile::{self, Outcome};
 use super::sayings::Sayings;
+use super::servers;
 use super::session::Sessions;
 use super::watches;
 use crate::definitions::acceptor::Acceptor;
@@ -168,7 +169,7 @@ fn context(
     counted: Counted,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let Counted { counters, roots, queue, journal, leftovers } = counted;
+    let Counted { counters, roots, queue, journal, leftovers, servers } = counted;
     let watch_client = connect(cluster.clone())?;
     let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
     let listener = {
@@ -214,6 +215,7 @@ fn context(
         journal,
         billing: Default::default(),
         leftovers,
+        servers,
         receipts: Receipts::default(),
         definition_queue: Queue::default(),
         index,
@@ -321,6 +323,11 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
         leftovers::run(&looking_after).await;
         "leftovers"
     });
+    let following = Arc::clone(context);
+    tasks.spawn(async move {
+        servers::follow_nodes(following).await;
+        "nodes"
+    });
     let starting = Arc::clone(context);
     tasks.spawn(async move {
         starting.wait_synced().await;
@@ -334,6 +341,8 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
             workers.spawn(work(Arc::clone(&starting), Lane::Fast));
         }
         workers.spawn(accept(Arc::clone(&starting)));
+        let desk = Arc::clone(&starting);
+        workers.spawn(async move { servers::run(&desk).await });
         workers.spawn(follow_kinds(Arc::clone(&starting)));
         workers.spawn(follow_first_sets(Arc::clone(&starting)));
         tracing::info!("working");

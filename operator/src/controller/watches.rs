@@ -4,6 +4,7 @@
 use super::context::Context;
 use super::roots::{Observation, Root, RootObject};
 use super::sayings::Sayings;
+use super::servers;
 use crate::definitions::content;
 use crate::definitions::live::{Definition, read};
 use crate::rights::{MANAGER_ROLE, WATCHER_ROLE};
@@ -25,8 +26,8 @@ use tenantry_apply::streams::follow;
 use tenantry_checklist::saying::About;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
-    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServicePlan,
-    TenantSignOff, TenantSubscription, TenantSuspension,
+    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServerPool,
+    ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
 };
 use tokio::task::JoinSet;
 
@@ -63,10 +64,11 @@ enum Watch {
     ManagerRole,
     WatcherRole,
     StorageClasses,
+    ServerPools,
 }
 
 impl Watch {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Subscriptions,
         Self::SignOffs,
         Self::Suspensions,
@@ -78,6 +80,7 @@ impl Watch {
         Self::ManagerRole,
         Self::WatcherRole,
         Self::StorageClasses,
+        Self::ServerPools,
     ];
 
     fn word(self) -> &'static str {
@@ -93,6 +96,7 @@ impl Watch {
             Self::ManagerRole => "manager-role",
             Self::WatcherRole => "watcher-role",
             Self::StorageClasses => "storage-classes",
+            Self::ServerPools => "server-pools",
         }
     }
 }
@@ -111,6 +115,7 @@ async fn run(watch: Watch, context: Arc<Context>) {
         Watch::ManagerRole => role(context, word, MANAGER_ROLE).await,
         Watch::WatcherRole => role(context, word, WATCHER_ROLE).await,
         Watch::StorageClasses => storage_classes(context).await,
+        Watch::ServerPools => servers::follow_pools(context, word).await,
     }
 }
 
@@ -375,6 +380,7 @@ pub(crate) fn own_kinds() -> Vec<String> {
         kind::<Blueprint>(),
         kind::<InvoiceIssuer>(),
         kind::<BillingAccount>(),
+        kind::<ServerPool>(),
     ]
 }
 

@@ -258,3 +258,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_waits_for_something_outside_the_tenant_holds_nothing_else_up() {
+    for aside in [true, false] {
+        let (mut cluster, mut inventory) = (Cluster::new(scopes()), Inventory::default());
+        let mut desired = tenant();
+        let is_ordinary = |one: &Desired| one.stage == Stage::Ordinary && !one.id.kind.is_secret();
+        let waits = desired.iter().position(is_ordinary).unwrap();
+        desired[waits].released = false;
+        desired[waits].aside = aside;
+        settle(&mut cluster, &mut inventory, &desired);
+        for (at, one) in desired.iter().enumerate() {
+            let is_behind = !aside && matches!(one.stage, Stage::Quota | Stage::Access | Stage::Route);
+            assert_eq!(cluster.holds(&one.id), at != waits && !is_behind, "{:?} {aside}", one.id);
+        }
+    }
+}

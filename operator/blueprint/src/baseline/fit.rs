@@ -101,6 +101,25 @@ pub fn at_most<'a>(
     needs(objects, limits, true).0
 }
 
+/// What the largest pod of objects requests, by the names that a quota uses. One node has to have that.
+#[must_use]
+pub fn largest<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    limits: &Limits,
+) -> BTreeMap<&'static str, Quantity> {
+    let mut most = BTreeMap::new();
+    for body in objects {
+        let subject = Subject::new(body);
+        let spec = pod_path(&subject.kind).and_then(|path| body.pointer(&format!("{path}/spec")));
+        let Some(spec) = spec else { continue };
+        for (resource, amount) in pod::demand(spec, limits, "", &mut Vec::new()).into_iter().flatten() {
+            let known: &mut Quantity = most.entry(resource).or_default();
+            *known = (*known).max(amount);
+        }
+    }
+    most
+}
+
 /// What objects ask for, and what cannot be counted or would be refused.
 fn needs<'a>(
     objects: impl IntoIterator<Item = &'a Value>,

@@ -8,7 +8,7 @@ mod limits;
 mod quota;
 mod room;
 
-pub use fit::{Misfit, at_most, at_rest, fits};
+pub use fit::{Misfit, at_most, at_rest, fits, largest};
 pub use limits::Limits;
 pub(crate) use quota::JOB_DISK;
 pub use quota::Quota;
@@ -33,6 +33,10 @@ use tenantry_crds::subscription::User;
 pub const POD_SECURITY_VERSION: &str = "latest";
 /// Cluster role that gives the controller its rights inside a tenant's namespace.
 pub const MANAGER_ROLE: &str = "tenantry-tenant-manager";
+/// Label of the namespace of a tenant that has servers of its own: its pods run nowhere else.
+pub const TENANCY_LABEL: &str = "tenantry.io/tenancy";
+/// Value of it.
+const DEDICATED: &str = "dedicated";
 /// Name of the binding to it, without the reserved beginning.
 const MANAGER: &str = "manager";
 
@@ -107,7 +111,10 @@ pub fn objects(input: BaselineInput<'_>) -> Result<BTreeMap<Baseline, Vec<Render
     }
     let namespace = tenant.namespace.as_str();
     Ok(BTreeMap::from([
-        (Baseline::Namespace, vec![namespace_object(tenant, plan.security.profile)]),
+        (
+            Baseline::Namespace,
+            vec![namespace_object(tenant, plan.security.profile, plan.servers.dedicated_nodes.is_some())],
+        ),
         (Baseline::DefaultDeny, vec![default_deny(namespace)]),
         (Baseline::LimitRange, vec![Limits::new(plan)?.object(namespace)]),
         (Baseline::ResourceQuota, quota.objects(namespace, has_jobs)),
@@ -130,7 +137,7 @@ pub fn manager_binding_name() -> String {
     format!("{RESERVED_NAME}{MANAGER}")
 }
 
-fn namespace_object(tenant: &Tenant, profile: SecurityProfile) -> RenderedObject {
+fn namespace_object(tenant: &Tenant, profile: SecurityProfile, has_servers: bool) -> RenderedObject {
     let profile = match profile {
         SecurityProfile::Restricted => "restricted",
         SecurityProfile::Baseline => "baseline",
@@ -139,6 +146,9 @@ fn namespace_object(tenant: &Tenant, profile: SecurityProfile) -> RenderedObject
     for mode in ["enforce", "audit", "warn"] {
         labels.insert(format!("pod-security.kubernetes.io/{mode}"), json!(profile));
         labels.insert(format!("pod-security.kubernetes.io/{mode}-version"), json!(POD_SECURITY_VERSION));
+    }
+    if has_servers {
+        labels.insert(TENANCY_LABEL.to_owned(), json!(DEDICATED));
     }
     let body = json!({
         "apiVersion": "v1",

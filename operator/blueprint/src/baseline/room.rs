@@ -21,7 +21,10 @@ pub fn with_room<'a>(
 ) -> Result<BTreeMap<Baseline, Vec<RenderedObject>>, PlanError> {
     let (mut quota, mut limits) = (Quota::new(input.plan)?, Limits::new(input.plan)?);
     let mut profile = input.plan.security.profile;
+    let mut has_servers = input.plan.servers.dedicated_nodes.is_some();
     for plan in plans {
+        // As long as pods of a plan with shared servers stand, they may stand there.
+        has_servers &= plan.servers.dedicated_nodes.is_some();
         quota = quota.with_room(&Quota::new(plan)?);
         limits = limits.with_room(&Limits::new(plan)?);
         if plan.security.profile == SecurityProfile::Baseline {
@@ -33,7 +36,7 @@ pub fn with_room<'a>(
     }
     let namespace = input.tenant.namespace.as_str();
     Ok(BTreeMap::from([
-        (Baseline::Namespace, vec![namespace_object(input.tenant, profile)]),
+        (Baseline::Namespace, vec![namespace_object(input.tenant, profile, has_servers)]),
         (Baseline::LimitRange, vec![limits.object(namespace)]),
         (Baseline::ResourceQuota, quota.objects(namespace, input.has_jobs)),
     ]))

@@ -104,13 +104,14 @@ impl<'a> Graph<'a> {
                 + usize::from(item.sign_off.is_some())
                 + usize::from(item.external.is_some())
                 + usize::from(item.billing.is_some())
+                + usize::from(item.servers.is_some())
                 + usize::from(item.go_live.is_some());
             if actions != 1 {
                 let message = format!("the item `{}` has {actions} actions", item.name);
                 self.error(
                     &format!("/spec/items/{index}"),
                     message,
-                    "give it exactly one of check, manifests, application, job, signOff, external, billing and goLive",
+                    "give it exactly one of check, manifests, application, job, signOff, external, servers, billing and goLive",
                 );
             }
         }

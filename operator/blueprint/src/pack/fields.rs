@@ -10,12 +10,12 @@ use crate::suggest;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tenantry_crds::{
-    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
+    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServerPoolSpec, ServicePlanSpec,
     TenantSubscriptionSpec,
 };
 
 /// Actions that an item may have in a later release.
-const LATER_ACTIONS: [&str; 2] = ["servers", "accounts"];
+const LATER_ACTIONS: [&str; 1] = ["accounts"];
 
 /// Everything unknown in a document.
 pub(super) fn unknown(object: &Value, sources: &SourceMap) -> Vec<Finding> {
@@ -24,6 +24,7 @@ pub(super) fn unknown(object: &Value, sources: &SourceMap) -> Vec<Finding> {
         Some("HostedApplication") => shape_of::<HostedApplicationSpec>(),
         Some("HostedApplicationVersion") => shape_of::<HostedApplicationVersionSpec>(),
         Some("ServicePlan") => shape_of::<ServicePlanSpec>(),
+        Some("ServerPool") => shape_of::<ServerPoolSpec>(),
         Some("TenantSubscription") => shape_of::<TenantSubscriptionSpec>(),
         _ => return Vec::new(),
     };
@@ -64,7 +65,7 @@ fn finding(name: &str, known: &BTreeMap<String, Shape>, pointer: &str, sources: 
         return error(
             place,
             format!("the action `{shown}` is not available in this version"),
-            "use check, manifests, application, job, signOff, external, billing or goLive",
+            "use check, manifests, application, job, signOff, external, servers, billing or goLive",
         );
     }
     let hint = match suggest::nearest(name, known.keys().map(String::as_str)) {

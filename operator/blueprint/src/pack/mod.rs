@@ -15,7 +15,7 @@ use serde_json::Value;
 use tenantry_crds::blueprint::Item;
 use tenantry_crds::common::Manifest;
 use tenantry_crds::{
-    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
+    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServerPoolSpec, ServicePlanSpec,
     TenantSubscriptionSpec,
 };
 
@@ -47,6 +47,8 @@ pub enum Definition {
     Plan(ServicePlanSpec),
     /// An order.
     Subscription(TenantSubscriptionSpec),
+    /// A pool of servers.
+    Pool(ServerPoolSpec),
 }
 
 // === impl Packed ===
@@ -223,10 +225,11 @@ fn definition(object: &Value, sources: &SourceMap) -> Result<Definition, Finding
         "HostedApplicationVersion" => typed(spec, sources).map(Definition::Version),
         "ServicePlan" => typed(spec, sources).map(Definition::Plan),
         "TenantSubscription" => typed(spec, sources).map(Definition::Subscription),
+        "ServerPool" => typed(spec, sources).map(Definition::Pool),
         _ => Err(error(
             sources.field("/kind"),
             "the kind is not one of tenantry",
-            "write Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan or TenantSubscription",
+            "write Blueprint, HostedApplication, HostedApplicationVersion, ServerPool, ServicePlan or TenantSubscription",
         )),
     }
 }

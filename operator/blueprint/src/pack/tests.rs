@@ -72,11 +72,11 @@ fn problems_name_their_place() {
     assert!(broken[0].starts_with("shop/version.yaml:1:"), "{broken:?}");
     let large = [("shop/web.yaml.tera", &*"x".repeat(SIZE_LIMIT))];
     assert!(findings(VERSION, &large)[0].contains("bytes of JSON"));
-    let item = "kind: Blueprint\nspec:\n  items:\n    - name: a\n      servers: {class: large}\n";
+    let item = "kind: Blueprint\nspec:\n  items:\n    - name: a\n      accounts: {provider: scim}\n";
     assert_eq!(
         findings(item, &[]),
         [
-            "shop/version.yaml:5:7: error: the action `servers` is not available in this version; use check, manifests, application, job, signOff, external, billing or goLive"
+            "shop/version.yaml:5:7: error: the action `accounts` is not available in this version; use check, manifests, application, job, signOff, external, servers, billing or goLive"
         ]
     );
     assert!(findings("kind: Pod\nmetadata: {}\n", &[])[0].contains("not one of tenantry"));

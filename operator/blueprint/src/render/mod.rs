@@ -246,7 +246,14 @@ fn tenants_own(body: &mut Value, author: Author, context: &Context) -> Result<Id
     let owner = Owner { namespace: context.tenant.namespace.as_str(), groups: &groups, author };
     let identity = object::admit(body, owner)?;
     let allow_list = context.settings.gateway.allow_list;
-    decorate::decorate(body, &identity.kind, &context.plan, allow_list, &context.allow_from);
+    decorate::decorate(
+        body,
+        &identity.kind,
+        &context.plan,
+        &context.tenant.id,
+        allow_list,
+        &context.allow_from,
+    );
     Ok(identity)
 }
 

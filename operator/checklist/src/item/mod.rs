@@ -44,6 +44,12 @@ pub const ON_HOLD: &str = "OnHold";
 pub const PAUSED: &str = "Paused";
 /// Reason of an item that waits until the tenant is not suspended any more.
 pub const SUSPENDED: &str = "Suspended";
+/// Reason of an item that waits until a pool of servers has room.
+pub const OUT_OF_CAPACITY: &str = "OutOfCapacity";
+/// Reason of an item that waits for a pool of servers that nobody has made.
+pub const NO_SERVER_POOL: &str = "NoServerPool";
+/// Reason of an item whose pods wait for their share of the servers.
+pub const SERVERS_OPEN: &str = "ServersOpen";
 /// Reason of an item whose outcome could not be recorded.
 pub const JOURNAL_UNAVAILABLE: &str = "JournalUnavailable";
 /// Reason of an item that was refused too often.

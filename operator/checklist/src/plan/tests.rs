@@ -6,7 +6,7 @@ fn gold() -> ServicePlanSpec {
         "displayName": "Gold", "tier": "Gold", "lifecycle": "Published",
         "network": {"bandwidth": {"perPod": {"ingress": "200M", "egress": "200M"}}, "qualityOfService": "Assured",
                     "loadBalancers": 1, "nodePorts": 2},
-        "servers": {"class": "standard", "cpu": "8", "memory": "16Gi", "limitRatio": "2", "disk": "40Gi", "pods": 50},
+        "servers": {"class": "standard", "cpu": "8", "memory": "16Gi", "limitRatio": "2", "disk": "40Gi", "pods": 50, "dedicatedNodes": 2},
         "storage": {"classes": [{"name": "standard", "totalCapacity": "200Gi", "maxVolumes": 10}],
                     "backup": {"schedule": "0 2 * * *", "retain": 14}},
         "accounts": {"seats": 100, "roles": ["administrator", "user"]},
@@ -20,12 +20,13 @@ fn gold() -> ServicePlanSpec {
 #[test]
 fn each_entitlement_that_shrinks_is_named_and_growth_is_not() {
     type Change = fn(&mut ServicePlanSpec);
-    let table: [(Change, &str); 21] = [
+    let table: [(Change, &str); 22] = [
         (|p| p.servers.cpu = "7999m".to_owned(), "servers.cpu from 8 to 7999m"),
         (|p| p.servers.memory = "16G".to_owned(), "servers.memory from 16Gi to 16G"),
         (|p| p.servers.limit_ratio = "1.99".to_owned(), "servers.limitRatio from 2 to 1.99"),
         (|p| p.servers.disk = "1Gi".to_owned(), "servers.disk from 40Gi to 1Gi"),
         (|p| p.servers.pods = 49, "servers.pods from 50 to 49"),
+        (|p| p.servers.dedicated_nodes = None, "servers.dedicatedNodes from 2 to 0"),
         (|p| p.network.load_balancers = 0, "network.loadBalancers from 1 to 0"),
         (|p| p.network.node_ports = 1, "network.nodePorts from 2 to 1"),
         (

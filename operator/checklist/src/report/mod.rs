@@ -180,6 +180,8 @@ pub fn report(input: &ReportInput<'_>) -> TenantSubscriptionStatus {
         billing: billing(input, go_live.as_ref()),
         go_live,
         suspension: suspension(input),
+        // What it has of servers is told by who asks the pools.
+        servers: previous.servers.clone(),
         purge_at: purge_at(input),
         unrecorded: unrecorded(input),
         sizing: input.sizing.or(previous.sizing.as_ref()).cloned(),

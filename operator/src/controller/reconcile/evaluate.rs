@@ -5,9 +5,12 @@ use super::dereference::Snapshot;
 use super::evidence::{self, Consumer, Observations};
 use super::jobs;
 use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
+use super::servers;
 use crate::controller::billing;
 use crate::controller::context::Context;
+use crate::controller::servers::Standing;
 use crate::controller::session::Session;
+use std::collections::BTreeSet;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::executor;
 use tenantry_apply::object::{Desired, Kind, ObjectId, Owner};
@@ -38,6 +41,8 @@ pub(super) struct Facts<'a> {
     pub(super) waits: &'a [Waiting],
     /// What came of what was done last.
     pub(super) outcomes: &'a [executor::Outcome],
+    /// How the tenant stands with its servers.
+    pub(super) standing: &'a Standing,
 }
 
 /// What every item comes to.
@@ -47,7 +52,7 @@ pub(super) fn evaluated(
     prepared: &Prepared,
     facts: &Facts<'_>,
 ) -> Evaluation {
-    let Facts { desired, runs, ledger, view, waits, outcomes } = *facts;
+    let Facts { desired, runs, ledger, view, waits, outcomes, standing } = *facts;
     let application = prepared.items.iter().find(|prepared| prepared.item.application.is_some());
     let application = application.map(|prepared| prepared.item.name.as_str());
     let consumer = |claim: &Desired| {
@@ -62,6 +67,11 @@ pub(super) fn evaluated(
     };
     let observations = Observations { view, ledger, ready_when: &prepared.ready_when, consumer: &consumer };
     let mut evidence = evidence::evidence(desired, &observations, waits, outcomes, snapshot.now);
+    let kept_back: BTreeSet<&str> = desired
+        .iter()
+        .filter(|object| servers::keeps_back(standing, object, ledger))
+        .map(|object| object.item.as_str())
+        .collect();
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let similar = Similar::of(&prepared.order.definitions.accepted());
@@ -83,10 +93,15 @@ pub(super) fn evaluated(
             if item.billing.is_some() {
                 proof = paid.clone();
             }
+            if item.servers.is_some() {
+                servers::prove(standing, &mut proof);
+            } else if kept_back.contains(item.name.as_str()) {
+                servers::wait(standing, &mut proof);
+            }
             if let Some(PreparedExternal { id, until, .. }) = external {
                 proof = external_evidence(context, &snapshot.root.name, id, until);
             }
-            let run = jobs::input(
+            let mut run = jobs::input(
                 context,
                 &snapshot.root.name,
                 &snapshot.status.checklist,
@@ -95,7 +110,8 @@ pub(super) fn evaluated(
                 runs,
                 ledger,
             );
-            if let Some(run) = &run {
+            if let Some(run) = &mut run {
+                run.waits = run.waits.take().or_else(|| servers::waiting(standing));
                 proof.desired += 1;
                 proof.live += usize::from(run.made);
             }

@@ -14,6 +14,7 @@ mod plan_change;
 pub(crate) mod prepare;
 mod sayings;
 mod secrets;
+mod servers;
 mod suspension;
 mod work;
 mod write;

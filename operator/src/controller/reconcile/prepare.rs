@@ -1,5 +1,7 @@
 //! From an order to everything that shall exist for it; no client, no clock.
 
+use super::servers;
+use crate::controller::servers::Wish;
 use crate::definitions::compiler::Compiler;
 use crate::rights::{Needs, Resource, Rights};
 use kube::core::ApiResource;
@@ -63,6 +65,8 @@ pub(crate) struct Prepared {
     pub(crate) plans_left: Vec<String>,
     /// What bounds the tenant as long as these stand, with room for them, to be written before everything that may grow.
     pub(crate) roomy: Vec<Desired>,
+    /// What it asks for of servers, where its checklist has an item for them.
+    pub(crate) wish: Option<Wish>,
     /// What it depends on besides the order: kinds that are served and rights that are held.
     pub(crate) surroundings: u64,
 }
@@ -197,6 +201,13 @@ impl Workshop<'_> {
             has_jobs,
             order.definitions.application.revision.name(),
         ));
+        let wish = match servers::wish(&order, left, &items, &desired) {
+            Ok(wish) => wish,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
         let stands: HashSet<&ObjectId> = desired.iter().map(|object| &object.id).collect();
         let leaving = standby.into_iter().map(|object| object.id).filter(|id| !stands.contains(id)).collect();
         if problems.is_empty() {
@@ -214,6 +225,7 @@ impl Workshop<'_> {
                 plans_left: left.revisions.clone(),
                 roomy,
                 suspension,
+                wish,
                 surroundings,
             })
         } else {

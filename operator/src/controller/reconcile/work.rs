@@ -9,10 +9,11 @@ use super::suspension::Otherwise;
 use super::write::{self, WriteError};
 use super::{
     Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
-    suspension,
+    servers, suspension,
 };
 use crate::controller::billing;
 use crate::controller::context::Context;
+use crate::controller::servers::{Standing, leave_others};
 use crate::controller::session::Session;
 use kube::core::ApiResource;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +53,8 @@ struct Look {
     view: View,
     evaluation: Evaluation,
     plan: Plan,
+    /// How it stands with its servers.
+    standing: Standing,
 }
 
 /// What a run works towards.
@@ -223,7 +226,9 @@ fn look(
     // twice, first with everything held back.
     desired.iter_mut().for_each(|object| object.released = false);
     let held = plan(context, prepared, desired, &progress.inventory, &view, true);
+    let standing = servers::standing(context, snapshot, prepared);
     let facts = Facts {
+        standing: &standing,
         desired: &*desired,
         runs,
         ledger: &ledger,
@@ -240,7 +245,7 @@ fn look(
         desired.extend(runs);
         seen(context, prepared, desired, progress)
     };
-    release(desired, &evaluation, &ledger, progress);
+    release(desired, &evaluation, &ledger, progress, &standing);
     let complete = evaluation.held.is_empty();
     let mut plan = plan(context, prepared, desired, &progress.inventory, &view, complete);
     let is_still = complete
@@ -249,10 +254,10 @@ fn look(
         && !evaluation.entries.iter().any(is_in_motion)
         && capacity::is_all_written(desired, &ledger);
     if is_still && bounds.narrow(desired) {
-        release(desired, &evaluation, &ledger, progress);
+        release(desired, &evaluation, &ledger, progress, &standing);
         plan = self::plan(context, prepared, desired, &progress.inventory, &view, complete);
     }
-    Look { view, evaluation, plan }
+    Look { view, evaluation, plan, standing }
 }
 
 /// Whether objects of an item may still be on their way to what they shall be.
@@ -261,7 +266,13 @@ fn is_in_motion(entry: &ChecklistEntry) -> bool {
 }
 
 /// Says of each object whether it may be written.
-fn release(desired: &mut [Desired], evaluation: &Evaluation, ledger: &Ledger, progress: &Progress) {
+fn release(
+    desired: &mut [Desired],
+    evaluation: &Evaluation,
+    ledger: &Ledger,
+    progress: &Progress,
+    standing: &Standing,
+) {
     for object in desired.iter_mut() {
         let recorded = ledger.entry(&object.id).filter(|entry| entry.uid.is_some());
         if object.policy == Policy::Once && recorded.is_some() {
@@ -280,6 +291,8 @@ fn release(desired: &mut [Desired], evaluation: &Evaluation, ledger: &Ledger, pr
         } else {
             object.stage == Stage::Foundation || evaluation.released.contains(&object.item)
         };
+        object.aside = servers::keeps_back(standing, object, ledger);
+        object.released &= !object.aside;
     }
 }
 
@@ -398,7 +411,7 @@ async fn finish(
         suspension::found(context, snapshot, prepared, progress.remembered, stands && !runs.has_ended())
             .await;
     let (known, _) = context.billing.of(prepared.order.tenant_id.as_str());
-    let status = report(&ReportInput {
+    let mut status = report(&ReportInput {
         generation: snapshot.root.generation,
         previous: &snapshot.status,
         verdict: job.verdict(),
@@ -417,6 +430,7 @@ async fn finish(
         inventory: Some(inventory),
         now: snapshot.now,
     });
+    status.servers = look.standing.has.clone();
     let mut next = deadline(snapshot, look.evaluation.deadline);
     next = earlier(next, suspended.again.map(|wait| snapshot.instant + wait));
     next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));
@@ -450,6 +464,11 @@ async fn finish(
         None => {
             write::status(context, snapshot, session, status).await?;
             session.inventory = Some(progress.inventory);
+            // What it had elsewhere is given back once it is on record where it is by now.
+            if is_settled_in && job.problems.is_empty() {
+                let again = leave_others(context, prepared, &look.standing).await;
+                next = earlier(next, again.map(|wait| snapshot.instant + wait));
+            }
             // What was just recorded needs to be kept no longer. What was recorded before and is kept still could not be let go,
             // and waits as after any outage.
             if result_is_new {

@@ -43,6 +43,8 @@ pub(super) async fn run(
     snapshot: &Snapshot,
     session: &mut Session,
 ) -> Result<(Outcome, Next), WriteError> {
+    // What it has of servers is kept until everything of it is gone.
+    context.servers.withdraw(&snapshot.root.uid);
     if !snapshot.root.is_finalized() {
         // Nothing of ours is to be done for it, and others may still hold it.
         return Ok((Outcome::Settled, None));

@@ -1,0 +1,134 @@
+//! What tenants and pools are told; no client or clock.
+
+use super::Wish;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY};
+use tenantry_crds::common::{Condition, ConditionStatus};
+use tenantry_crds::pool::{ServerPoolSpec, Tenancy};
+use tenantry_servers::{Decision, Lack, Pool};
+
+/// Nodes named in one message.
+const NAMED: usize = 3;
+
+/// Why a tenant waits, as reason and message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Why, in one word.
+    pub(crate) reason: &'static str,
+    /// Why, for people.
+    pub(crate) message: String,
+}
+
+// === impl Told ===
+
+impl Told {
+    /// No pool has whole servers of a class.
+    pub(super) fn no_pool(wish: &Wish) -> Self {
+        let message = format!(
+            "the plan promises {} whole servers of class {} ({} of cpu), and there is no ServerPool of that class whose \
+             tenancy is Dedicated; make one",
+            wish.nodes,
+            wish.class,
+            wish.promised().cpu
+        );
+        Self { reason: NO_SERVER_POOL, message }
+    }
+
+    /// Somebody who just asked.
+    pub(super) fn deciding(pool: &str) -> Self {
+        Self { reason: "Reserving", message: format!("asks pool {pool} for its share") }
+    }
+
+    /// Somebody who waits.
+    pub(super) fn waits(pool: &str, decision: &Decision) -> Self {
+        let message = match decision {
+            Decision::Held | Decision::Short { .. } => return Self::deciding(pool),
+            Decision::Full => format!(
+                "the record of pool {pool} is full; move tenants to a class of its own with another pool, and it goes on"
+            ),
+            Decision::Waits { lacks, pod_too_large, ahead } => {
+                let mut why = Vec::new();
+                if !lacks.is_empty() {
+                    why.push(format!("lacks {}", listed(lacks)));
+                }
+                if *pod_too_large {
+                    why.push("has no node that is large enough for the largest pod".to_owned());
+                }
+                if why.is_empty() {
+                    why.push("has room that would be missing for who waits longer".to_owned());
+                }
+                let before = match ahead {
+                    0 => String::new(),
+                    1 => "; 1 waits before it".to_owned(),
+                    ahead => format!("; {ahead} wait before it"),
+                };
+                let why = why.join(" and ");
+                format!("pool {pool} {why}{before}; add nodes to the pool, and it goes on by itself")
+            }
+        };
+        Self { reason: OUT_OF_CAPACITY, message }
+    }
+
+    /// Somebody whose nodes are not all as they should be.
+    pub(super) fn nodes(pool: &str, wrong: &[String], short: bool) -> Self {
+        let more = wrong.len().saturating_sub(NAMED);
+        let mut names = wrong.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            names = format!("{names} and {more} more");
+        }
+        let remedy = if short { "; no free node takes its place, so add one to the pool" } else { "" };
+        Self { reason: "NodesNotReady", message: format!("of its servers in pool {pool}, {names}{remedy}") }
+    }
+}
+
+fn listed(lacks: &[Lack]) -> String {
+    let each = lacks.iter().map(|lack| format!("{} {}", lack.resource, lack.missing));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The conditions of a pool. Those that say the same as before keep their time.
+pub(super) fn conditions(
+    spec: &ServerPoolSpec,
+    generation: i64,
+    verdict: Result<&Pool, String>,
+    decisions: &[Decision],
+    before: &[Condition],
+    now: &Time,
+) -> Vec<Condition> {
+    let (accepted, reason, message) = match &verdict {
+        Ok(_) => (true, "InUse", String::new()),
+        Err(why) => (false, "NotInUse", why.clone()),
+    };
+    let mut drafts = vec![("Accepted", accepted, reason, message)];
+    if let Ok(pool) = verdict {
+        let waiting = pool.waiting.len();
+        let longest = decisions.iter().find_map(|decision| match decision {
+            Decision::Waits { lacks, ahead: 0, .. } if !lacks.is_empty() => Some(listed(lacks)),
+            _ => None,
+        });
+        let what = if spec.tenancy == Tenancy::Shared { "share" } else { "server" };
+        drafts.push(match (waiting, longest) {
+            (0, _) => ("Available", true, "NobodyWaits", String::new()),
+            (count, lacks) => {
+                let lacks =
+                    lacks.map(|lacks| format!("; who waits longest lacks {lacks}")).unwrap_or_default();
+                let message = format!("waiting for a {what}: {count}{lacks}; add nodes to the pool");
+                ("Available", false, OUT_OF_CAPACITY, message)
+            }
+        });
+    }
+    let condition = |(type_, holds, reason, message): (&str, bool, &str, String)| {
+        let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
+        let known = before.iter().find(|known| known.type_ == type_ && known.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message,
+            last_transition_time: known
+                .map_or_else(|| now.clone(), |known| known.last_transition_time.clone()),
+            observed_generation: generation,
+        }
+    };
+    drafts.into_iter().map(condition).collect()
+}
