@@ -151,9 +151,12 @@ mod tests {
         let kept = Kept { pid: child.id(), admin };
         fs::write(record_file(directory.path()), serde_json::to_vec(&kept).unwrap()).unwrap();
         assert!(kept.is_running());
+        // Waiting for a child closes what it reads from, and this one would end by itself.
+        let stdin = child.stdin.take();
         let reaper = std::thread::spawn(move || child.wait().unwrap());
         assert!(Kept::stop(directory.path()).unwrap());
         assert!(!reaper.join().unwrap().success() && !kept.is_running());
         assert!(!Kept::stop(directory.path()).unwrap(), "nothing is left to stop");
+        drop(stdin);
     }
 }

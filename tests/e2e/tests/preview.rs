@@ -200,8 +200,13 @@ async fn refused(world: &World) {
         why.contains("spec.applicationRef.version") && why.contains("there is no application version"),
         "{why}"
     );
-    // A volume never changes its class: the order would be accepted, and two of its objects would not.
-    let (told, good) = preview(world, &["acme", "--plan", "platinum"]).await;
+    // A volume never changes its class: the plan would be accepted, and two objects of its tenant would not.
+    let mut silver = definition("silver");
+    let classes = silver["spec"]["storage"]["classes"].as_array_mut().unwrap();
+    let mut premium = classes[0].clone();
+    premium["name"] = json!("premium");
+    classes.insert(0, premium);
+    let (told, good) = preview(world, &["-f", &write(world, "silver.yaml", &[silver])]).await;
     assert!(!good);
     let volumes =
         told["tenants"][0]["changed"].as_array().unwrap().iter().filter(|one| one["refused"].is_string());

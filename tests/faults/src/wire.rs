@@ -491,6 +491,8 @@ mod tests {
             }
         };
         let started = Instant::now();
+        wire.enter();
+        wire.leave();
         tokio::select! {
             () = asks => {}
             quiet = wire.quiet(Duration::from_millis(150), Duration::from_secs(10)) => {
