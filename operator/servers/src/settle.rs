@@ -58,16 +58,16 @@ pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMa
         decisions.insert(tenant, decision);
     }
     let mut asking: BTreeMap<String, Want> = pool.waiting.clone();
-    // Whoever waits already came before whoever comes now, also within one second.
+    // Whoever waits already came before whoever comes now, also within one second. His place is the one on record: what he
+    // says himself is the second in which he came, and that may be another's who was there before him.
     let last = asking.values().map(|want| want.since).max();
     for want in wants {
-        let is_new = asking.get(&want.tenant).is_none_or(|known| known.uid != want.uid);
-        let want = match last {
-            Some(last) if is_new && want.since <= last => Want { since: last.saturating_add(1), ..want },
-            _ => want,
+        let known = asking.get(&want.tenant).filter(|known| known.uid == want.uid);
+        let since = match (known, last) {
+            (Some(known), _) => known.since,
+            (None, Some(last)) => want.since.max(last.saturating_add(1)),
+            (None, None) => want.since,
         };
-        let since = asking.get(&want.tenant).filter(|known| known.uid == want.uid).map(|known| known.since);
-        let since = since.map_or(want.since, |known| known.min(want.since));
         asking.insert(want.tenant.clone(), Want { since, ..want });
     }
     let mut queue: Vec<Want> = asking.into_values().collect();

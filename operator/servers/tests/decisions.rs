@@ -87,8 +87,11 @@ fn who_waits_is_before_who_comes_within_the_same_second() {
     let mut shared = pool(Tenancy::Shared, 2, 8);
     settle(&mut shared, [want("a", 10, 0)]);
     settle(&mut shared, [want("z", 8, 7)]);
-    let decisions = settle(&mut shared, [want("b", 2, 7)]);
-    assert_eq!(decisions["b"], waits(vec![], 1));
+    // The second look decides as the first one did, although both still say that they came in that second.
+    for _ in 0..2 {
+        let decisions = settle(&mut shared, [want("b", 2, 7), want("z", 8, 7)]);
+        assert_eq!(decisions["b"], waits(vec![], 1));
+    }
 }
 
 #[test]

@@ -209,6 +209,33 @@ proptest! {
         prop_assert_eq!(one, other);
     }
 
+    /// Who waits keeps his place, however often everybody says again what he wants and since when: who comes later, be it
+    /// within the same second, is behind him.
+    #[test]
+    fn who_waits_keeps_his_place(orders in prop::collection::vec((0_u8..24, 1_i64..40, 0_i64..2), 1..24)) {
+        let mut pool = start(Tenancy::Shared, 1, 0);
+        let mut wishes: BTreeMap<String, Want> = BTreeMap::new();
+        let mut queue: Vec<String> = Vec::new();
+        let mut clock = 0;
+        for (tenant, size, passes) in orders {
+            clock += passes;
+            let want = want(&format!("t{tenant}"), size, clock);
+            let asks = want.tenant.clone();
+            wishes.insert(asks.clone(), want);
+            for _ in 0..2 {
+                settle(&mut pool, wishes.values().cloned());
+                queue.retain(|waits| pool.waiting.contains_key(waits));
+                if pool.waiting.contains_key(&asks) && !queue.contains(&asks) {
+                    queue.push(asks.clone());
+                }
+                let mut now: Vec<&Want> = pool.waiting.values().collect();
+                now.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+                let now: Vec<&String> = now.into_iter().map(|want| &want.tenant).collect();
+                prop_assert_eq!(now, queue.iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
     #[test]
     fn what_is_given_back_can_be_had_again(sizes in prop::collection::vec(1_i64..9, 1..12)) {
         let mut pool = start(Tenancy::Shared, 2, 0);
