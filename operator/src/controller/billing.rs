@@ -18,14 +18,16 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tenantry_apply::object::{Kind, ObjectId};
+use tenantry_billing::{Books, BooksError};
 use tenantry_checklist::billing::{Known, Payer, payer};
 use tenantry_checklist::order::Order;
 use tenantry_checklist::prices;
 use tenantry_checklist::revision::name_of;
 use tenantry_crds::{BillingAccount, InvoiceIssuer};
-use tenantry_journal::{Database, Entry, Epoch};
+use tenantry_journal::{Database, DatabaseError, Entry, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::catalogue::PriceList;
+use tenantry_ledger::document::Document;
 use tokio::sync::Notify;
 
 /// The ledger, as far as it is known.
@@ -109,6 +111,25 @@ impl Billing {
         if news {
             self.news.notify_one();
         }
+    }
+
+    /// What the journal has of a tenant, and what was billed; nothing where no charges began.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or is not open yet.
+    pub(crate) async fn billed(
+        &self,
+        tenant: &str,
+    ) -> Result<Option<(Vec<Entry>, Vec<Document>)>, BooksError> {
+        let Some((database, _)) = self.database.get() else {
+            return Err(DatabaseError::Unavailable { source: "it is not open yet".into() }.into());
+        };
+        let entries = database.history(&HistoryOf::Tenant(tenant.to_owned())).await?;
+        if feed::feed(&entries).is_none() {
+            return Ok(None);
+        }
+        let documents = Books::new(database.clone()).documents_of(tenant).await?;
+        Ok(Some((entries, documents)))
     }
 
     /// The database is open, and this process writes to it.
