@@ -20,6 +20,7 @@ pub mod plan;
 pub mod plan_change;
 pub mod prices;
 pub mod quantity;
+pub mod record;
 pub mod sign_off;
 pub mod subscription;
 pub mod suspension;
@@ -30,6 +31,7 @@ pub use billing::{BillingAccount, BillingAccountSpec, InvoiceIssuer, InvoiceIssu
 pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
+pub use record::{BillingRecord, BillingRecordSpec};
 pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 pub use suspension::{TenantSuspension, TenantSuspensionSpec};
@@ -53,6 +55,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         HostedApplicationVersion::crd(),
         InvoiceIssuer::crd(),
         BillingAccount::crd(),
+        BillingRecord::crd(),
         TenantSubscription::crd(),
         TenantSignOff::crd(),
         TenantSuspension::crd(),

@@ -8,10 +8,12 @@
 )]
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tenantry_control_plane::{Postgres, skipped};
-use tenantry_crds::TenantSubscription;
 use tenantry_crds::subscription::{BillingStatus, ItemState, Phase};
+use tenantry_crds::{BillingRecord, TenantSubscription};
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{mail, with};
@@ -179,6 +181,87 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
 }
 
+/// Each document is told to its tenants, once, whoever is killed between writing and noting that it was written; who has no namespace
+/// yet is told when he has one, and who is gone holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_told_what_they_have_on_documents() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    let clock = Clock::find(world.directory()).unwrap();
+    clock.set(0).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    // Two tenants of one account, so that each is told his own part; one is billed before he has a namespace.
+    let early = with(paid_by("acme", "acme"), "spec.billing.startOn", json!("SignUp"));
+    let bolt = with(paid_by("bolt", "acme"), "spec.planRef.name", json!("gold"));
+    world.apply_all(&[issuer(), account("EUR", "acme"), early, bolt]).await.unwrap();
+    documents(&world, "acme", 1).await;
+    documents(&world, "bolt", 1).await;
+    told(&world, &["acme", "bolt"]).await;
+    let own = records(&world, "tenant-acme").await;
+    assert_eq!(
+        own.iter().map(|record| record.spec.number.clone()).collect::<Vec<_>>(),
+        numbers(&world, "acme").await
+    );
+    assert!(own.iter().all(|record| record.spec.net == "100.00" && record.spec.lines.len() == 1), "{own:?}");
+    let others = records(&world, "tenant-bolt").await;
+    assert!(
+        others.iter().all(|record| record.spec.net == "300.00" && record.spec.lines.len() == 1),
+        "{others:?}"
+    );
+
+    // A month later: one record is there already, as after a crash before it was noted, and stays as it is.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    let before = numbers(&world, "acme").await;
+    let all: BTreeSet<String> = before.iter().cloned().chain(numbers(&world, "bolt").await).collect();
+    let next = format!("INV-001-{:03}", all.len() + 1);
+    let mut early = own[0].clone();
+    early.metadata.name = Some(next.to_lowercase());
+    early.metadata.resource_version = None;
+    early.metadata.uid = None;
+    early.spec.number.clone_from(&next);
+    let api = Api::<BillingRecord>::namespaced(world.client.clone(), "tenant-acme");
+    let early = api.create(&PostParams::default(), &early).await.unwrap();
+    clock.set(SECONDS_OF_A_MONTH).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    documents(&world, "acme", before.len() + 1).await;
+    told(&world, &["acme", "bolt"]).await;
+    let now = records(&world, "tenant-acme").await;
+    assert!(now.contains(&early), "{now:?}");
+    assert_eq!(now.len(), before.len() + 1);
+
+    // Records go with the namespace, and what is billed at the end is told to nobody.
+    delete(&world, "bolt").await;
+    wait::gone(Api::<TenantSubscription>::all(world.client.clone()), "bolt").await.unwrap();
+    documents(&world, "bolt", others.len() + 2).await;
+    told(&world, &["acme"]).await;
+    assert_eq!(records(&world, "tenant-bolt").await, []);
+}
+
+/// Numbers of a tenant's documents.
+async fn numbers(world: &World, name: &str) -> Vec<String> {
+    let shown = shown(world, &["invoices", name]).await;
+    shown.as_array().unwrap().iter().map(|one| one["number"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Records of a namespace, by number.
+async fn records(world: &World, namespace: &str) -> Vec<BillingRecord> {
+    let api = Api::<BillingRecord>::namespaced(world.client.clone(), namespace);
+    api.list(&ListParams::default()).await.unwrap().items
+}
+
+/// Waits until nothing is to be told, and proves that each of these has a record of each document.
+async fn told(world: &World, names: &[&str]) {
+    let waiting = async { while shown(world, &["ledger", "verify"]).await["untold"] != 0 {} };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("a record is not written");
+    for name in names {
+        let documents = shown(world, &["invoices", name]).await.as_array().unwrap().len();
+        assert_eq!(records(world, &format!("tenant-{name}")).await.len(), documents, "{name}");
+    }
+}
+
 /// Who ends is given what was billed until then, once, by a checksum that the receipt has; the last document comes after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_ends_is_given_his_invoices() {
@@ -209,7 +292,7 @@ async fn who_ends_is_given_his_invoices() {
     world.run_controller(&[]).unwrap();
     for name in ["acme", "bolt"] {
         world.tenantry(&["exit", name, "--end-keeping"]).await.unwrap();
-        wait::gone(kube::Api::<TenantSubscription>::all(world.client.clone()), name).await.unwrap();
+        wait::gone(Api::<TenantSubscription>::all(world.client.clone()), name).await.unwrap();
     }
     let (given, documented) = handed_over(&world, "acme").await;
     let given: Value = serde_json::from_str(&given.unwrap()).unwrap();
@@ -228,7 +311,7 @@ async fn who_ends_is_given_his_invoices() {
 }
 
 async fn delete(world: &World, name: &str) {
-    let subscriptions: kube::Api<TenantSubscription> = kube::Api::all(world.client.clone());
+    let subscriptions: Api<TenantSubscription> = Api::all(world.client.clone());
     subscriptions.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
 }
 
@@ -244,7 +327,7 @@ async fn handed_over(world: &World, name: &str) -> (Option<String>, Vec<String>)
         .tenantry(&["handover", name, "--to", to.to_str().unwrap(), "--database", &database])
         .await
         .unwrap();
-    let secrets: kube::Api<Secret> = kube::Api::namespaced(world.client.clone(), NAMESPACE);
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), NAMESPACE);
     let public = secrets.get("tenantry-receipt-key").await.unwrap().data.unwrap()["public.pem"].clone();
     let (key, receipt) = (to.join("key.pem"), to.join("receipt.jws"));
     std::fs::write(&key, public.0).unwrap();
