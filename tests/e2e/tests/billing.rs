@@ -141,6 +141,8 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     assert_eq!(told.since, Some(since));
     let first = ["INV-002-001", "Invoice", "100.00", "110.00"].map(str::to_owned);
     assert_eq!(documents(&world, "acme", 1).await, std::slice::from_ref(&first));
+    let next = shown(&world, &["preview-invoice", "acme"]).await;
+    assert_eq!((&next[0]["net"], &next[0]["lines"][0]["name"]), (&json!("100.00"), &json!("acme")), "{next}");
     let pinned = acme.status.as_ref().unwrap().accepted.as_ref().unwrap().price_list.clone().unwrap();
     assert!(pinned.starts_with("silver@"), "{pinned}");
     let dearer = definitions.iter().find(|object| object["metadata"]["name"] == "silver").unwrap();
