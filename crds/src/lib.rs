@@ -21,6 +21,7 @@ pub mod plan_change;
 pub mod pool;
 pub mod prices;
 pub mod quantity;
+pub mod record;
 pub mod sign_off;
 pub mod subscription;
 pub mod suspension;
@@ -32,6 +33,7 @@ pub use blueprint::{Blueprint, BlueprintSpec};
 pub use definition::DefinitionStatus;
 pub use plan::{ServicePlan, ServicePlanSpec};
 pub use pool::{ServerPool, ServerPoolSpec, ServerPoolStatus};
+pub use record::{BillingRecord, BillingRecordSpec};
 pub use sign_off::{TenantSignOff, TenantSignOffSpec};
 pub use subscription::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 pub use suspension::{TenantSuspension, TenantSuspensionSpec};
@@ -55,6 +57,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         HostedApplicationVersion::crd(),
         InvoiceIssuer::crd(),
         BillingAccount::crd(),
+        BillingRecord::crd(),
         TenantSubscription::crd(),
         TenantSignOff::crd(),
         TenantSuspension::crd(),

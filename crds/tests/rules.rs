@@ -19,8 +19,8 @@ use kube::core::cel::ValidationErrors;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tenantry_crds::{
-    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServerPool,
-    ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
+    BillingAccount, BillingRecord, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer,
+    ServerPool, ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
 };
 
 /// Runs the rules that the derive generated for the object's kind.
@@ -44,6 +44,7 @@ fn validate(old: Option<&Value>, new: &Value) -> Result<(), ValidationErrors> {
         Some("TenantSubscription") => run!(TenantSubscription),
         Some("InvoiceIssuer") => run!(InvoiceIssuer),
         Some("BillingAccount") => run!(BillingAccount),
+        Some("BillingRecord") => run!(BillingRecord),
         Some("TenantSignOff") => run!(TenantSignOff),
         Some("TenantSuspension") => run!(TenantSuspension),
         Some("ServerPool") => run!(ServerPool),
@@ -195,6 +196,10 @@ fn bounds_of_orders() -> Vec<Bound> {
         ("BillingAccount", "/spec/currency", json!("JPY"), json!("eur")),
         ("BillingAccount", "/spec/timeZone", json!("America/Argentina/Buenos_Aires"), json!("Europe Zurich")),
         ("BillingAccount", "/spec/paymentDays", json!(0), json!(366)),
+        ("BillingRecord", "/spec/net", json!("-0.05"), json!("1,50")),
+        ("BillingRecord", "/spec/issued", json!("2027-02-28"), json!("28.2.2027")),
+        ("BillingRecord", "/spec/lines/0/from", json!("2027-01-01T00:00:00"), json!("2027-01-01")),
+        ("BillingRecord", "/spec/lines/0/effect", json!("Adjustment"), json!("Refund")),
         ("TenantSignOff", "/spec/orderDigest", json!("0af9"), json!("0AF9")),
         ("TenantSignOff", "/spec/as", json!("Partner"), json!("Friend")),
         ("TenantSuspension", "/spec/scope", json!("Compute"), json!("Disk")),

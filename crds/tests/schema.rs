@@ -206,14 +206,17 @@ fn definitions_follow_the_conventions() {
     for crd in tenantry_crds::all() {
         let names = &crd.spec.names;
         assert_eq!(crd.spec.group, tenantry_crds::GROUP);
-        assert_eq!(crd.spec.scope, "Cluster", "{}", names.kind);
+        // What a tenant is told lies with him; everything else says to which tenants it belongs.
+        let scope = if names.kind == "BillingRecord" { "Namespaced" } else { "Cluster" };
+        assert_eq!(crd.spec.scope, scope, "{}", names.kind);
         assert_eq!(names.categories.as_deref(), Some(["tenantry".to_owned()].as_slice()), "{}", names.kind);
         let version = &crd.spec.versions[0];
         assert_eq!(version.name, tenantry_crds::VERSION);
-        // A signature is a fact, and so is who pays and who sells: nothing about it is observed.
+        // A signature is a fact, and so is who pays, who sells and what was billed: nothing about it is observed.
         let has_status = version.subresources.as_ref().is_some_and(|s| s.status.is_some());
-        let is_said = ["TenantSignOff", "TenantSuspension", "InvoiceIssuer", "BillingAccount"]
-            .contains(&names.kind.as_str());
+        let is_said =
+            ["TenantSignOff", "TenantSuspension", "InvoiceIssuer", "BillingAccount", "BillingRecord"]
+                .contains(&names.kind.as_str());
         assert_eq!(has_status, !is_said, "{}", names.kind);
         let columns = version.additional_printer_columns.as_deref().unwrap_or_default();
         assert_eq!(columns.last().map(|column| column.name.as_str()), Some("Age"), "{}", names.kind);

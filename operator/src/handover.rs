@@ -5,13 +5,15 @@
 //! | `subscription.json` | the order as it was accepted last, the revisions that it ran, and when it went live |
 //! | `accounts.json` | the people who had access, with their roles |
 //! | `manifests.json` | every object of the tenant as a `List` of Kubernetes, without the values of Secrets |
+//! | `invoices.json` | what was billed, if anything was charged |
 //! | `receipt.jws` | what became of everything, signed; see [`crate::receipt`] |
 
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenantry_apply::object::Desired;
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
+use tenantry_ledger::document::Document as Billed;
 
 /// The order.
 pub(crate) const SUBSCRIPTION: &str = "subscription.json";
@@ -19,6 +21,10 @@ pub(crate) const SUBSCRIPTION: &str = "subscription.json";
 pub(crate) const ACCOUNTS: &str = "accounts.json";
 /// The objects.
 pub(crate) const MANIFESTS: &str = "manifests.json";
+/// What was billed.
+pub(crate) const INVOICES: &str = "invoices.json";
+/// What documents are in the journal.
+pub(crate) const SUBJECT: &str = "Document";
 
 const JSON: &str = "application/json";
 
@@ -33,6 +39,15 @@ pub(crate) struct Document {
     pub(crate) content: String,
     /// SHA-256 of the content, as hexadecimal digits.
     pub(crate) sha256: String,
+}
+
+/// A document, as the journal keeps it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kept {
+    /// SHA-256 of the content, as hexadecimal digits.
+    pub(crate) sha256: String,
+    /// The content.
+    pub(crate) content: String,
 }
 
 /// The tenant that it is about.
@@ -100,6 +115,14 @@ pub(crate) fn documents(subject: &Subject<'_>, objects: Option<&[Desired]>) -> V
     always.into_iter().chain(list).collect()
 }
 
+/// What was billed: the document whose evidence is on record, or else one of these.
+pub(crate) fn invoices(recorded: Option<&str>, billed: &[Billed]) -> Document {
+    match recorded.and_then(|evidence| serde_json::from_str::<Kept>(evidence).ok()) {
+        Some(kept) => Document::new(INVOICES, JSON, kept.content),
+        None => Document::json(INVOICES, &billed),
+    }
+}
+
 /// SHA-256, as hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -131,5 +154,20 @@ mod tests {
         assert_eq!(people[0]["email"], "ada@acme.example");
         assert_eq!(accounts.sha256, sha256(accounts.content.as_bytes()));
         assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn of_what_was_billed_the_first_on_record_stays() {
+        let billed: Billed = serde_json::from_value(json!({
+            "number": "INV-001-002", "kind": "Invoice", "typeCode": 380, "issued": "2026-12-01", "currency": "EUR",
+            "account": "books", "seller": {"name": "Orderly AG", "country": "CH"},
+            "buyer": {"name": "Acme Ltd", "country": "DE"}, "lines": [], "taxes": [], "net": "0.00", "tax": "0.00",
+            "gross": "0.00", "drawn": "0.00", "surplus": "0.00", "payable": "0.00",
+        }))
+        .unwrap();
+        let first = invoices(None, std::slice::from_ref(&billed));
+        assert!(first.name == INVOICES && first.content.contains("INV-001-002"), "{first:?}");
+        assert_eq!(invoices(Some(&first.evidence().to_string()), &[]), first);
+        assert_eq!(invoices(None, &[]).content, "[]\n");
     }
 }

@@ -409,11 +409,23 @@ mod tests {
                         "rolebindings",
                         "roles",
                         "namespaces",
+                        "billingrecords",
                     ];
                     assert!(reads || !isolating.contains(&resource.as_str()), "{role}: {rule}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn administrators_and_viewers_read_what_was_billed() {
+        let objects = Group::Rbac.objects(DEFAULT_NAMESPACE).unwrap();
+        let reads = |role: &str| {
+            rules(&objects, role)
+                .iter()
+                .any(|rule| list(rule, "/resources").contains(&"billingrecords".to_owned()))
+        };
+        assert!(reads("tenantry-administrator") && reads("tenantry-viewer") && !reads("tenantry-user"));
     }
 
     #[test]

@@ -337,6 +337,13 @@ fn payers() -> Vec<Case> {
             with(account(), "/spec/timeZone", json!("UTC")),
             Some("the time zone of an account cannot change"),
         ),
+        accepted("a record", base("BillingRecord")),
+        change(
+            "a record of another amount",
+            base("BillingRecord"),
+            with(base("BillingRecord"), "/spec/net", json!("0.00")),
+            Some("what was billed does not change"),
+        ),
         accepted("an order with an account", paid()),
         accepted("from a day on", order(json!({"accountRef": {"name": "acme"}, "startNoLaterThan": latest}))),
         refused(

@@ -12,6 +12,7 @@ pub(crate) fn base(kind: &str) -> Value {
         "TenantSubscription" => order(),
         "InvoiceIssuer" => issuer(),
         "BillingAccount" => account(),
+        "BillingRecord" => record(),
         "TenantSignOff" => sign_off(),
         "TenantSuspension" => suspension(),
         "ServerPool" => pool(),
@@ -112,6 +113,25 @@ fn account() -> Value {
         "timeZone": "Europe/Berlin",
     });
     object("BillingAccount", "acme", spec)
+}
+
+fn record() -> Value {
+    let spec = json!({
+        "number": "INV-001-002",
+        "kind": "Invoice",
+        "issued": "2026-12-01",
+        "due": "2026-12-31",
+        "account": "acme",
+        "seller": "Orderly Hosting AG",
+        "currency": "EUR",
+        "lines": [{
+            "charge": "base", "effect": "Charge", "from": "2026-12-01T00:00:00", "to": "2027-01-01T00:00:00",
+            "quantity": "1", "terms": "gold@3f9a", "amount": "249.00", "reduction": "0.00", "net": "249.00",
+            "taxCategory": "S", "taxPercent": "8.1",
+        }],
+        "net": "249.00",
+    });
+    with(object("BillingRecord", "inv-001-002", spec), "/metadata/namespace", json!("default"))
 }
 
 fn sign_off() -> Value {

@@ -15,6 +15,8 @@ pub const RECORDS: &str = "records";
 pub struct Told {
     /// By which it is known to have been told.
     pub id: String,
+    /// Its place in the outbox.
+    pub sequence: i64,
     /// Whose part of the document.
     pub subscription: String,
     /// The document.
@@ -64,27 +66,40 @@ pub(crate) async fn post(transaction: &mut AnyConnection, letters: &[Letter<'_>]
 }
 
 impl Books {
-    /// What a sink is still to be told, the oldest first.
+    /// What a sink is still to be told, the oldest first, from a place on: nothing that cannot be told holds up what comes after it.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn to_tell(&self, sink: &str, most: i64) -> Result<Vec<Told>, BooksError> {
+    pub async fn to_tell(&self, sink: &str, after: i64, most: i64) -> Result<Vec<Told>, BooksError> {
         let mut connection = self.database.reader().await?;
         let query = sqlx::query(
-            "SELECT id, subscription, number FROM ledger_outbox WHERE sink = $1 AND is_done = 0 \
-             ORDER BY sequence LIMIT $2",
+            "SELECT id, sequence, subscription, number FROM ledger_outbox \
+             WHERE sink = $1 AND is_done = 0 AND sequence > $2 ORDER BY sequence LIMIT $3",
         );
-        let query = query.bind(sink.to_owned()).bind(most);
+        let query = query.bind(sink.to_owned()).bind(after).bind(most);
         let rows = in_time(query.fetch_all(connection.raw())).await?;
         connection.give_back();
         let read = |row: &sqlx::any::AnyRow| {
             Ok(Told {
                 id: row.try_get("id")?,
+                sequence: row.try_get("sequence")?,
                 subscription: row.try_get("subscription")?,
                 number: row.try_get("number")?,
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// How much of a sink is still to be told.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn untold(&self, sink: &str) -> Result<i64, BooksError> {
+        let mut connection = self.database.reader().await?;
+        let query = sqlx::query_scalar("SELECT COUNT(*) FROM ledger_outbox WHERE sink = $1 AND is_done = 0");
+        let count = in_time(query.bind(sink.to_owned()).fetch_one(connection.raw())).await?;
+        connection.give_back();
+        Ok(count)
     }
 
     /// These were told.

@@ -4,10 +4,9 @@
 use super::Outcome;
 use super::database::History;
 use super::history::without_contents;
-use crate::handover::sha256;
+use crate::handover::{Kept, SUBJECT as DOCUMENT, sha256};
 use anyhow::{Context, bail};
 use clap::Args;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +14,6 @@ use tenantry_journal::Entry;
 
 /// File of everything that the journal has besides.
 const HISTORY: &str = "history.json";
-/// What documents are in the journal.
-const DOCUMENT: &str = "Document";
 
 /// Arguments of `tenantry handover`.
 #[derive(Args, Debug)]
@@ -26,13 +23,6 @@ pub(crate) struct Arguments {
     /// Folder to write to; it is made if it does not exist.
     #[arg(long)]
     to: PathBuf,
-}
-
-/// A document, as the journal keeps it.
-#[derive(Debug, Deserialize)]
-struct Kept {
-    sha256: String,
-    content: String,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {

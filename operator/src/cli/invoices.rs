@@ -1,15 +1,18 @@
-//! `tenantry invoices` and `tenantry invoice`: what was billed. Needs the database.
+//! `tenantry invoices`, `tenantry invoice` and `tenantry preview-invoice`: what was billed, and what comes next. Needs the database.
 
 use super::Outcome;
 use super::database::{History, Location};
 use super::output::Format;
 use super::table::table;
+use crate::controller::billing::feed::feed;
 use clap::Args;
 use std::collections::BTreeSet;
-use tenantry_billing::Books;
+use tenantry_billing::{Books, BooksError};
+use tenantry_journal::Entry;
 use tenantry_ledger::document::{Document, Item};
+use tenantry_ledger::run::preview;
 
-/// Arguments of `tenantry invoices`.
+/// Arguments of `tenantry invoices` and `tenantry preview-invoice`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -54,6 +57,34 @@ pub(crate) async fn one(arguments: &One) -> anyhow::Result<Outcome> {
     let document = Books::new(database.clone()).document(&arguments.number).await?;
     database.close().await;
     arguments.output.print(&document, |wide| page(&document, wide))?;
+    Ok(Outcome::Good)
+}
+
+/// What the account's next document would be, if it were made of what the ledger knows now.
+pub(crate) async fn next(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let entries = arguments.history.read().await?;
+    let tenants: BTreeSet<&str> = entries.iter().map(|entry| entry.tenant.as_str()).collect();
+    let database = arguments.history.location().open().await?;
+    let books = Books::new(database.clone());
+    let mut documents = Vec::new();
+    for tenant in tenants {
+        let own: Vec<Entry> = entries.iter().filter(|entry| entry.tenant == tenant).cloned().collect();
+        let Some(feed) = feed(&own) else { continue };
+        let Some(loaded) = books.load(&feed.account).await? else { continue };
+        if let Some(parked) = &loaded.standing.parked {
+            eprintln!("account {} waits for a person: {parked}", feed.account);
+        }
+        let next = preview(&loaded.history, loaded.counted(), Vec::new()).map_err(BooksError::from)?;
+        documents.extend(next.filter(|next| next.lines.iter().any(|line| line.subscription == tenant)));
+    }
+    database.close().await;
+    arguments.output.print(&documents, |wide| {
+        documents.iter().map(|document| page(document, wide)).collect::<Vec<_>>().join("\n")
+    })?;
+    if documents.is_empty() {
+        eprintln!("nothing will be billed under this name by what is known now");
+        return Ok(Outcome::Bad);
+    }
     Ok(Outcome::Good)
 }
 

@@ -6,7 +6,7 @@ use super::output::Format;
 use super::table::table;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tenantry_billing::{Books, Verdict};
+use tenantry_billing::{Books, RECORDS, Verdict};
 
 /// Arguments of `tenantry ledger`.
 #[derive(Args, Debug)]
@@ -45,6 +45,8 @@ struct Found {
     faults: Vec<[String; 2]>,
     /// Accounts that wait for a person, each with the reason.
     parked: Vec<[String; 2]>,
+    /// Records that are still to be written for tenants.
+    untold: i64,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
@@ -53,15 +55,16 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let books = Books::new(database.clone());
     let verdict = books.verify().await?;
     let parked = books.parked().await?;
+    let untold = books.untold(RECORDS).await?;
     database.close().await;
     let is_good = verdict.is_sound() && parked.is_empty();
-    let found = Found::new(verdict, parked);
+    let found = Found::new(verdict, parked, untold);
     output.print(&found, |_| text(&found))?;
     Ok(if is_good { Outcome::Good } else { Outcome::Bad })
 }
 
 impl Found {
-    fn new(verdict: Verdict, parked: Vec<(String, String)>) -> Self {
+    fn new(verdict: Verdict, parked: Vec<(String, String)>, untold: i64) -> Self {
         let Verdict { accounts, facts, recomputed, not_recomputed, postings, documents, faults, hash } =
             verdict;
         Self {
@@ -74,6 +77,7 @@ impl Found {
             hash,
             faults: faults.into_iter().map(|fault| [fault.of, fault.what]).collect(),
             parked: parked.into_iter().map(|(account, reason)| [account, reason]).collect(),
+            untold,
         }
     }
 }
@@ -89,6 +93,7 @@ fn text(found: &Found) -> String {
         hash,
         faults,
         parked,
+        untold,
     } = found;
     let mut text = format!(
         "{accounts} accounts, {facts} facts with their hashes, {runs_recomputed} runs recomputed, {runs_not_recomputed} not \
@@ -98,6 +103,9 @@ fn text(found: &Found) -> String {
         text.push_str("everything is as it must be\n");
     } else {
         text.push_str(&table(&["OF", "FAULT"].map(str::to_owned), faults));
+    }
+    if *untold > 0 {
+        text.push_str(&format!("{untold} records are still to be written for tenants\n"));
     }
     if !parked.is_empty() {
         text.push_str(&table(&["PARKED", "WHY"].map(str::to_owned), parked));
@@ -113,12 +121,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_and_so_is_that_nothing_is() {
         let sound = Verdict { accounts: 2, recomputed: 7, not_recomputed: 1, ..Verdict::default() };
-        let said = text(&Found::new(sound.clone(), Vec::new()));
+        let said = text(&Found::new(sound.clone(), Vec::new(), 0));
         assert!(said.contains("7 runs recomputed, 1 not"), "{said}");
-        assert!(said.contains("everything is as it must be"), "{said}");
+        assert!(said.contains("everything is as it must be") && !said.contains("records"), "{said}");
         let fault = Fault { of: "acme".to_owned(), what: "the log does not end where it should".to_owned() };
         let damaged = Verdict { faults: vec![fault], ..sound };
-        let said = text(&Found::new(damaged, vec![("other".to_owned(), "a breaker".to_owned())]));
+        let said = text(&Found::new(damaged, vec![("other".to_owned(), "a breaker".to_owned())], 3));
+        assert!(said.contains("3 records are still to be written"), "{said}");
         assert!(
             said.contains("acme   the log does not end") && said.contains("other    a breaker"),
             "{said}"

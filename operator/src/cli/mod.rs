@@ -100,6 +100,8 @@ enum Command {
     Invoices(invoices::Arguments),
     /// Show one invoice or credit note.
     Invoice(invoices::One),
+    /// Show what the next invoice of a subscription would be by what is known now.
+    PreviewInvoice(invoices::Arguments),
     /// Prove that the ledger is right.
     Ledger(ledger::Arguments),
 }
@@ -156,6 +158,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Leftovers(arguments) => runtime()?.block_on(leftovers::run(&arguments)),
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
+        Command::PreviewInvoice(arguments) => runtime()?.block_on(invoices::next(&arguments)),
         Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }
 }

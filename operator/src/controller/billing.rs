@@ -5,7 +5,9 @@
 //! one, so a cluster without prices asks for nothing. What happened to a tenant comes from the journal ([`feed`]).
 
 mod agreement;
-mod feed;
+pub(crate) mod feed;
+mod record;
+pub(crate) mod records;
 pub(crate) mod worker;
 
 use super::context::Context;
@@ -18,14 +20,16 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tenantry_apply::object::{Kind, ObjectId};
+use tenantry_billing::{Books, BooksError};
 use tenantry_checklist::billing::{Known, Payer, payer};
 use tenantry_checklist::order::Order;
 use tenantry_checklist::prices;
 use tenantry_checklist::revision::name_of;
 use tenantry_crds::{BillingAccount, InvoiceIssuer};
-use tenantry_journal::{Database, Entry, Epoch};
+use tenantry_journal::{Database, DatabaseError, Entry, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::catalogue::PriceList;
+use tenantry_ledger::document::Document;
 use tokio::sync::Notify;
 
 /// The ledger, as far as it is known.
@@ -35,6 +39,8 @@ pub(crate) struct Billing {
     database: OnceLock<(Database, Epoch)>,
     /// There is something to do.
     news: Notify,
+    /// There is something to be told to tenants.
+    posted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +57,8 @@ struct State {
     charged: HashSet<String>,
     /// Tenants that have to be looked at.
     dirty: BTreeSet<String>,
+    /// Tenants that are told something as soon as they have a namespace.
+    homeless: HashSet<String>,
 }
 
 /// What an order asks of the ledger.
@@ -111,10 +119,53 @@ impl Billing {
         }
     }
 
+    /// What the journal has of a tenant, and what was billed; nothing where no charges began.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or is not open yet.
+    pub(crate) async fn billed(
+        &self,
+        tenant: &str,
+    ) -> Result<Option<(Vec<Entry>, Vec<Document>)>, BooksError> {
+        let Some((database, _)) = self.database.get() else {
+            return Err(DatabaseError::Unavailable { source: "it is not open yet".into() }.into());
+        };
+        let entries = database.history(&HistoryOf::Tenant(tenant.to_owned())).await?;
+        if feed::feed(&entries).is_none() {
+            return Ok(None);
+        }
+        let documents = Books::new(database.clone()).documents_of(tenant).await?;
+        Ok(Some((entries, documents)))
+    }
+
     /// The database is open, and this process writes to it.
     pub(crate) fn opened(&self, database: Database, epoch: Epoch) {
         let _same = self.database.set((database, epoch));
         self.news.notify_one();
+        self.posted.notify_one();
+    }
+
+    /// The database, once it is open; whoever waits for it is told by `opened`.
+    async fn writer(&self, opened: &Notify) -> (Database, Epoch) {
+        loop {
+            let news = opened.notified();
+            match self.database.get() {
+                Some((database, epoch)) => return (database.clone(), *epoch),
+                None => news.await,
+            }
+        }
+    }
+
+    /// A tenant has no namespace to be told anything in.
+    fn waits_for_namespace(&self, tenant: &str) {
+        self.lock().homeless.insert(tenant.to_owned());
+    }
+
+    /// A tenant has a namespace.
+    fn has_namespace(&self, tenant: &str) {
+        if self.lock().homeless.remove(tenant) {
+            self.posted.notify_one();
+        }
     }
 
     /// A subscription is gone. What the ledger is still to be told of its tenant it is told all the same.
@@ -122,6 +173,11 @@ impl Billing {
         let mut state = self.lock();
         state.wants.remove(tenant);
         state.troubles.remove(tenant);
+        let is_to_be_told = state.homeless.remove(tenant);
+        drop(state);
+        if is_to_be_told {
+            self.posted.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -131,6 +187,9 @@ impl Billing {
 
 /// Asks the ledger for what an order needs of it.
 pub(crate) fn ask(context: &Context, snapshot: &Snapshot, order: &Order) {
+    if records::namespace(&snapshot.status).is_some() {
+        context.billing.has_namespace(order.tenant_id.as_str());
+    }
     let Payer::Account { account, price_list } = payer(order) else { return };
     let want = agreement_of(context, &snapshot.root.name, account).and_then(|agreement| {
         let prices = price_list_of(&context.store, price_list).ok_or_else(|| {

@@ -8,7 +8,7 @@
 //! [`run`](run()) wires it together. [`reconcile`] is the way of one subscription.
 
 mod admin;
-mod billing;
+pub(crate) mod billing;
 mod config;
 mod context;
 mod events;

@@ -318,6 +318,13 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
         }
         "billing"
     });
+    let telling = Arc::clone(context);
+    tasks.spawn(async move {
+        if let Err(error) = billing::records::run(&telling).await {
+            tracing::error!(%error, "the ledger is written by another process");
+        }
+        "records"
+    });
     let looking_after = Arc::clone(context);
     tasks.spawn(async move {
         leftovers::run(&looking_after).await;

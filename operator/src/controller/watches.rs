@@ -14,8 +14,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Resource;
 use kube::api::{Api, DynamicObject};
+use kube::core::PartialObjectMeta;
 use kube::core::object::HasSpec;
-use kube::core::{ClusterResourceScope, PartialObjectMeta};
 use kube::runtime::watcher::{Config, Event};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -26,8 +26,8 @@ use tenantry_apply::streams::follow;
 use tenantry_checklist::saying::About;
 use tenantry_checklist::select::{Catalogue as _, Latest};
 use tenantry_crds::{
-    BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServerPool,
-    ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
+    BillingAccount, BillingRecord, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer,
+    ServerPool, ServicePlan, TenantSignOff, TenantSubscription, TenantSuspension,
 };
 use tokio::task::JoinSet;
 
@@ -367,7 +367,7 @@ pub(crate) async fn kinds(context: Arc<Context>) {
 
 /// Names of our own kinds.
 pub(crate) fn own_kinds() -> Vec<String> {
-    fn kind<K: kube::Resource<Scope = ClusterResourceScope, DynamicType = ()>>() -> String {
+    fn kind<K: kube::Resource<DynamicType = ()>>() -> String {
         format!("{}/{}", K::api_version(&()), K::kind(&()))
     }
     vec![
@@ -381,6 +381,7 @@ pub(crate) fn own_kinds() -> Vec<String> {
         kind::<InvoiceIssuer>(),
         kind::<BillingAccount>(),
         kind::<ServerPool>(),
+        kind::<BillingRecord>(),
     ]
 }
 

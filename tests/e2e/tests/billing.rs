@@ -7,15 +7,19 @@
     reason = "a test may fail loudly"
 )]
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams, PostParams};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tenantry_control_plane::{Postgres, skipped};
-use tenantry_crds::TenantSubscription;
-use tenantry_crds::subscription::{BillingStatus, ItemState};
+use tenantry_crds::subscription::{BillingStatus, ItemState, Phase};
+use tenantry_crds::{BillingRecord, TenantSubscription};
 use tenantry_e2e::clock::Clock;
+use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{mail, with};
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::wait::{PATIENCE, is_live, stands};
-use tenantry_e2e::{Setup, World, process, world};
+use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
+use tenantry_e2e::{NAMESPACE, Setup, World, process, world};
 
 /// Longer than a month, shorter than two.
 const SECONDS_OF_A_MONTH: i64 = 32 * 86_400;
@@ -137,6 +141,8 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     assert_eq!(told.since, Some(since));
     let first = ["INV-002-001", "Invoice", "100.00", "110.00"].map(str::to_owned);
     assert_eq!(documents(&world, "acme", 1).await, std::slice::from_ref(&first));
+    let next = shown(&world, &["preview-invoice", "acme"]).await;
+    assert_eq!((&next[0]["net"], &next[0]["lines"][0]["name"]), (&json!("100.00"), &json!("acme")), "{next}");
     let pinned = acme.status.as_ref().unwrap().accepted.as_ref().unwrap().price_list.clone().unwrap();
     assert!(pinned.starts_with("silver@"), "{pinned}");
     let dearer = definitions.iter().find(|object| object["metadata"]["name"] == "silver").unwrap();
@@ -168,14 +174,173 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
         page["lines"].as_array().unwrap().iter().map(|line| line["effect"].as_str().unwrap()).collect();
     assert_eq!(effects, ["Credit", "Charge"]);
     assert_eq!(page["lines"][0]["corrects"], "INV-002-002");
-    let subscriptions: kube::Api<TenantSubscription> = kube::Api::all(world.client.clone());
-    subscriptions.delete("acme", &kube::api::DeleteParams::default()).await.unwrap();
+    delete(&world, "acme").await;
     let ended = documents(&world, "acme", 4).await;
     assert_eq!(ended[3][1], "CreditNote", "{ended:?}");
 
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
+}
+
+/// Each document is told to its tenants, once, whoever is killed between writing and noting that it was written; who has no namespace
+/// yet is told when he has one, and who is gone holds nobody up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_told_what_they_have_on_documents() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    let clock = Clock::find(world.directory()).unwrap();
+    clock.set(0).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    // Two tenants of one account, so that each is told his own part; one is billed before he has a namespace.
+    let early = with(paid_by("acme", "acme"), "spec.billing.startOn", json!("SignUp"));
+    let bolt = with(paid_by("bolt", "acme"), "spec.planRef.name", json!("gold"));
+    world.apply_all(&[issuer(), account("EUR", "acme"), early, bolt]).await.unwrap();
+    documents(&world, "acme", 1).await;
+    documents(&world, "bolt", 1).await;
+    told(&world, &["acme", "bolt"]).await;
+    let own = records(&world, "tenant-acme").await;
+    assert_eq!(
+        own.iter().map(|record| record.spec.number.clone()).collect::<Vec<_>>(),
+        numbers(&world, "acme").await
+    );
+    assert!(own.iter().all(|record| record.spec.net == "100.00" && record.spec.lines.len() == 1), "{own:?}");
+    let others = records(&world, "tenant-bolt").await;
+    assert!(
+        others.iter().all(|record| record.spec.net == "300.00" && record.spec.lines.len() == 1),
+        "{others:?}"
+    );
+
+    // A month later: one record is there already, as after a crash before it was noted, and stays as it is.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    let before = numbers(&world, "acme").await;
+    let all: BTreeSet<String> = before.iter().cloned().chain(numbers(&world, "bolt").await).collect();
+    let next = format!("INV-001-{:03}", all.len() + 1);
+    let mut early = own[0].clone();
+    early.metadata.name = Some(next.to_lowercase());
+    early.metadata.resource_version = None;
+    early.metadata.uid = None;
+    early.spec.number.clone_from(&next);
+    let api = Api::<BillingRecord>::namespaced(world.client.clone(), "tenant-acme");
+    let early = api.create(&PostParams::default(), &early).await.unwrap();
+    clock.set(SECONDS_OF_A_MONTH).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    documents(&world, "acme", before.len() + 1).await;
+    told(&world, &["acme", "bolt"]).await;
+    let now = records(&world, "tenant-acme").await;
+    assert!(now.contains(&early), "{now:?}");
+    assert_eq!(now.len(), before.len() + 1);
+
+    // Records go with the namespace, and what is billed at the end is told to nobody.
+    delete(&world, "bolt").await;
+    wait::gone(Api::<TenantSubscription>::all(world.client.clone()), "bolt").await.unwrap();
+    documents(&world, "bolt", others.len() + 2).await;
+    told(&world, &["acme"]).await;
+    assert_eq!(records(&world, "tenant-bolt").await, []);
+}
+
+/// Numbers of a tenant's documents.
+async fn numbers(world: &World, name: &str) -> Vec<String> {
+    let shown = shown(world, &["invoices", name]).await;
+    shown.as_array().unwrap().iter().map(|one| one["number"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Records of a namespace, by number.
+async fn records(world: &World, namespace: &str) -> Vec<BillingRecord> {
+    let api = Api::<BillingRecord>::namespaced(world.client.clone(), namespace);
+    api.list(&ListParams::default()).await.unwrap().items
+}
+
+/// Waits until nothing is to be told, and proves that each of these has a record of each document.
+async fn told(world: &World, names: &[&str]) {
+    let waiting = async { while shown(world, &["ledger", "verify"]).await["untold"] != 0 {} };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("a record is not written");
+    for name in names {
+        let documents = shown(world, &["invoices", name]).await.as_array().unwrap().len();
+        assert_eq!(records(world, &format!("tenant-{name}")).await.len(), documents, "{name}");
+    }
+}
+
+/// Who ends is given what was billed until then, once, by a checksum that the receipt has; the last document comes after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ends_is_given_his_invoices() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions();
+    world.apply_all(&definitions).await.unwrap();
+    world.run_controller(&[]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    let archived = |order: Value| with(order, "spec.deletionPolicy", json!("Archive"));
+    let free = archived(mail("bolt"));
+    world
+        .apply_all(&[issuer(), account("EUR", "acme"), archived(paid_by("acme", "acme")), free])
+        .await
+        .unwrap();
+    let first = documents(&world, "acme", 1).await;
+    world.until("acme", is_live).await.unwrap();
+    world.until("bolt", stands("billing", ItemState::Waiting, "AccountNotNamed")).await.unwrap();
+
+    delete(&world, "acme").await;
+    delete(&world, "bolt").await;
+    world.until("acme", is_archived).await.unwrap();
+    world.until("bolt", is_archived).await.unwrap();
+    let all = documents(&world, "acme", 2).await;
+    assert_eq!((&all[..1], all[1][1].as_str()), (&first[..], "CreditNote"));
+    // What is given stays as it was, whoever makes the receipt and whatever was billed since.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller(&[]).unwrap();
+    for name in ["acme", "bolt"] {
+        world.tenantry(&["exit", name, "--end-keeping"]).await.unwrap();
+        wait::gone(Api::<TenantSubscription>::all(world.client.clone()), name).await.unwrap();
+    }
+    let (given, documented) = handed_over(&world, "acme").await;
+    let given: Value = serde_json::from_str(&given.unwrap()).unwrap();
+    let shown = shown(&world, &["invoices", "acme"]).await;
+    let count = given.as_array().unwrap().len();
+    assert!((1..=2).contains(&count), "{given}");
+    assert_eq!(
+        (shown.as_array().unwrap().len(), &shown.as_array().unwrap()[..count]),
+        (2, &given.as_array().unwrap()[..])
+    );
+    assert_eq!(documented, ["subscription.json", "accounts.json", "manifests.json", "invoices.json"]);
+    let history = History::of(world.identity(), world.directory(), "acme").await.unwrap();
+    assert_eq!(history.outcomes("Document", "invoices.json"), ["Kept"]);
+    let (given, documented) = handed_over(&world, "bolt").await;
+    assert_eq!((given, documented.len()), (None, 3), "nothing was charged");
+}
+
+async fn delete(world: &World, name: &str) {
+    let subscriptions: Api<TenantSubscription> = Api::all(world.client.clone());
+    subscriptions.delete(name, &kube::api::DeleteParams::default()).await.unwrap();
+}
+
+fn is_archived(subscription: &TenantSubscription) -> bool {
+    subscription.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Archived))
+}
+
+/// The invoices that are handed over, and the names of the documents whose checksums the receipt has right.
+async fn handed_over(world: &World, name: &str) -> (Option<String>, Vec<String>) {
+    let to = world.directory().join("handover").join(name);
+    let database = process::journal(world.directory());
+    let listed = world
+        .tenantry(&["handover", name, "--to", to.to_str().unwrap(), "--database", &database])
+        .await
+        .unwrap();
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let public = secrets.get("tenantry-receipt-key").await.unwrap().data.unwrap()["public.pem"].clone();
+    let (key, receipt) = (to.join("key.pem"), to.join("receipt.jws"));
+    std::fs::write(&key, public.0).unwrap();
+    let verify = ["receipt", receipt.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let says: Value = serde_json::from_str(&world.tenantry(&verify).await.unwrap()).unwrap();
+    let documents = says["documents"].as_array().unwrap().iter().map(|document| {
+        let (name, sum) = (document["name"].as_str().unwrap(), document["sha256"].as_str().unwrap());
+        assert!(listed.contains(&format!("{sum}  {}", to.join(name).display())), "{name}: {listed}");
+        name.to_owned()
+    });
+    (std::fs::read_to_string(to.join("invoices.json")).ok(), documents.collect())
 }
 
 /// While the database is away, tenants go on: only who is new waits for the ledger, and says so. When it is back, what happened
@@ -237,6 +402,20 @@ async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back(
         .map(|line| format!("{} {}", line["effect"].as_str().unwrap(), line["net"].as_str().unwrap()))
         .collect();
     assert_eq!(said, ["Charge 100.00", "Credit -100.00", "Charge 300.00"], "all on one day");
+
+    // Who ends meanwhile is not stopped before his invoices are on record.
+    world.patch("acme", json!({"spec": {"deletionPolicy": "Archive"}})).await.unwrap();
+    postgres.kill();
+    delete(&world, "acme").await;
+    let waits = |acme: &TenantSubscription| {
+        let entry = tenantry_e2e::wait::entry(acme, "exit-stop");
+        entry.is_some_and(|entry| entry.message.contains("the customer's invoices: wait for the ledger"))
+    };
+    world.until("acme", waits).await.unwrap();
+    assert!(world.running("tenant-acme").await.unwrap() > 0);
+    postgres.restart().unwrap();
+    world.until("acme", is_archived).await.unwrap();
+    assert_eq!(world.running("tenant-acme").await.unwrap(), 0);
 }
 
 /// Without prices nothing of all this is there.

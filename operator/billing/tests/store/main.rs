@@ -94,7 +94,7 @@ async fn telling_and_running_twice_changes_nothing(place: Place) {
     live(&books, epoch, 3).await;
     close(&books, epoch).await;
     assert_eq!(books.verify().await.unwrap(), before);
-    assert_eq!(books.to_tell(RECORDS, 500).await.unwrap(), []);
+    assert_eq!(books.to_tell(RECORDS, 0, 500).await.unwrap(), []);
 }
 
 async fn a_dry_run_says_what_a_run_does_and_writes_nothing(place: Place) {
@@ -401,7 +401,7 @@ async fn documents_are_found_by_subscription_and_by_number(place: Place) {
     assert_eq!(books.documents_of("nobody").await.unwrap(), []);
     let missing = books.document("INV-999-001").await.unwrap_err().to_string();
     assert!(missing.contains("no document \"INV-999-001\""), "{missing}");
-    let to_tell = books.to_tell(RECORDS, 1_000).await.unwrap();
+    let to_tell = books.to_tell(RECORDS, 0, 1_000).await.unwrap();
     let mine = to_tell.iter().filter(|told| told.subscription == "t3a").count();
     assert_eq!(mine, of_one.len());
 }

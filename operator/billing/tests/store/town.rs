@@ -119,7 +119,7 @@ pub(crate) async fn close(books: &Books, epoch: Epoch) {
     }
     loop {
         let told: Vec<String> =
-            books.to_tell(RECORDS, 500).await.unwrap().into_iter().map(|told| told.id).collect();
+            books.to_tell(RECORDS, 0, 500).await.unwrap().into_iter().map(|told| told.id).collect();
         if told.is_empty() {
             break;
         }

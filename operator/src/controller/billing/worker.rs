@@ -4,6 +4,7 @@
 //! is no statement: the next run has a timer.
 
 use super::feed::{Feed, feed};
+use super::record::share;
 use super::{Want, price_list_of};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
@@ -13,12 +14,11 @@ use tenantry_billing::{Books, BooksError, Summary};
 use tenantry_checklist::billing::Known;
 use tenantry_journal::{Database, Epoch, HistoryOf};
 use tenantry_ledger::document::Document;
-use tenantry_ledger::exact::{Decimal, Exact, to_text};
 use tenantry_ledger::run::preview;
 use tokio::time::{sleep, timeout};
 
 /// First and longest wait after an answer that did not come.
-const WAIT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+pub(super) const WAIT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 /// The longest sleep of a timer: a clock that is set while it sleeps is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -27,13 +27,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When another process took over: this one must end.
 pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
-    let (database, epoch) = loop {
-        let news = context.billing.news.notified();
-        match context.billing.database.get() {
-            Some((database, epoch)) => break (database.clone(), *epoch),
-            None => news.await,
-        }
-    };
+    let (database, epoch) = context.billing.writer(&context.billing.news).await;
     let worker = Worker { context, books: Books::new(database.clone()), database, epoch };
     let mut tries = 0;
     let mut is_begun = false;
@@ -60,6 +54,8 @@ pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
             }
             Err(error) if error.is_superseded() => return Err(error),
             Err(error) => {
+                // What it was told may be there although the answer is not, so everybody is looked at again.
+                is_begun = false;
                 if tries == 0 {
                     tracing::warn!(%error, "the ledger cannot be written; what happens is billed when it can");
                     worker.outage(Some(format!("the ledger cannot be used now: {error}; it is tried again")));
@@ -203,6 +199,9 @@ impl Worker<'_> {
         for document in &summary.documents {
             tracing::info!(number = document.number, account = document.account, "made a document");
         }
+        if !summary.documents.is_empty() {
+            self.context.billing.posted.notify_one();
+        }
         let mut state = self.context.billing.lock();
         let lines = summary.documents.iter().flat_map(|document| &document.lines);
         state.dirty.extend(lines.map(|line| line.subscription.clone()));
@@ -227,8 +226,5 @@ impl Worker<'_> {
 
 /// What a tenant has on a document, without tax.
 fn committed(document: &Document, tenant: &str) -> Option<String> {
-    let own = document.lines.iter().filter(|line| line.subscription == tenant);
-    let sum: Exact =
-        own.map(|line| Some(Decimal::parse("net", &line.net).ok()?.value().clone())).sum::<Option<_>>()?;
-    Some(format!("{} {}", to_text(&sum, document.currency.decimals()), document.currency))
+    Some(format!("{} {}", share(document, tenant)?, document.currency))
 }
