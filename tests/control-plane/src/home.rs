@@ -6,6 +6,7 @@
 //! alone could have been given to somebody else.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -260,7 +261,7 @@ fn is_roomy(directory: &Path) -> bool {
 
 fn create_private(path: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other.with_context(|| format!("cannot create {}", path.display())),
     }
 }
@@ -301,8 +302,14 @@ fn reap(base: &Path) -> Result<Taken> {
             node::clean_up(&paths, network)
                 .with_context(|| format!("cannot clean up after {}", paths.root().display()))?;
         }
-        fs::remove_dir_all(paths.root())
-            .with_context(|| format!("cannot remove {}, left by an earlier run", paths.root().display()))?;
+        match fs::remove_dir_all(paths.root()) {
+            // Another start, or the supervisor at its end, removes it at the same moment.
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let what = format!("cannot remove {}, left by an earlier run", paths.root().display());
+                return Err(error).context(what);
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(taken)
 }

@@ -53,7 +53,12 @@ impl Lasting {
     /// How long the same run may take with a defect, beside what its fault takes on any machine.
     fn patience(&self, plan: &Plan) -> Duration {
         let took = self.0.iter().find(|(known, _)| known == plan).map(|(_, took)| *took);
-        PATIENCE.max(took.unwrap_or_default().saturating_sub(of_the_fault(plan)) * LONGER)
+        let beside = took.unwrap_or_default().saturating_sub(of_the_fault(plan));
+        match plan.fault {
+            // Without the deadline a request is given up by the connection, a deadline later.
+            Fault::BlackHole => beside + DEADLINE / 2,
+            _ => PATIENCE.max(beside * LONGER),
+        }
     }
 }
 
@@ -183,6 +188,6 @@ mod tests {
         );
         let unanswered = Plan { fault: Fault::BlackHole, ..Plan::reference(Workload::Provision) };
         let lasting = Lasting(vec![(unanswered.clone(), seconds(15))]);
-        assert_eq!(lasting.patience(&unanswered), seconds(15), "the ten of the deadline are no slowness");
+        assert_eq!(lasting.patience(&unanswered), seconds(10), "the ten of the deadline are no slowness");
     }
 }
