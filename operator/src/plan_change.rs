@@ -47,27 +47,25 @@ pub(crate) async fn used(client: &Client, tenant: &Prepared) -> Result<Amounts, 
     Ok(all)
 }
 
-/// What of the volumes that a tenant has cannot become what it would have under a plan. `exists` says which of the claims were made.
+/// What of the volumes that a tenant has, by its record, cannot become what it would have under a plan.
 pub(crate) fn unchangeable(
     plan: &str,
     before: &Prepared,
     after: &Prepared,
-    exists: impl Fn(&str) -> bool,
+    inventory: Option<&Inventory>,
 ) -> Vec<Problem> {
     let volumes = |prepared: &Prepared| -> Vec<Volume> {
         let claims = prepared.desired.iter().filter(|object| object.id.kind.is("", "PersistentVolumeClaim"));
         claims.map(|claim| Volume::of(&claim.id.name, &claim.body)).collect()
     };
+    let was_made = |name: &str| {
+        let is_it = |entry: &InventoryEntry| entry.kind == "v1/PersistentVolumeClaim" && entry.name == name;
+        let mut entries = inventory.into_iter().flat_map(|inventory| &inventory.objects);
+        entries.any(|entry| is_it(entry) && entry.uid.is_some())
+    };
     let mut has = volumes(before);
-    has.retain(|volume| exists(&volume.name));
+    has.retain(|volume| was_made(&volume.name));
     plan_change::unchangeable(plan, &has, &volumes(after))
-}
-
-/// Whether a record has a claim of this name that was made.
-pub(crate) fn has_claim(inventory: Option<&Inventory>, name: &str) -> bool {
-    let is_it = |entry: &InventoryEntry| entry.kind == "v1/PersistentVolumeClaim" && entry.name == name;
-    inventory
-        .is_some_and(|inventory| inventory.objects.iter().any(|entry| is_it(entry) && entry.uid.is_some()))
 }
 
 /// A tenant beside a plan that may be too small for it.

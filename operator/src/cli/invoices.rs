@@ -6,7 +6,7 @@ use super::output::Format;
 use super::table::table;
 use crate::controller::billing::feed::feed;
 use clap::Args;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tenantry_billing::{Books, BooksError};
 use tenantry_journal::Entry;
 use tenantry_ledger::document::{Document, Item};
@@ -35,21 +35,10 @@ pub(crate) struct One {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let entries = arguments.history.read().await?;
-    let tenants: BTreeSet<&str> = entries.iter().map(|entry| entry.tenant.as_str()).collect();
-    let database = arguments.history.location().open().await?;
-    let books = Books::new(database.clone());
-    let mut documents = Vec::new();
-    for tenant in tenants {
-        documents.extend(books.documents_of(tenant).await?);
-    }
-    database.close().await;
+    let documents =
+        of_each(arguments, async |books, tenant, _| Ok(books.documents_of(tenant).await?)).await?;
     arguments.output.print(&documents, |wide| list(&documents, wide))?;
-    if documents.is_empty() {
-        eprintln!("nothing was billed under this name");
-        return Ok(Outcome::Bad);
-    }
-    Ok(Outcome::Good)
+    Ok(outcome(&documents, "nothing was billed under this name"))
 }
 
 pub(crate) async fn one(arguments: &One) -> anyhow::Result<Outcome> {
@@ -62,30 +51,51 @@ pub(crate) async fn one(arguments: &One) -> anyhow::Result<Outcome> {
 
 /// What the account's next document would be, if it were made of what the ledger knows now.
 pub(crate) async fn next(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let entries = arguments.history.read().await?;
-    let tenants: BTreeSet<&str> = entries.iter().map(|entry| entry.tenant.as_str()).collect();
-    let database = arguments.history.location().open().await?;
-    let books = Books::new(database.clone());
-    let mut documents = Vec::new();
-    for tenant in tenants {
-        let own: Vec<Entry> = entries.iter().filter(|entry| entry.tenant == tenant).cloned().collect();
-        let Some(feed) = feed(&own) else { continue };
-        let Some(loaded) = books.load(&feed.account).await? else { continue };
-        if let Some(parked) = &loaded.standing.parked {
-            eprintln!("account {} waits for a person: {parked}", feed.account);
-        }
-        let next = preview(&loaded.history, loaded.counted(), Vec::new()).map_err(BooksError::from)?;
-        documents.extend(next.filter(|next| next.lines.iter().any(|line| line.subscription == tenant)));
-    }
-    database.close().await;
+    let documents =
+        of_each(arguments, async |books, tenant, own| Ok(coming(books, tenant, own).await?)).await?;
     arguments.output.print(&documents, |wide| {
         documents.iter().map(|document| page(document, wide)).collect::<Vec<_>>().join("\n")
     })?;
-    if documents.is_empty() {
-        eprintln!("nothing will be billed under this name by what is known now");
-        return Ok(Outcome::Bad);
+    Ok(outcome(&documents, "nothing will be billed under this name by what is known now"))
+}
+
+/// The next document of whoever pays for a tenant, if the tenant has something on it.
+async fn coming(books: &Books, tenant: &str, own: &[Entry]) -> Result<Option<Document>, BooksError> {
+    let Some(feed) = feed(own) else { return Ok(None) };
+    let Some(loaded) = books.load(&feed.account).await? else { return Ok(None) };
+    if let Some(parked) = &loaded.standing.parked {
+        eprintln!("account {} waits for a person: {parked}", feed.account);
     }
-    Ok(Outcome::Good)
+    let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
+    Ok(next.filter(|next| next.lines.iter().any(|line| line.subscription == tenant)))
+}
+
+/// What `look` finds for each tenant of the name, of which it is given what the journal has.
+async fn of_each<D: IntoIterator<Item = Document>>(
+    arguments: &Arguments,
+    look: impl AsyncFn(&Books, &str, &[Entry]) -> anyhow::Result<D>,
+) -> anyhow::Result<Vec<Document>> {
+    let mut by_tenant: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in arguments.history.read().await? {
+        by_tenant.entry(entry.tenant.clone()).or_default().push(entry);
+    }
+    let database = arguments.history.location().open().await?;
+    let books = Books::new(database.clone());
+    let mut documents = Vec::new();
+    for (tenant, own) in &by_tenant {
+        documents.extend(look(&books, tenant, own).await?);
+    }
+    database.close().await;
+    Ok(documents)
+}
+
+/// Says where there is nothing.
+fn outcome(documents: &[Document], nothing: &str) -> Outcome {
+    if documents.is_empty() {
+        eprintln!("{nothing}");
+        return Outcome::Bad;
+    }
+    Outcome::Good
 }
 
 fn list(documents: &[Document], wide: bool) -> String {

@@ -361,12 +361,16 @@ impl Root {
     }
 }
 
-/// Resource versions are compared as integers, which Kubernetes guarantees since 1.35 (KEP-5504) and which held for
-/// etcd before.
 fn is_newer(new: &Root, known: &Root) -> bool {
-    match (new.resource_version.parse::<u64>(), known.resource_version.parse::<u64>()) {
+    is_later(&new.resource_version, &known.resource_version)
+}
+
+/// Whether a resource version is later than another one. They are compared as integers, which Kubernetes guarantees since 1.35
+/// (KEP-5504) and which held for etcd before.
+pub(crate) fn is_later(new: &str, known: &str) -> bool {
+    match (new.parse::<u64>(), known.parse::<u64>()) {
         (Ok(new), Ok(known)) => new > known,
-        _ => new.resource_version != known.resource_version,
+        _ => new != known,
     }
 }
 

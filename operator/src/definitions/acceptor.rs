@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenantry_checklist::pace::Pace;
+use tenantry_checklist::report::holds_since;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::time;
 use tenantry_crds::common::{Condition, ConditionStatus};
@@ -156,11 +157,9 @@ impl Acceptor {
             conditions.extend(self.rollout(key, &revision, generation));
         }
         for condition in &mut conditions {
-            let before = live.status.conditions.iter().find(|known| known.type_ == condition.type_);
-            condition.last_transition_time = match before {
-                Some(before) if before.status == condition.status => before.last_transition_time.clone(),
-                _ => time::time(now),
-            };
+            let before = &live.status.conditions;
+            condition.last_transition_time =
+                holds_since(before, &condition.type_, condition.status, &time::time(now));
         }
         DefinitionStatus {
             observed_generation: Some(generation),

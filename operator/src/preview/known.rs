@@ -10,7 +10,7 @@ use crate::definitions::live::{Definition, read};
 use crate::definitions::mover::runs;
 use crate::definitions::store::Live;
 use crate::definitions::{Key, Store};
-use crate::plan_change::{Misfit, has_claim, offer, unchangeable, used};
+use crate::plan_change::{Misfit, offer, unchangeable, used};
 use crate::preview::changes::Changes;
 use crate::rights::{MANAGER_ROLE, Rights, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -198,8 +198,8 @@ impl Known {
         };
         if let (Some(before), Some(plan)) = (self.awake(root, &status, None), self.plan(wished)) {
             let after = self.awake(root, &status, Some(spec));
-            let exists = |claim: &str| has_claim(status.inventory.as_ref(), claim);
-            let frozen = after.as_ref().map(|after| unchangeable(wished, &before, after, exists));
+            let record = status.inventory.as_ref();
+            let frozen = after.as_ref().map(|after| unchangeable(wished, &before, after, record));
             let mut problems = frozen.unwrap_or_default();
             if direction == Direction::Downgrade {
                 let misfit = Misfit { name: wished, plan: &plan, before: &before, after: after.as_ref() };

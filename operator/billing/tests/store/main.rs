@@ -11,6 +11,8 @@
 mod crash;
 #[path = "../../../journal/tests/store/place.rs"]
 mod place;
+#[path = "../../../journal/tests/store/polled.rs"]
+mod polled;
 mod races;
 mod town;
 

@@ -1,31 +1,15 @@
 //! Several who write at once, and some who are cut off.
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 
 use tenantry_billing::{Books, BooksError};
 use tenantry_journal::Database;
 
 use crate::place::{Place, on_both};
+use crate::polled::polled;
 use crate::town::{agreement, at, leader, list, live, opened, start};
 
 on_both![eight_who_finalise_and_are_cut_off_leave_no_gap, after_a_takeover_nothing_of_the_old_leader_lands,];
-
-/// What `future` gives, or nothing if it was polled so often and is not done; then it is dropped.
-async fn polled<F: Future>(times: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = times;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
-}
 
 /// An account with sixty months to bill, and eight who bill it, each with connections of his own. Every other try is given up
 /// somewhere on its way, which rolls back.

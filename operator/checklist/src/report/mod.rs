@@ -306,11 +306,17 @@ fn phase(
     }
 }
 
+/// Since when a condition has a status: what it said of that before, or now.
+#[must_use]
+pub fn holds_since(before: &[Condition], type_: &str, status: ConditionStatus, now: &Time) -> Time {
+    let known = before.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+    known.map_or(now, |condition| &condition.last_transition_time).clone()
+}
+
 fn condition(draft: Draft, input: &ReportInput<'_>) -> Condition {
     let Draft { type_, status, reason, message } = draft;
-    let before = input.previous.conditions.iter().find(|c| c.type_ == type_ && c.status == status);
     let last_transition_time =
-        before.map_or_else(|| time::time(input.now), |condition| condition.last_transition_time.clone());
+        holds_since(&input.previous.conditions, &type_, status, &time::time(input.now));
     let message = cut(&message, MESSAGE_LIMIT);
     Condition { type_, status, reason, message, last_transition_time, observed_generation: input.generation }
 }

@@ -10,11 +10,10 @@
 
 mod outages;
 mod place;
+mod polled;
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -23,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use place::{Place, on_both};
+use polled::polled;
 
 on_both![
     appending_twice_inserts_once,
@@ -96,20 +96,6 @@ fn futures_can_be_sent() {
     can_be_sent(|database| database.history(Box::leak(Box::new(HistoryOf::Tenant(String::new())))));
     can_be_sent(|database| database.samples(1));
     can_be_sent(|database| database.ended_operations(1));
-}
-
-/// What `future` gives, or nothing if it was polled so often and is not done; then it is dropped.
-async fn polled<F: Future>(times: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = times;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 async fn appending_twice_inserts_once(place: Place) {

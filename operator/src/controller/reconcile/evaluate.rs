@@ -6,7 +6,6 @@ use super::evidence::{self, Consumer, Observations};
 use super::jobs;
 use super::prepare::{Prepared, PreparedExternal, PreparedItem, external_id};
 use super::servers;
-use crate::controller::billing;
 use crate::controller::context::Context;
 use crate::controller::servers::Standing;
 use crate::controller::session::Session;
@@ -75,7 +74,6 @@ pub(super) fn evaluated(
     let dates = prepared.order.dates(snapshot.root.created);
     let signatures = context.sign_offs.of(&snapshot.root.uid);
     let similar = Similar::of(&prepared.order.definitions.accepted());
-    billing::ask(context, snapshot, &prepared.order);
     let (known, trouble) = context.billing.of(prepared.order.tenant_id.as_str());
     let paid = payment::evidence(&payment::payer(&prepared.order), &snapshot.status, known.as_ref(), trouble);
     let inputs: Vec<ItemInput> = prepared

@@ -15,7 +15,7 @@ pub(crate) mod prepare;
 mod sayings;
 mod secrets;
 mod servers;
-mod suspension;
+pub(crate) mod suspension;
 mod work;
 mod write;
 

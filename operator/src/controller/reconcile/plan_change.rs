@@ -6,7 +6,7 @@ use super::prepare::Prepared;
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use crate::controller::session::Session;
-use crate::plan_change::{Misfit, has_claim, offer, unchangeable, used};
+use crate::plan_change::{Misfit, offer, unchangeable, used};
 use std::time::Duration;
 use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
 use tenantry_checklist::plan_change::{Course, FIELD, Input, Pending, Step, misfits, pending, step};
@@ -133,9 +133,8 @@ async fn misfit(
         session.misfits = session.misfits.saturating_add(1);
         wait
     });
-    let exists = |claim: &str| has_claim(snapshot.status.inventory.as_ref(), claim);
     let frozen = match (&before, &after) {
-        (Some(before), Ok(after)) => unchangeable(name, before, after, exists),
+        (Some(before), Ok(after)) => unchangeable(name, before, after, snapshot.status.inventory.as_ref()),
         _ => Vec::new(),
     };
     // What is wrong with an order under a plan that gives more is said when it is resolved under it.

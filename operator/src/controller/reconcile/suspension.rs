@@ -22,7 +22,7 @@ use tenantry_checklist::suspension::Effect;
 use tenantry_crds::subscription::RememberedScale;
 
 /// Pods that have not come to their end.
-const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+pub(crate) const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Between two looks at pods that still run: at first, and at most.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 

@@ -107,6 +107,7 @@ pub(super) async fn run(
     // What is not desired any more has to be seen to be removed, also by a process that never made any.
     offboard::watch_kinds(context, &recorded);
     await_watches(context, session, prepared).await;
+    billing::ask(context, snapshot, &prepared.order);
     let mut progress = Progress {
         inventory: session.inventory.clone().unwrap_or(recorded),
         outcomes: Vec::new(),

@@ -6,6 +6,7 @@ use super::Standing;
 use super::write::DEADLINE;
 use crate::controller::context::Context;
 use crate::controller::reconcile::prepare::Prepared;
+use crate::controller::reconcile::suspension::RUNNING;
 use crate::controller::roots::RootObject;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
 use kube::api::{Api, ListParams};
@@ -17,8 +18,6 @@ use tenantry_crds::pool::{PoolReservation, Tenancy};
 use thiserror::Error;
 use tokio::time::timeout;
 
-/// Pods that have not come to their end.
-const RUNNING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Label of a node's name that volumes are pinned by.
 const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Wait before a tenant that moved is looked at again while something of it is where it was.

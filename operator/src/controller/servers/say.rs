@@ -3,6 +3,7 @@
 use super::Wish;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY};
+use tenantry_checklist::report::holds_since;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::pool::{ServerPoolSpec, Tenancy};
 use tenantry_servers::{Decision, Lack, Pool};
@@ -119,14 +120,12 @@ pub(super) fn conditions(
     }
     let condition = |(type_, holds, reason, message): (&str, bool, &str, String)| {
         let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
-        let known = before.iter().find(|known| known.type_ == type_ && known.status == status);
         Condition {
             type_: type_.to_owned(),
             status,
             reason: reason.to_owned(),
             message,
-            last_transition_time: known
-                .map_or_else(|| now.clone(), |known| known.last_transition_time.clone()),
+            last_transition_time: holds_since(before, type_, status, now),
             observed_generation: generation,
         }
     };

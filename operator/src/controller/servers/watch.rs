@@ -6,6 +6,7 @@
 use super::nodes::NodeObject;
 use super::{Servers, State};
 use crate::controller::context::Context;
+use crate::controller::roots::is_later;
 use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::runtime::watcher::{Config, Event};
@@ -92,12 +93,10 @@ impl Servers {
     /// Takes in a pool. Whether it is another than the one that is known: what the desk wrote it knows.
     fn observe_pool(&self, pool: ServerPool) -> bool {
         let name = pool.name_any();
-        let version = |pool: &ServerPool| pool.metadata.resource_version.clone().unwrap_or_default();
         let mut state = self.lock();
         let known = state.pools.get(&name);
-        let is_known = known.is_some_and(|known| {
-            known.metadata.uid == pool.metadata.uid && !is_newer(&version(&pool), &version(known))
-        });
+        let is_known =
+            known.is_some_and(|known| known.metadata.uid == pool.metadata.uid && !is_newer(&pool, known));
         if is_known {
             return false;
         }
@@ -110,11 +109,10 @@ impl Servers {
 
     /// Takes in the answer to a write of the desk. A newer state that the watch delivered meanwhile stays.
     pub(super) fn record(&self, pool: ServerPool) {
-        let version = |pool: &ServerPool| pool.metadata.resource_version.clone().unwrap_or_default();
         let mut state = self.lock();
         if let Some(known) = state.pools.get_mut(&pool.name_any())
             && known.metadata.uid == pool.metadata.uid
-            && is_newer(&version(&pool), &version(known))
+            && is_newer(&pool, known)
         {
             *known = Arc::new(pool);
         }
@@ -144,7 +142,7 @@ impl Servers {
         let mut state = self.lock();
         if let Some(known) = state.nodes.get(&name)
             && known.uid == node.uid
-            && !is_newer(&node.resource_version, &known.resource_version)
+            && !is_later(&node.resource_version, &known.resource_version)
         {
             return Vec::new();
         }
@@ -200,10 +198,8 @@ impl State {
     }
 }
 
-/// Resource versions are compared as integers (KEP-5504).
-fn is_newer(new: &str, known: &str) -> bool {
-    match (new.parse::<u64>(), known.parse::<u64>()) {
-        (Ok(new), Ok(known)) => new > known,
-        _ => new != known,
-    }
+/// Whether one state of a pool is later than another one.
+fn is_newer(new: &ServerPool, known: &ServerPool) -> bool {
+    let version = |pool: &ServerPool| pool.metadata.resource_version.clone().unwrap_or_default();
+    is_later(&version(new), &version(known))
 }
