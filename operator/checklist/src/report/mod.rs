@@ -363,6 +363,15 @@ impl Obstacle {
         Self { reason: "PredecessorTerminating", message, for_good: false }
     }
 
+    /// An object that the order no longer asks for stands still, because it could not be removed: it may open what shall be closed,
+    /// so a tenant that has it is not what its order says. `told` says which and why.
+    #[must_use]
+    pub fn not_removed(told: &str, for_good: bool) -> Self {
+        let reason = if for_good { "RemovalRefused" } else { "RemovalPending" };
+        let message = format!("what the order no longer asks for is still there: {told}");
+        Self { reason, message, for_good }
+    }
+
     /// A secret that was generated once for the tenant is gone. It is never generated again silently, because data may
     /// depend on it; `remedy` says what to do.
     #[must_use]

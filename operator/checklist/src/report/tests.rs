@@ -333,6 +333,8 @@ fn obstacles_come_before_everything_else() {
         (Obstacle::object_conflict("web", "ConfigMap web exists; rename it"), "Stalled", Phase::Failed),
         (Obstacle::secret_lost("database", "restore it"), "Stalled", Phase::Failed),
         (Obstacle::predecessor_terminating("tenant-acme"), "Reconciling", Phase::Provisioning),
+        (Obstacle::not_removed("ConfigMap old: no answer", false), "Reconciling", Phase::Provisioning),
+        (Obstacle::not_removed("ConfigMap old: a policy refuses it", true), "Stalled", Phase::Failed),
         (
             Obstacle::other("RightsMissing", "apply this; then it goes on".to_owned(), true),
             "Stalled",

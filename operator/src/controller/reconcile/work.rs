@@ -394,6 +394,7 @@ async fn finish(
     }
     let mut obstacles = conflicts(prepared, &look, &progress.outcomes);
     obstacles.extend(secrets::obstacles(snapshot, session));
+    obstacles.extend(not_removed(&progress.outcomes));
     let known = snapshot.status.inventory.clone().unwrap_or_default();
     let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
         true => progress.inventory.clone(),
@@ -523,6 +524,18 @@ fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -
     let entries = look.evaluation.entries.iter();
     let in_conflict = entries.filter(|entry| entry.reason == Refusal::NameConflict.as_str());
     in_conflict.map(|entry| Obstacle::object_conflict(&entry.name, &entry.message)).collect()
+}
+
+/// What is no longer desired, has no item that would tell of it, and could not be removed. Of several the one that a person has to
+/// look at is told.
+fn not_removed(outcomes: &[executor::Outcome]) -> Option<Obstacle> {
+    let failures = outcomes.iter().filter(|outcome| outcome.item.is_none()).filter_map(|outcome| {
+        let failure = outcome.result.as_ref().err()?;
+        (failure.verdict != Refusal::Skipped).then_some((&outcome.id, failure))
+    });
+    let (id, failure) = failures.max_by_key(|(_, failure)| failure.verdict.is_definitive())?;
+    let told = format!("{} {}: {}", id.kind.name(), id.name, failure.message);
+    Some(Obstacle::not_removed(&told, failure.verdict.is_definitive()))
 }
 
 /// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end
