@@ -287,7 +287,7 @@ pub struct ChecklistEntry {
     /// When the item first had an effect for what is ordered now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// Definite refusals since the item's input last changed.
+    /// Definite refusals since the item's input last changed, or since the item was last done and is no more.
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(min = 0))]
     pub attempts: i32,

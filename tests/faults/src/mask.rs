@@ -9,7 +9,7 @@ use crate::runs;
 use crate::site::NAME;
 
 /// Fields that tell when and how often, not what.
-const DROPPED: [&str; 26] = [
+const DROPPED: [&str; 27] = [
     "uid",
     "resourceVersion",
     "managedFields",
@@ -25,6 +25,8 @@ const DROPPED: [&str; 26] = [
     "lastTransitionTime",
     "since",
     "startedAt",
+    // What it took to get there.
+    "attempts",
     "completedAt",
     "endedAt",
     "estimatedCompletion",

@@ -168,8 +168,9 @@ impl Workload {
                         .all(|(_, pod)| is_at_rest(state, pod))
             }
             Self::Suspend => {
-                subscription.is_some_and(|found| is_true(found, "Suspended"))
-                    && suspension::are_followed(state, tenant)
+                // Nobody gets in as soon as the route leads to the page; that the route was accepted is told a moment later.
+                let is_over = |found: &Value| is_true(found, "Suspended") && !is_true(found, "Reconciling");
+                subscription.is_some_and(|found| is_over(found)) && suspension::are_followed(state, tenant)
             }
             Self::Resume => {
                 subscription.is_some_and(|found| is_live(found, first) && !suspension::is_told(found))

@@ -206,6 +206,11 @@ impl<'a> Pass<'a> {
             return held;
         }
         let history = History { started: history.started.or(allowed.then_some(self.now)), ..history };
+        // What was refused before it was done is over: in a year's changes nobody's attempts shall run out by ones and twos.
+        let history = match self.continues(ItemState::Done) {
+            Some(_) => History { attempts: 0, next_retry: None, ..history },
+            None => history,
+        };
         self.open_item(allowed, history)
     }
 

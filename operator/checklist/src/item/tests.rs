@@ -191,6 +191,25 @@ fn refusals_are_counted_once_each_and_the_wait_doubles() {
 }
 
 #[test]
+fn what_was_refused_before_an_item_was_done_counts_no_more() {
+    let mut world = World::new(vec![item("a", &[])]);
+    world.pass(0);
+    world.evidence("a", refusal(1));
+    world.pass(1);
+    world.evidence("a", complete());
+    world.pass(6);
+    assert_eq!((world.state("a").0, world.entry("a").attempts), (ItemState::Done, 1), "it is told what it took");
+    // Opened again, such as by somebody who removed an object, and refused: once, and no more than once.
+    for second in [10, 11] {
+        world.evidence("a", refusal(10));
+        world.pass(second);
+        let entry = world.entry("a");
+        assert_eq!((entry.state, entry.attempts), (ItemState::Running, 1));
+        assert_eq!(entry.next_retry_at.as_ref().map(time::instant), Some(at(15)));
+    }
+}
+
+#[test]
 fn the_wait_and_its_message_survive_a_restart() {
     let mut world = World::new(vec![item("a", &[])]);
     world.evidence("a", refusal(0));

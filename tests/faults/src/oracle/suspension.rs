@@ -109,10 +109,13 @@ pub fn taken_away(record: &Record) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         left(record, &ids, &after).into_iter().map(|what| Finding::new("O14", what)).collect();
     let known = subscription(record, &after).map(remembered).unwrap_or_default();
+    // Where the record begins amid the suspension, as after the store went back, what it had is on record by then.
+    let earlier = subscription(record, &record.before).map(remembered).unwrap_or_default();
     for (key, workload) in workloads(record, &ids, &record.before) {
-        let had = replicas(workload).unwrap_or_default();
         let is_it = |entry: &&Value| entry["name"] == key.name.as_str() && entry["uid"] == uid(workload);
-        match known.iter().find(is_it).and_then(|entry| entry["replicas"].as_i64()) {
+        let told_of = |entries: &[Value]| entries.iter().find(is_it).and_then(|entry| entry["replicas"].as_i64());
+        let had = told_of(earlier).or_else(|| replicas(workload)).unwrap_or_default();
+        match told_of(known) {
             Some(told) if told == had => {}
             told => {
                 findings.push(Finding::new("O14", format!("{key} had {had} pods, and on record is {told:?}")))
