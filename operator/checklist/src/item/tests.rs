@@ -198,7 +198,11 @@ fn what_was_refused_before_an_item_was_done_counts_no_more() {
     world.pass(1);
     world.evidence("a", complete());
     world.pass(6);
-    assert_eq!((world.state("a").0, world.entry("a").attempts), (ItemState::Done, 1), "it is told what it took");
+    assert_eq!(
+        (world.state("a").0, world.entry("a").attempts),
+        (ItemState::Done, 1),
+        "it is told what it took"
+    );
     // Opened again, such as by somebody who removed an object, and refused: once, and no more than once.
     for second in [10, 11] {
         world.evidence("a", refusal(10));

@@ -113,7 +113,8 @@ pub fn taken_away(record: &Record) -> Vec<Finding> {
     let earlier = subscription(record, &record.before).map(remembered).unwrap_or_default();
     for (key, workload) in workloads(record, &ids, &record.before) {
         let is_it = |entry: &&Value| entry["name"] == key.name.as_str() && entry["uid"] == uid(workload);
-        let told_of = |entries: &[Value]| entries.iter().find(is_it).and_then(|entry| entry["replicas"].as_i64());
+        let told_of =
+            |entries: &[Value]| entries.iter().find(is_it).and_then(|entry| entry["replicas"].as_i64());
         let had = told_of(earlier).or_else(|| replicas(workload)).unwrap_or_default();
         match told_of(known) {
             Some(told) if told == had => {}
