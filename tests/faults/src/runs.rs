@@ -117,13 +117,17 @@ fn is_end(after: &str) -> bool {
     !after.starts_with(|next: char| next.is_ascii_alphanumeric())
 }
 
-/// How far a hand-over is by a status that is written, such as `testing-1-Failed`; nothing for one that tells of no runs.
+/// How far a hand-over or a suspension is by a status that is written, such as `testing-1-Failed` or `InEffect`; nothing for one
+/// that tells of neither.
 /// Statuses come once a second while something runs, so how many there are says nothing, but each of these is written
 /// first at one moment of every run. That the tenant is live may be told with the last signature or after it, as the
 /// gateway is fast or slow, so it has no name of its own.
 #[must_use]
 pub fn milestone(body: &Value) -> Option<String> {
     let status = body.get("status")?;
+    if let Some(how) = suspended(status) {
+        return Some(how);
+    }
     let checklist = status.get("checklist")?.as_array()?;
     let last = |pointer: &str| {
         let mut entries = checklist.iter().rev();
@@ -134,6 +138,18 @@ pub fn milestone(body: &Value) -> Option<String> {
         return Some(format!("{item}-signed"));
     }
     Some(format!("{item}-{}-{}", run["attempt"].as_i64()?, run["state"].as_str()?))
+}
+
+/// How far a suspension is, or its end.
+fn suspended(status: &Value) -> Option<String> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let told = conditions.iter().find(|condition| condition["type"] == "Suspended");
+    if let Some(told) = told {
+        return told["reason"].as_str().map(str::to_owned);
+    }
+    let operation = status.get("operation")?;
+    let is_over = operation["kind"] == "Resume" && operation.get("completedAt").is_some();
+    is_over.then(|| "Resumed".to_owned())
 }
 
 #[cfg(test)]
@@ -174,6 +190,11 @@ mod tests {
         let body = |checklist: Value| json!({"status": {"checklist": checklist}});
         let signed = |signature: Value| json!({"name": "training", "signOff": {"as": "Customer", "signature": signature}});
         assert_eq!(milestone(&json!({"status": {"conditions": []}})), None);
+        let told =
+            |reason: &str| json!({"status": {"conditions": [{"type": "Suspended", "reason": reason}]}});
+        assert_eq!(milestone(&told("InEffect")).as_deref(), Some("InEffect"));
+        let lifted = json!({"status": {"conditions": [], "operation": {"kind": "Resume", "completedAt": "2026-01-01T00:00:00Z"}}});
+        assert_eq!(milestone(&lifted).as_deref(), Some("Resumed"));
         assert_eq!(milestone(&body(json!([{"name": "network"}]))), None);
         let both =
             body(json!([run("trial", 2, "Succeeded"), run("testing", 1, "Failed"), {"name": "go-live"}]));

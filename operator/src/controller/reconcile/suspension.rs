@@ -19,6 +19,7 @@ use tenantry_apply::record::Ledger;
 use tenantry_blueprint::suspend::is_scaled;
 use tenantry_checklist::revision::name_of;
 use tenantry_checklist::suspension::Effect;
+use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::subscription::RememberedScale;
 
 /// Pods that have not come to their end.
@@ -170,22 +171,32 @@ pub(super) async fn found(
     if !stands {
         return Found { remembered, ..Found::default() };
     }
-    let left = match running(context, &prepared.owner.namespace).await {
+    let (left, is_seen) = match running(context, &prepared.owner.namespace).await {
         Ok(0) => return Found { in_effect: true, remembered, ..Found::default() },
-        Ok(1) => "1 pod still runs".to_owned(),
-        Ok(count) => format!("{count} pods still run"),
+        Ok(1) => ("1 pod still runs".to_owned(), true),
+        Ok(count) => (format!("{count} pods still run"), true),
         Err(error) => {
             tracing::warn!(subscription = %snapshot.root.name, %error, "the pods of a suspended tenant cannot be seen");
-            "its pods cannot be looked at".to_owned()
+            ("its pods cannot be looked at".to_owned(), false)
         }
     };
+    // What was seen at rest is not said to run because nobody can look for a moment: everything that keeps it at rest stands.
+    let in_effect = !is_seen && was_at_rest(snapshot);
     // They come to their end in seconds; what does not is looked at less and less often.
     let [first, longest] = LOOK_AGAIN;
     let since =
         snapshot.status.suspension.iter().flat_map(|status| &status.holds).map(|hold| hold.at.0).max();
     let passed = since.map(|at| snapshot.now.as_second().saturating_sub(at.as_second())).unwrap_or_default();
     let again = Duration::from_secs(u64::try_from(passed / 8).unwrap_or_default()).clamp(first, longest);
-    Found { left, remembered, again: Some(again), in_effect: false }
+    Found { left, remembered, again: Some(again), in_effect }
+}
+
+/// Whether the last status had seen that nothing runs.
+fn was_at_rest(snapshot: &Snapshot) -> bool {
+    let held = snapshot.status.suspension.as_ref().map(|status| status.holds.as_slice()).unwrap_or_default();
+    let is_told =
+        |condition: &Condition| condition.type_ == "Suspended" && condition.status == ConditionStatus::True;
+    Effect::of_holds(held).compute && snapshot.status.conditions.iter().any(is_told)
 }
 
 /// Pods of a namespace that have not come to their end.

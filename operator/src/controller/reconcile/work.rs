@@ -22,7 +22,7 @@ use std::time::Duration;
 use tenantry_apply::classify::Verdict as Refusal;
 use tenantry_apply::executor::{self, Done, Executor};
 use tenantry_apply::index::Seen;
-use tenantry_apply::object::{Desired, Kind, Policy, Stage};
+use tenantry_apply::object::{Desired, Kind, ObjectId, Policy, Stage};
 use tenantry_apply::plan::{self, Plan, Wait, Waiting};
 use tenantry_apply::record::Ledger;
 use tenantry_apply::shared::Snapshot as View;
@@ -394,7 +394,7 @@ async fn finish(
     }
     let mut obstacles = conflicts(prepared, &look, &progress.outcomes);
     obstacles.extend(secrets::obstacles(snapshot, session));
-    obstacles.extend(not_removed(&progress.outcomes));
+    obstacles.extend(not_removed(prepared, &look.plan, &progress.outcomes));
     let known = snapshot.status.inventory.clone().unwrap_or_default();
     let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
         true => progress.inventory.clone(),
@@ -526,16 +526,22 @@ fn conflicts(prepared: &Prepared, look: &Look, outcomes: &[executor::Outcome]) -
     in_conflict.map(|entry| Obstacle::object_conflict(&entry.name, &entry.message)).collect()
 }
 
-/// What is no longer desired, has no item that would tell of it, and could not be removed. Of several the one that a person has to
-/// look at is told.
-fn not_removed(outcomes: &[executor::Outcome]) -> Option<Obstacle> {
+/// What is no longer desired and still there, and has no item that would tell of it: it could not be removed, or nobody has looked at
+/// its kind yet. Of several the one that a person has to look at is told.
+fn not_removed(prepared: &Prepared, plan: &Plan, outcomes: &[executor::Outcome]) -> Option<Obstacle> {
     let failures = outcomes.iter().filter(|outcome| outcome.item.is_none()).filter_map(|outcome| {
         let failure = outcome.result.as_ref().err()?;
         (failure.verdict != Refusal::Skipped).then_some((&outcome.id, failure))
     });
-    let (id, failure) = failures.max_by_key(|(_, failure)| failure.verdict.is_definitive())?;
-    let told = format!("{} {}: {}", id.kind.name(), id.name, failure.message);
-    Some(Obstacle::not_removed(&told, failure.verdict.is_definitive()))
+    let named = |id: &ObjectId, why: &str| format!("{} {}: {why}", id.kind.name(), id.name);
+    if let Some((id, failure)) = failures.max_by_key(|(_, failure)| failure.verdict.is_definitive()) {
+        return Some(Obstacle::not_removed(&named(id, &failure.message), failure.verdict.is_definitive()));
+    }
+    let is_wanted =
+        |id: &ObjectId| id.kind == jobs::kind() || prepared.desired.iter().any(|object| object.id == *id);
+    let mut unseen = plan.waits.iter().filter(|one| one.wait == Wait::Sync && !is_wanted(&one.id));
+    let one = unseen.next()?;
+    Some(Obstacle::not_removed(&named(&one.id, "nothing of its kind has been looked at yet"), false))
 }
 
 /// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end

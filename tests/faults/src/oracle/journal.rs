@@ -19,6 +19,10 @@ type Told = BTreeMap<String, BTreeSet<String>>;
 pub fn recorded_once(record: &Record) -> Vec<Finding> {
     let Some(journal) = &record.journal else { return Vec::new() };
     let told = told(record);
+    // A suspension that was lifted before the record began is told by nothing but the operation that it ended with.
+    let resumed = record
+        .forms()
+        .any(|(_, object)| object.pointer("/status/operation/kind").is_some_and(|kind| kind == "Resume"));
     let mut findings: Vec<Finding> = missing(record, journal)
         .into_iter()
         .map(|id| Finding::new("O12", format!("{id} is not in the journal")))
@@ -34,7 +38,7 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
                 findings.push(Finding::new("O12", what));
             }
             // What happened before the record began is known by its latest form only.
-            None if !is_earlier(&fact.id, &told) => {
+            None if !is_earlier(&fact.id, &told) && !(resumed && is_whole(&fact.id, journal)) => {
                 findings.push(Finding::new("O12", format!("{} never happened", fact.id)));
             }
             Some(_) | None => {}
@@ -174,6 +178,14 @@ fn holds(status: &Value) -> impl Iterator<Item = String> {
     holds.into_iter().flatten().filter_map(called)
 }
 
+/// Whether an id is that of a suspension of which the journal has the begin and the end.
+fn is_whole(id: &str, journal: &[Fact]) -> bool {
+    let hold = id.strip_suffix("/began").or_else(|| id.strip_suffix("/ended"));
+    hold.filter(|hold| hold.contains("/suspension/")).is_some_and(|hold| {
+        ["began", "ended"].iter().all(|end| journal.iter().any(|fact| fact.id == format!("{hold}/{end}")))
+    })
+}
+
 /// Whether an id is that of an earlier end of what was told of a later one.
 fn is_earlier(id: &str, told: &Told) -> bool {
     let split = |id: &str| {
@@ -273,6 +285,21 @@ mod tests {
             judged(story(), &[&all[..], &[never]].concat()),
             ["t/suspension/b/u/ended never happened"]
         );
+    }
+
+    #[test]
+    fn a_suspension_that_was_lifted_before_the_record_began_is_known_by_the_operation_that_ended_it() {
+        let resumed = json!({"metadata": {"uid": "s1"}, "status": {
+            "tenant": {"id": "t"}, "operation": {"number": 3, "kind": "Resume", "completedAt": "2026-01-01T00:00:00Z"}}});
+        let all = [
+            ("t/operation/3/began", "Began"),
+            ("t/operation/3/ended", "Completed"),
+            ("t/suspension/a/u/began", "Suspended"),
+            ("t/suspension/a/u/ended", "Lifted"),
+        ];
+        assert_eq!(judged(told_by(std::slice::from_ref(&resumed)), &all), Vec::<String>::new());
+        let half = judged(told_by(&[resumed]), &all[..3]);
+        assert_eq!(half, ["t/suspension/a/u/began never happened"]);
     }
 
     #[test]
