@@ -47,6 +47,10 @@ pub struct InvoiceIssuerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub vat_id: Option<String>,
+    /// Number under which the seller stands in a register of companies, which documents have to say where there is no `vatId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub registration: Option<String>,
     /// Mail address for questions about invoices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
@@ -90,6 +94,10 @@ pub struct TaxRate {
     /// The rate in percent, such as `8.1`.
     #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
     pub percent: String,
+    /// Why nothing is taxed, as the law wants it written on documents; needed for the category E.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub exemption_reason: Option<String>,
     /// First day on which it holds, such as `2027-01-01`; from ever without one. Of several rates of a name the latest that
     /// holds on the day of an invoice counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +172,10 @@ pub struct BillingAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub vat_id: Option<String>,
+    /// Number under which the company stands in a register of companies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub registration: Option<String>,
     /// Mail address that invoices are meant for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
@@ -172,6 +184,9 @@ pub struct BillingAccountSpec {
     #[schemars(length(min = 3, max = 3), regex(pattern = CURRENCY))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the currency of an account cannot change, because its balance is in it; make another account"))]
     pub currency: String,
+    /// Language of its documents as people read them.
+    #[serde(default)]
+    pub language: Language,
     /// Time zone of the IANA database, such as `Europe/Zurich`, by which it is decided on which day something happened.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the time zone of an account cannot change, because closed periods have their borders from it; make another account"))]
@@ -180,6 +195,28 @@ pub struct BillingAccountSpec {
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 365))]
     pub payment_days: i32,
+}
+
+/// A language that documents are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+}
+
+impl Language {
+    /// Its code of ISO 639-1.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+        }
+    }
 }
 
 /// Who pays for a subscription, and from when on.

@@ -21,6 +21,7 @@ mod output;
 mod pause;
 mod plurals;
 mod preview;
+mod print;
 mod progress;
 mod quote;
 mod receipt;
@@ -102,6 +103,12 @@ enum Command {
     Invoice(invoices::One),
     /// Show what the next invoice of a subscription would be by what is known now.
     PreviewInvoice(invoices::Arguments),
+    /// Write an invoice or credit note as a page, or as XML after EN 16931.
+    Print(print::Arguments),
+    /// Show what a billing account was billed, document by document and tenant by tenant.
+    Statement(print::OfAccount),
+    /// Write what was billed as rows of FOCUS 1.2, in CSV.
+    Focus(print::OfTime),
     /// Prove that the ledger is right.
     Ledger(ledger::Arguments),
 }
@@ -159,6 +166,9 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
         Command::PreviewInvoice(arguments) => runtime()?.block_on(invoices::next(&arguments)),
+        Command::Print(arguments) => runtime()?.block_on(print::run(&arguments)),
+        Command::Statement(arguments) => runtime()?.block_on(print::of_account(&arguments)),
+        Command::Focus(arguments) => runtime()?.block_on(print::of_time(&arguments)),
         Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }
 }

@@ -28,7 +28,7 @@ fn issuer() -> Value {
     json!({
         "apiVersion": "tenantry.io/v1alpha1", "kind": "InvoiceIssuer", "metadata": {"name": "orderly"},
         "spec": {
-            "legalName": "Orderly Hosting AG", "country": "CH", "series": {"invoices": "INV", "creditNotes": "CN"},
+            "legalName": "Orderly Hosting AG", "country": "CH", "vatId": "CHE123456789", "series": {"invoices": "INV", "creditNotes": "CN"},
             "taxRates": [{"name": "standard", "category": "S", "percent": "10"}],
         },
     })
@@ -181,6 +181,39 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
+    in_every_form(&world, &ended).await;
+}
+
+/// Documents as people, tax offices and other programs get them: each of them, and all of an account together.
+async fn in_every_form(world: &World, documents: &[[String; 4]]) {
+    let database = process::journal(world.directory());
+    let printed = async |arguments: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--database", &database]).collect();
+        tenantry(&world.cluster.kubeconfig(), &arguments).await.unwrap()
+    };
+    for [number, kind, _, _] in documents {
+        let page = printed(&["print", number, "--language", "de"]).await;
+        let title = if kind == "Invoice" { "Rechnung" } else { "Gutschrift" };
+        assert!(page.contains(&format!("<h1>{title}</h1>{number}")), "{page}");
+        let ubl = printed(&["print", number, "--as", "ubl"]).await;
+        assert!(ubl.contains(&format!("<cbc:ID>{number}</cbc:ID>")), "{ubl}");
+        let cii = printed(&["print", number, "--as", "cii"]).await;
+        assert!(cii.contains(&format!("<ram:ID>{number}</ram:ID>")), "{cii}");
+    }
+    let cents = |amount: &str| (amount.parse::<f64>().unwrap() * 100.0).round();
+    let total: f64 = documents.iter().map(|[.., gross]| cents(gross)).sum();
+    let time = ["--from", "2000-01-01", "--to", "2100-01-01"];
+    let statement = printed(&[&["statement", "acme", "-o", "json"], &time[..]].concat()).await;
+    let statement: Value = serde_json::from_str(&statement).unwrap();
+    assert_eq!(cents(statement["billed"].as_str().unwrap()), total, "{statement}");
+    assert_eq!(statement["tenants"].as_array().unwrap().len(), 1, "{statement}");
+    let rows = printed(&[&["focus", "acme"], &time[..]].concat()).await;
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let header = rows.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let billed =
+        rows.records().map(|row| cents(row.unwrap().get(column("BilledCost")).unwrap())).sum::<f64>();
+    assert_eq!((header.len(), billed), (57, total));
 }
 
 /// Each document is told to its tenants, once, whoever is killed between writing and noting that it was written; who has no namespace

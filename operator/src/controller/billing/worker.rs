@@ -9,10 +9,13 @@ use super::{Want, price_list_of};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::time::Duration;
 use tenantry_billing::{Books, BooksError, Summary};
 use tenantry_checklist::billing::Known;
+use tenantry_documents::standard;
 use tenantry_journal::{Database, Epoch, HistoryOf};
+use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::document::Document;
 use tenantry_ledger::run::preview;
 use tokio::time::{sleep, timeout};
@@ -163,7 +166,7 @@ impl Worker<'_> {
             (None, None) => return Ok(None),
         };
         if let Some(want) = want {
-            self.books.open(self.epoch, &want.agreement, now).await?;
+            self.open(&want.agreement, now).await?;
         }
         let mut lists: Vec<_> = want.iter().map(|want| want.prices.clone()).collect();
         let mut tellings = Vec::new();
@@ -179,6 +182,20 @@ impl Worker<'_> {
             next_invoice: next.as_ref().map(|document| document.issued.to_string()),
             committed: next.as_ref().and_then(|document| committed(document, tenant)),
         }))
+    }
+
+    /// Opens an account, or takes in what changed in its agreement, if documents made by it would be accepted.
+    async fn open(&self, agreement: &Agreement, now: Timestamp) -> Result<(), BooksError> {
+        if let Err(refusal) = standard::check(agreement, TimeZone::UTC.to_datetime(now).date()) {
+            let account = &agreement.account.id;
+            if self.books.load(account).await?.is_none() {
+                return Err(refusal.into());
+            }
+            // What it was billed by stays: a slip at the issuer shall not keep what happens out of the ledger.
+            tracing::warn!(account, %refusal, "the account is billed by what was agreed before");
+            return Ok(());
+        }
+        self.books.open(self.epoch, agreement, now).await.map(drop)
     }
 
     /// The next document of an account, if the tenant has something on it.
