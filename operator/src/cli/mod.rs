@@ -1,6 +1,8 @@
 //! The command line: arguments in, one module a command. Commands need a client only where they say so.
 
+mod billing;
 mod board;
+mod books;
 mod build;
 mod capacity;
 mod check;
@@ -13,6 +15,7 @@ mod get;
 mod handover;
 mod history;
 mod invoices;
+mod leading;
 mod ledger;
 mod leftovers;
 mod manifests;
@@ -101,8 +104,10 @@ enum Command {
     /// Show one invoice or credit note.
     Invoice(invoices::One),
     /// Show what the next invoice of a subscription would be by what is known now.
-    PreviewInvoice(invoices::Arguments),
-    /// Prove that the ledger is right.
+    PreviewInvoice(invoices::Next),
+    /// Close what is due and make its invoices.
+    Billing(billing::Arguments),
+    /// Prove that the ledger is right, or let an account that is parked go on.
     Ledger(ledger::Arguments),
 }
 
@@ -159,6 +164,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
         Command::PreviewInvoice(arguments) => runtime()?.block_on(invoices::next(&arguments)),
+        Command::Billing(arguments) => runtime()?.block_on(billing::run(&arguments)),
         Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }
 }
