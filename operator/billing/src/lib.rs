@@ -31,7 +31,7 @@ mod verify;
 pub use books::{Books, Loaded, Standing};
 pub use error::BooksError;
 pub use outbox::{RECORDS, Told};
-pub use runner::Summary;
+pub use runner::{AsOf, Summary};
 pub use tell::Telling;
 pub use usage::Batch;
 pub use verify::{Fault, Verdict};

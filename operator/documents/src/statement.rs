@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::exact::{Decimal, Exact, to_text};
 use tenantry_ledger::invoice::DocumentKind;
@@ -14,7 +14,7 @@ use crate::language::Language;
 use crate::page::PageError;
 
 /// A statement. Amounts are decimals in major units.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     /// The account.
@@ -23,6 +23,9 @@ pub struct Statement {
     pub buyer: String,
     /// In what it is billed.
     pub currency: Currency,
+    /// The language that was agreed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The first day.
     pub from: Date,
     /// The first day after.
@@ -40,7 +43,7 @@ pub struct Statement {
 }
 
 /// A document of a statement.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Its date.
@@ -60,7 +63,7 @@ pub struct Entry {
 }
 
 /// What a tenant has on an account's documents.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Share {
     /// The tenant.
@@ -111,6 +114,7 @@ pub fn statement(documents: &[Document], from: Date, to: Date) -> Result<Stateme
         account: newest.account.clone(),
         buyer: newest.buyer.name.clone(),
         currency,
+        language: newest.language.clone(),
         from,
         to,
         before: money(before),

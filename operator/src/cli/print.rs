@@ -1,21 +1,19 @@
 //! `tenantry print`, `tenantry statement` and `tenantry focus`: documents for people, tax offices and other programs. Needs the
-//! database.
+//! database or the billing address.
 
 use super::Outcome;
-use super::database::Location;
+use super::books::{Access, Way, open};
 use super::table::table;
-use anyhow::bail;
+use crate::printed;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use tenantry_billing::{Books, BooksError};
-use tenantry_documents::focus::{self, Service};
+use tenantry_billing::Books;
+use tenantry_documents::focus;
 use tenantry_documents::language::Language;
 use tenantry_documents::page::page;
 use tenantry_documents::standard::{Syntax, xml};
-use tenantry_documents::statement::{self, Statement, statement};
-use tenantry_ledger::event::Change;
-use tenantry_ledger::history::History;
+use tenantry_documents::statement::{self, Statement};
+use tenantry_ledger::document::Document;
 
 /// Arguments of `tenantry print`.
 #[derive(Args, Debug)]
@@ -29,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     language: Option<Language>,
     #[command(flatten)]
-    location: Location,
+    access: Access,
 }
 
 /// What a document is written as.
@@ -57,7 +55,7 @@ pub(crate) struct OfAccount {
     #[arg(long)]
     language: Option<Language>,
     #[command(flatten)]
-    location: Location,
+    access: Access,
 }
 
 /// How a statement is printed.
@@ -79,7 +77,7 @@ pub(crate) struct OfTime {
     #[command(flatten)]
     time: Time,
     #[command(flatten)]
-    location: Location,
+    access: Access,
 }
 
 /// From which day to which.
@@ -94,9 +92,15 @@ struct Time {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let database = arguments.location.open().await?;
-    let document = Books::new(database.clone()).document(&arguments.number).await?;
-    database.close().await;
+    let document: Document = match arguments.access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let document = Books::new(database.clone()).document(&arguments.number).await;
+            database.close().await;
+            document?
+        }
+        Way::Server(server) => server.get(&format!("/v1/invoices/{}", arguments.number)).await?,
+    };
     let text = match arguments.form {
         Form::Html => page(&document, language(arguments.language, document.language.as_deref())?)?,
         Form::Ubl => xml(&document, Syntax::Ubl)?,
@@ -107,70 +111,59 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 pub(crate) async fn of_account(arguments: &OfAccount) -> anyhow::Result<Outcome> {
-    let OfAccount { account, time, output, language: asked, location } = arguments;
-    let database = location.open().await?;
-    let documents = Books::new(database.clone()).documents_for(account).await?;
-    database.close().await;
-    let statement = statement(&documents, time.from, time.to)?;
-    let agreed = documents.last().and_then(|document| document.language.as_deref());
+    let OfAccount { account, time, output, language: asked, access } = arguments;
+    let statement: Statement = match access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let statement = printed::billed(&database, account, time.meant()).await;
+            database.close().await;
+            statement?
+        }
+        Way::Server(server) => {
+            server.get(&format!("/v1/accounts/{account}/statement?{}", time.query())).await?
+        }
+    };
     match output {
         StatementForm::Table => print!("{}", shown(&statement)),
         StatementForm::Json => println!("{}", serde_json::to_string_pretty(&statement)?),
         StatementForm::Html => {
-            println!("{}", statement::page(&statement, language(*asked, agreed)?)?.trim_end())
+            let language = language(*asked, statement.language.as_deref())?;
+            println!("{}", statement::page(&statement, language)?.trim_end());
         }
     }
     Ok(Outcome::Good)
 }
 
-/// Rows of every document of the time. One account after the other, so that no more than one is held.
 pub(crate) async fn of_time(arguments: &OfTime) -> anyhow::Result<Outcome> {
-    let OfTime { account, time, location } = arguments;
-    if time.to < time.from {
-        bail!("--to: {} is before {}; write a later day", time.to, time.from);
-    }
-    let database = location.open().await?;
-    let books = Books::new(database.clone());
-    let accounts = match account {
-        Some(account) => vec![account.clone()],
-        None => books.accounts().await?,
-    };
-    let mut rows = Vec::new();
-    for account in accounts {
-        let unknown = || BooksError::Unknown { what: format!("account {account:?}") };
-        let loaded = books.load(&account).await?.ok_or_else(unknown)?;
-        let zone = TimeZone::get(&loaded.history.agreement()?.account.time_zone)?;
-        for document in books.documents_for(&account).await? {
-            if document.issued < time.from || document.issued >= time.to {
-                continue;
-            }
-            let service = |tenant: &str| service(&loaded.history, tenant, document.issued, &zone);
-            rows.extend(focus::rows(&document, &zone, service)?);
+    let OfTime { account, time, access } = arguments;
+    let csv = match access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let rows = printed::focus(&database, account.as_deref(), time.meant()).await;
+            database.close().await;
+            focus::csv(&rows?)?
         }
-    }
-    database.close().await;
-    print!("{}", focus::csv(&rows)?);
-    if rows.is_empty() {
+        Way::Server(server) => {
+            let of = account.as_ref().map(|account| format!("&account={account}")).unwrap_or_default();
+            server.text(&format!("/v1/focus?{}{of}", time.query())).await?
+        }
+    };
+    print!("{csv}");
+    if csv.is_empty() {
         eprintln!("no document is of this time");
         return Ok(Outcome::Bad);
     }
     Ok(Outcome::Good)
 }
 
-/// What a tenant was charged for on a day: its application, and the price list that was in effect last.
-fn service(history: &History, tenant: &str, day: Date, zone: &TimeZone) -> Service {
-    let mut service = Service { name: tenant.to_owned(), plan: String::new() };
-    let until = |at| zone.to_datetime(at).date() <= day;
-    for event in history.events().iter().filter(|event| event.subscription == tenant) {
-        match &event.change {
-            Change::Start { application, price_list, .. } => {
-                service = Service { name: application.clone(), plan: price_list.clone() };
-            }
-            Change::ChangePlan { price_list } if until(event.at) => service.plan.clone_from(price_list),
-            _ => {}
-        }
+impl Time {
+    fn meant(self) -> printed::Time {
+        printed::Time { from: self.from, to: self.to }
     }
-    service
+
+    fn query(self) -> String {
+        format!("from={}&to={}", self.from, self.to)
+    }
 }
 
 /// The language that was asked for, else the one that was agreed, else English.
@@ -183,8 +176,19 @@ fn language(asked: Option<Language>, agreed: Option<&str>) -> anyhow::Result<Lan
 }
 
 fn shown(statement: &Statement) -> String {
-    let Statement { account, buyer, currency, from, to, before, documents, tenants, billed, after } =
-        statement;
+    let Statement {
+        account,
+        buyer,
+        currency,
+        language: _,
+        from,
+        to,
+        before,
+        documents,
+        tenants,
+        billed,
+        after,
+    } = statement;
     let header = ["DATE", "NUMBER", "KIND", "NET", "TAX", "GROSS", "TO PAY"].map(str::to_owned);
     let rows: Vec<[String; 7]> = documents
         .iter()
@@ -215,30 +219,6 @@ fn shown(statement: &Statement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use tenantry_ledger::event::Event;
-    use tenantry_ledger::history::{Fact, Happening};
-
-    #[test]
-    fn a_tenant_is_charged_for_the_plan_that_it_had_on_the_day() {
-        let mut history = History::new(1);
-        for (id, at, change) in [
-            (
-                1,
-                "2026-01-01T00:00:00Z",
-                json!({"type": "Start", "application": "erp", "priceList": "silver"}),
-            ),
-            (2, "2026-02-10T23:30:00Z", json!({"type": "ChangePlan", "priceList": "gold"})),
-        ] {
-            let change = serde_json::from_value(change).unwrap();
-            let event = Event { id, subscription: "t1".to_owned(), at: at.parse().unwrap(), change };
-            history.apply(Fact::Happened(Happening { name: "acme".to_owned(), event }));
-        }
-        let zone = TimeZone::get("Europe/Zurich").unwrap();
-        let plan = |day: &str| service(&history, "t1", day.parse().unwrap(), &zone).plan;
-        assert_eq!((plan("2026-02-10"), plan("2026-02-11")), ("silver".to_owned(), "gold".to_owned()));
-        assert_eq!(service(&history, "other", "2026-02-10".parse().unwrap(), &zone).name, "other");
-    }
 
     #[test]
     fn the_language_is_the_one_asked_for_then_the_one_agreed() {

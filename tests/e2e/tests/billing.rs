@@ -18,60 +18,12 @@ use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{mail, with};
 use tenantry_e2e::people::tenantry;
+use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
 use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
-use tenantry_e2e::{NAMESPACE, Setup, World, process, world};
+use tenantry_e2e::{NAMESPACE, Setup, World, process};
 
 /// Longer than a month, shorter than two.
 const SECONDS_OF_A_MONTH: i64 = 32 * 86_400;
-
-fn issuer() -> Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1", "kind": "InvoiceIssuer", "metadata": {"name": "orderly"},
-        "spec": {
-            "legalName": "Orderly Hosting AG", "country": "CH", "vatId": "CHE123456789", "series": {"invoices": "INV", "creditNotes": "CN"},
-            "taxRates": [{"name": "standard", "category": "S", "percent": "10"}],
-        },
-    })
-}
-
-fn account(currency: &str, name: &str) -> Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1", "kind": "BillingAccount", "metadata": {"name": name},
-        "spec": {
-            "issuerRef": {"name": "orderly"}, "company": "Acme Ltd", "country": "DE", "currency": currency,
-            "timeZone": "Europe/Berlin",
-        },
-    })
-}
-
-/// The shipped definitions with prices, and a checklist that tells the ledger of them.
-fn definitions() -> Vec<Value> {
-    let mut definitions = world::definitions().unwrap();
-    for object in &mut definitions {
-        if object["kind"] == "Blueprint" {
-            object["spec"]["items"].as_array_mut().unwrap().push(json!({
-                "name": "billing", "title": "Who pays, and at which prices", "category": "Billing",
-                "dependsOn": ["contract"], "billing": {},
-            }));
-        }
-        let price = match object["metadata"]["name"].as_str() {
-            Some("silver") => "100.00",
-            Some("gold") => "300.00",
-            _ => continue,
-        };
-        if object["kind"] == "ServicePlan" {
-            object["spec"]["currency"] = json!("EUR");
-            object["spec"]["charges"] = json!([
-                {"name": "base", "type": "Recurring", "interval": "Month", "price": price},
-            ]);
-        }
-    }
-    definitions
-}
-
-fn paid_by(name: &str, account: &str) -> Value {
-    with(mail(name), "spec.billing", json!({"accountRef": {"name": account}}))
-}
 
 fn billing(subscription: &TenantSubscription) -> BillingStatus {
     subscription.status.as_ref().and_then(|status| status.billing.clone()).unwrap_or_default()
@@ -111,7 +63,7 @@ async fn documents(world: &World, name: &str, count: usize) -> Vec<[String; 4]> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_billed_from_its_first_day_to_its_last() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     let clock = Clock::find(world.directory()).unwrap();
     clock.set(0).unwrap();
@@ -221,7 +173,7 @@ async fn in_every_form(world: &World, documents: &[[String; 4]]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tenants_are_told_what_they_have_on_documents() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     let clock = Clock::find(world.directory()).unwrap();
     clock.set(0).unwrap();
@@ -301,7 +253,7 @@ async fn told(world: &World, names: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_ends_is_given_his_invoices() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     world.run_controller(&[]).unwrap();
     world.accepted(&definitions).await.unwrap();
@@ -386,7 +338,7 @@ async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back(
     let mut postgres = Postgres::start().unwrap();
     let database = postgres.url("postgres");
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     world.apply_all(&[issuer(), account("EUR", "acme")]).await.unwrap();
     world.run_controller(&["--database", &database]).unwrap();
@@ -455,7 +407,7 @@ async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_without_prices_is_billed_by_nobody() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let mut definitions = definitions();
+    let mut definitions = definitions().unwrap();
     for plan in definitions.iter_mut().filter(|object| object["kind"] == "ServicePlan") {
         let spec = plan["spec"].as_object_mut().unwrap();
         spec.remove("currency");

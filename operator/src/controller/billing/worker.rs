@@ -11,7 +11,7 @@ use crate::controller::patience::doubled;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::time::Duration;
-use tenantry_billing::{Books, BooksError, Summary};
+use tenantry_billing::{Books, BooksError};
 use tenantry_checklist::billing::Known;
 use tenantry_documents::standard;
 use tenantry_journal::{Database, Epoch, HistoryOf};
@@ -110,7 +110,7 @@ impl Worker<'_> {
                 return Ok(next);
             }
             let summary = self.books.run(self.epoch, now, now).await?;
-            self.closed(&summary);
+            self.context.billing.closed(&summary);
         }
     }
 
@@ -206,22 +206,6 @@ impl Worker<'_> {
         }
         let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
         Ok(next.filter(|document| document.lines.iter().any(|line| line.subscription == tenant)))
-    }
-
-    /// A run is over: whose next invoice is another one now is looked at.
-    fn closed(&self, summary: &Summary) {
-        for (account, reason) in &summary.parked {
-            tracing::error!(account, reason, "an account is parked until a person has looked at it");
-        }
-        for document in &summary.documents {
-            tracing::info!(number = document.number, account = document.account, "made a document");
-        }
-        if !summary.documents.is_empty() {
-            self.context.billing.posted.notify_one();
-        }
-        let mut state = self.context.billing.lock();
-        let lines = summary.documents.iter().flat_map(|document| &document.lines);
-        state.dirty.extend(lines.map(|line| line.subscription.clone()));
     }
 
     /// Says to everybody who waits why the ledger cannot be used, or that it can.
