@@ -21,6 +21,7 @@
 
 mod batch;
 mod books;
+mod deliveries;
 mod error;
 mod outbox;
 mod runner;
@@ -29,6 +30,7 @@ mod usage;
 mod verify;
 
 pub use books::{Books, Loaded, Standing};
+pub use deliveries::{Delivery, Settled, State};
 pub use error::BooksError;
 pub use outbox::{RECORDS, Told};
 pub use runner::{AsOf, Summary};

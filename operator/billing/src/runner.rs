@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::batch::insert;
 use crate::books::{Head, Loaded};
+use crate::deliveries;
 use crate::outbox::{self, Letter};
 use crate::tell::{ATTEMPTS, Row, log, moved_on, next_due, next_of};
 use crate::{Books, BooksError};
@@ -213,6 +214,7 @@ impl Books {
                 .flat_map(Letter::of)
                 .collect();
             outbox::post(&mut transaction, &letters).await?;
+            deliveries::open(&mut transaction, finished.iter().filter_map(Finished::delivered), now).await?;
             transaction.commit().await?;
             Ok::<_, DatabaseError>(true)
         })
@@ -315,6 +317,13 @@ fn compute(loaded: &Loaded, as_of: AsOf) -> Result<Option<(Closing, Option<Times
 }
 
 impl Finished {
+    /// The document that was made, and the sinks that it goes to.
+    fn delivered(&self) -> Option<(&str, &[String])> {
+        let document = self.closing.document.as_ref()?;
+        let agreement = self.loaded.history.agreement().ok()?;
+        Some((&document.number, &agreement.sinks))
+    }
+
     /// The account as it is once this is kept.
     fn taken(self, summary: &mut Summary) -> Loaded {
         let Self { mut loaded, closing, row, next } = self;

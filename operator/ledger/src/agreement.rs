@@ -31,6 +31,9 @@ pub struct Agreement {
     /// Where and how it is paid, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payment: Vec<String>,
+    /// Systems that its documents are delivered to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<String>,
     /// Every tax rate that charges may name, with the date from which it holds.
     pub rates: Vec<DatedRate>,
     /// Discounts for holding applications together.

@@ -7,6 +7,7 @@ mod build;
 mod capacity;
 mod check;
 mod database;
+mod deliveries;
 mod describe;
 mod estimates;
 mod exit;
@@ -112,6 +113,8 @@ enum Command {
     Statement(print::OfAccount),
     /// Write what was billed as rows of FOCUS 1.2, in CSV.
     Focus(print::OfTime),
+    /// Show which documents other systems have, or send one again.
+    Deliveries(deliveries::Arguments),
     /// Close what is due and make its invoices.
     Billing(billing::Arguments),
     /// Prove that the ledger is right, or let an account that is parked go on.
@@ -174,6 +177,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Print(arguments) => runtime()?.block_on(print::run(&arguments)),
         Command::Statement(arguments) => runtime()?.block_on(print::of_account(&arguments)),
         Command::Focus(arguments) => runtime()?.block_on(print::of_time(&arguments)),
+        Command::Deliveries(arguments) => runtime()?.block_on(deliveries::run(&arguments)),
         Command::Billing(arguments) => runtime()?.block_on(billing::run(&arguments)),
         Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }

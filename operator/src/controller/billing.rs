@@ -5,6 +5,7 @@
 //! one, so a cluster without prices asks for nothing. What happened to a tenant comes from the journal ([`feed`]).
 
 mod agreement;
+pub(crate) mod deliveries;
 pub(crate) mod endpoint;
 pub(crate) mod feed;
 mod record;
@@ -42,6 +43,8 @@ pub(crate) struct Billing {
     news: Notify,
     /// There is something to be told to tenants.
     posted: Notify,
+    /// There is something to be delivered to others.
+    deliverable: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +147,7 @@ impl Billing {
         let _same = self.database.set((database, epoch));
         self.news.notify_one();
         self.posted.notify_one();
+        self.deliverable.notify_one();
     }
 
     /// The database, once it is open; whoever waits for it is told by `opened`.
@@ -167,6 +171,7 @@ impl Billing {
         }
         if !summary.documents.is_empty() {
             self.posted.notify_one();
+            self.deliverable.notify_one();
         }
         let mut state = self.lock();
         let lines = summary.documents.iter().flat_map(|document| &document.lines);

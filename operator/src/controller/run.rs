@@ -329,6 +329,13 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
         }
         "billing"
     });
+    let delivering = Arc::clone(context);
+    tasks.spawn(async move {
+        if let Err(error) = billing::deliveries::run(&delivering).await {
+            tracing::error!(%error, "the ledger is written by another process");
+        }
+        "deliveries"
+    });
     let telling = Arc::clone(context);
     tasks.spawn(async move {
         if let Err(error) = billing::records::run(&telling).await {

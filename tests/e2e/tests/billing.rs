@@ -75,7 +75,11 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     world.until("acme", stands("billing", ItemState::Waiting, "AccountNotNamed")).await.unwrap();
     world.patch("acme", json!({"spec": {"billing": {"accountRef": {"name": "acme"}}}})).await.unwrap();
     world.until("acme", stands("billing", ItemState::Waiting, "LedgerPending")).await.unwrap();
-    world.apply_all(&[issuer(), account("CHF", "other"), paid_by("bolt", "other")]).await.unwrap();
+    let folder = world.directory().join("documents");
+    std::fs::create_dir_all(&folder).unwrap();
+    let sinks = json!([{"name": "drop", "folder": {"path": folder, "forms": ["Json", "Ubl"]}}]);
+    let issuer = with(issuer(), "spec.sinks", sinks);
+    world.apply_all(&[issuer, account("CHF", "other"), paid_by("bolt", "other")]).await.unwrap();
     let refused = |bolt: &TenantSubscription| {
         let entry = tenantry_e2e::wait::entry(bolt, "billing");
         entry.is_some_and(|entry| entry.message.contains("the account is billed in CHF"))
@@ -134,6 +138,39 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
     in_every_form(&world, &ended).await;
+    delivered(&world, &ended).await;
+}
+
+/// Every document is in the folder of its issuer, once, whoever was killed meanwhile; and again when a person asks for it.
+async fn delivered(world: &World, documents: &[[String; 4]]) {
+    let all = async {
+        loop {
+            let open = shown(world, &["deliveries", "list"]).await;
+            let last = shown(world, &["deliveries", "list", &documents[documents.len() - 1][0]]).await;
+            if open == json!([]) && last[0]["state"] == "Sent" {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("documents are not delivered");
+    let mut wanted: Vec<String> = documents
+        .iter()
+        .flat_map(|[number, ..]| ["json", "ubl.xml"].map(|form| format!("{number}.{form}")))
+        .collect();
+    let folder = world.directory().join("documents");
+    let mut names: Vec<String> =
+        folder.read_dir().unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    wanted.sort();
+    assert_eq!(names, wanted);
+    for [number, ..] in documents {
+        let of_one = shown(world, &["deliveries", "list", number]).await;
+        assert_eq!(
+            (&of_one[0]["sink"], &of_one[0]["tries"]),
+            (&json!("orderly/drop"), &json!(1)),
+            "{of_one}"
+        );
+    }
 }
 
 /// Documents as people, tax offices and other programs get them: each of them, and all of an account together.

@@ -9,6 +9,7 @@
 )]
 
 mod crash;
+mod deliveries;
 #[path = "../../../journal/tests/store/place.rs"]
 mod place;
 #[path = "../../../journal/tests/store/polled.rs"]
@@ -25,6 +26,7 @@ use tenantry_ledger::catalogue::PriceList;
 use tenantry_ledger::history::Acceptance;
 use tenantry_ledger::run::RULES;
 
+use deliveries::a_delivery_begins_with_its_document_and_ends_once;
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 
@@ -40,6 +42,7 @@ on_both![
     verifying_finds_what_was_changed,
     runs_of_other_rules_are_not_recomputed,
     documents_are_found_by_subscription_and_by_number,
+    a_delivery_begins_with_its_document_and_ends_once,
 ];
 
 /// Number, date and what is left to pay of each document.

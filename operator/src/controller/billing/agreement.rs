@@ -20,7 +20,7 @@ pub(crate) fn agreement(
     issuer: &InvoiceIssuerSpec,
 ) -> Result<Agreement, Refusal> {
     let BillingAccountSpec {
-        issuer_ref: _,
+        issuer_ref,
         company,
         address,
         country,
@@ -57,6 +57,7 @@ pub(crate) fn agreement(
         // The schema admits only what fits.
         payment_days: u16::try_from(payment_days).unwrap_or_default(),
         payment: issuer.payment.clone(),
+        sinks: issuer.sinks.iter().map(|sink| format!("{}/{}", issuer_ref.name, sink.name)).collect(),
         rates: issuer.tax_rates.iter().map(rate).collect::<Result<_, _>>()?,
         bundles: Vec::new(),
         coupons: Vec::new(),

@@ -51,6 +51,16 @@ pub(crate) struct AcceptRequest {
     pub(crate) reason: String,
 }
 
+/// A document that is to be delivered once more.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ResendRequest {
+    /// Where to, as `ISSUER/NAME`.
+    pub(crate) sink: String,
+    /// Its number.
+    pub(crate) number: String,
+}
+
 /// Longest reason of an acceptance, in characters.
 const LONGEST_REASON: usize = 500;
 
@@ -80,6 +90,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/accounts/{name}/acceptances", post(accept))
         .route("/v1/accounts/{name}/statement", get(statement))
         .route("/v1/focus", get(focus))
+        .route("/v1/deliveries", get(deliveries).post(resend))
         .route("/v1/ledger/verification", get(verification))
         .fallback(async || {
             Refused::new(StatusCode::NOT_FOUND, "path", "there is no such thing", "see docs/billing.md")
@@ -248,6 +259,32 @@ async fn focus(
         Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "answer", error.to_string(), "report this")
     })?;
     Ok(([(header::CONTENT_TYPE, "text/csv")], csv).into_response())
+}
+
+async fn deliveries(
+    State(context): State<Arc<Context>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let request = Request::begin(&context, &headers).await?;
+    request.must(Right::Read).await?;
+    Ok(json(&Books::new(request.database.clone()).deliveries(parameter(&uri, "number")).await?))
+}
+
+async fn resend(
+    State(context): State<Arc<Context>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let request = Request::begin(&context, &headers).await?;
+    let ResendRequest { sink, number } = read(&body)?;
+    request.must(Right::Run).await?;
+    let by = request.caller.name();
+    let books = Books::new(request.database.clone());
+    let delivery = books.resend(request.epoch, &sink, &number, by, Timestamp::now()).await?;
+    tracing::info!(by, sink, number, "a document is to be delivered once more");
+    context.billing.deliverable.notify_one();
+    Ok(json(&delivery))
 }
 
 async fn verification(State(context): State<Arc<Context>>, headers: HeaderMap) -> Result<Response, Refused> {
