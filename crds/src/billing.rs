@@ -47,6 +47,10 @@ pub struct InvoiceIssuerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub vat_id: Option<String>,
+    /// Number under which the seller stands in a register of companies, which documents have to say where there is no `vatId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub registration: Option<String>,
     /// Mail address for questions about invoices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
@@ -58,6 +62,11 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tax_rates: Vec<TaxRate>,
+    /// Systems that are told of documents. A document goes to those that there are when it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sinks: Vec<Sink>,
     /// Where and how invoices are paid, for people, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(min = 1, max = 128)))]
@@ -78,6 +87,65 @@ pub struct Series {
     pub credit_notes: String,
 }
 
+/// A system that is told of documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.webhook), has(self.folder), has(self.stripe), has(self.killBill)].filter(is, is).size() == 1").message("a sink is of one kind; write one of webhook, folder, stripe and killBill"))]
+pub struct Sink {
+    /// Name of the sink, and what its keys in the Secret `tenantry-sinks` begin with.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// A POST of each document, signed after Standard Webhooks. The Secret holds the key `NAME.secret`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<SinkAddress>,
+    /// Files in a folder that is mounted into the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<SinkFolder>,
+    /// What is left to pay, as an invoice of Stripe. The Secret holds the key `NAME.key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripe: Option<SinkAddress>,
+    /// What is left to pay, as an external charge of Kill Bill. The Secret holds the keys `NAME.apiKey`, `NAME.apiSecret`,
+    /// `NAME.user` and `NAME.password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_bill: Option<SinkAddress>,
+}
+
+/// Where a system is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkAddress {
+    /// Address, with TLS unless it is this machine.
+    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
+    pub url: String,
+}
+
+/// Files of each document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkFolder {
+    /// Folder in the controller's file system.
+    #[schemars(length(min = 2, max = 256), regex(pattern = r"^/[^\s]*$"))]
+    pub path: String,
+    /// What is written of each document.
+    #[serde(default = "json_and_html")]
+    #[schemars(length(min = 1, max = 4))]
+    pub forms: Vec<DocumentForm>,
+}
+
+/// What a document is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DocumentForm {
+    /// JSON.
+    #[default]
+    Json,
+    /// A page to read and print.
+    Html,
+    /// EN 16931 in UBL 2.1.
+    Ubl,
+    /// EN 16931 in UN/CEFACT CII.
+    Cii,
+}
+
 /// A tax rate and from when on it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -90,6 +158,10 @@ pub struct TaxRate {
     /// The rate in percent, such as `8.1`.
     #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
     pub percent: String,
+    /// Why nothing is taxed, as the law wants it written on documents; needed for the category E.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub exemption_reason: Option<String>,
     /// First day on which it holds, such as `2027-01-01`; from ever without one. Of several rates of a name the latest that
     /// holds on the day of an invoice counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +236,10 @@ pub struct BillingAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub vat_id: Option<String>,
+    /// Number under which the company stands in a register of companies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub registration: Option<String>,
     /// Mail address that invoices are meant for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s]+@[^@\s]+$"))]
@@ -172,6 +248,9 @@ pub struct BillingAccountSpec {
     #[schemars(length(min = 3, max = 3), regex(pattern = CURRENCY))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the currency of an account cannot change, because its balance is in it; make another account"))]
     pub currency: String,
+    /// Language of its documents as people read them.
+    #[serde(default)]
+    pub language: Language,
     /// Time zone of the IANA database, such as `Europe/Zurich`, by which it is decided on which day something happened.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the time zone of an account cannot change, because closed periods have their borders from it; make another account"))]
@@ -180,6 +259,28 @@ pub struct BillingAccountSpec {
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 365))]
     pub payment_days: i32,
+}
+
+/// A language that documents are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+}
+
+impl Language {
+    /// Its code of ISO 639-1.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+        }
+    }
 }
 
 /// Who pays for a subscription, and from when on.
@@ -206,6 +307,10 @@ pub enum StartOn {
     GoLive,
     /// When the subscription was made.
     SignUp,
+}
+
+fn json_and_html() -> Vec<DocumentForm> {
+    vec![DocumentForm::Json, DocumentForm::Html]
 }
 
 fn thirty() -> i32 {

@@ -19,6 +19,7 @@ const RBAC_CONTROLLER: &str = include_str!("../manifests/rbac-controller.yaml");
 const RBAC_TENANTS: &str = include_str!("../manifests/rbac-tenants.yaml");
 const RBAC_SIGN_OFFS: &str = include_str!("../manifests/rbac-sign-offs.yaml");
 const RBAC_SUSPENSIONS: &str = include_str!("../manifests/rbac-suspensions.yaml");
+const RBAC_BILLING: &str = include_str!("../manifests/rbac-billing.yaml");
 const CLASSES: &str = include_str!("../manifests/classes.yaml");
 const CONTROLLER: &str = include_str!("../manifests/controller.yaml");
 const JOURNAL: &str = include_str!("../manifests/journal.yaml");
@@ -102,6 +103,7 @@ impl Group {
                 objects.extend(parse(RBAC_TENANTS, namespace)?);
                 objects.extend(parse(RBAC_SIGN_OFFS, namespace)?);
                 objects.extend(parse(RBAC_SUSPENSIONS, namespace)?);
+                objects.extend(parse(RBAC_BILLING, namespace)?);
                 Ok(objects)
             }
             Self::Classes => parse(CLASSES, namespace),
@@ -414,6 +416,21 @@ mod tests {
                     assert!(reads || !isolating.contains(&resource.as_str()), "{role}: {rule}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_controller_may_ask_who_asks_and_nobody_is_a_clerk_by_himself() {
+        let objects = all(DEFAULT_NAMESPACE, None, Journal::Volume).unwrap();
+        for review in ["tokenreviews", "subjectaccessreviews"] {
+            let mut rules = rules(&objects, SERVICE_ACCOUNT).iter();
+            let rule = rules.find(|rule| list(rule, "/resources").contains(&review.to_owned())).unwrap();
+            assert_eq!(list(rule, "/verbs"), ["create"]);
+        }
+        for role in ["tenantry-billing-reader", "tenantry-billing-clerk"] {
+            assert!(!rules(&objects, role).is_empty());
+            let is_bound = |object: &Value| text(object, "/roleRef/name") == role;
+            assert!(!objects.iter().any(is_bound), "{role}");
         }
     }
 

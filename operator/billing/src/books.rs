@@ -142,6 +142,20 @@ impl Books {
         }
     }
 
+    /// The documents of an account, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn documents_for(&self, account: &str) -> Result<Vec<Document>, BooksError> {
+        let mut connection = self.database.reader().await?;
+        let query = sqlx::query(
+            "SELECT account, body FROM ledger_document WHERE account = $1 ORDER BY issued, sequence",
+        );
+        let rows = in_time(query.bind(account.to_owned()).fetch_all(connection.raw())).await?;
+        connection.give_back();
+        rows.iter().map(document).collect()
+    }
+
     /// The documents that a subscription has lines on, in the order in which they were made.
     ///
     /// # Errors

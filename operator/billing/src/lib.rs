@@ -21,6 +21,7 @@
 
 mod batch;
 mod books;
+mod deliveries;
 mod error;
 mod outbox;
 mod runner;
@@ -29,9 +30,10 @@ mod usage;
 mod verify;
 
 pub use books::{Books, Loaded, Standing};
+pub use deliveries::{Delivery, Settled, State};
 pub use error::BooksError;
 pub use outbox::{RECORDS, Told};
-pub use runner::Summary;
+pub use runner::{AsOf, Summary};
 pub use tell::Telling;
 pub use usage::Batch;
 pub use verify::{Fault, Verdict};

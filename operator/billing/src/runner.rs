@@ -1,6 +1,9 @@
 //! Runs: account by account, boundary by boundary. Needs a connection and threads to compute on.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use serde::{Deserialize, Serialize};
 use tenantry_journal::{DatabaseError, Epoch, in_time};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::history::{Closing, Fact};
@@ -10,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::batch::insert;
 use crate::books::{Head, Loaded};
+use crate::deliveries;
 use crate::outbox::{self, Letter};
 use crate::tell::{ATTEMPTS, Row, log, moved_on, next_due, next_of};
 use crate::{Books, BooksError};
@@ -17,8 +21,19 @@ use crate::{Books, BooksError};
 /// Accounts that are closed in one transaction: what one costs besides its rows is shared, and what is lost when it fails stays small.
 const TOGETHER: usize = 64;
 
+/// The hour of UTC by which a day has ended everywhere: it does last where clocks are twelve hours behind.
+const LAST_HOUR: i8 = 12;
+
+/// Up to when something counts as due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    instant: Timestamp,
+    day: Option<Date>,
+}
+
 /// What a run did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Boundaries that were closed.
     pub closed: usize,
@@ -46,14 +61,54 @@ enum Turn {
     Park(Box<Loaded>, Box<Refusal>),
 }
 
+impl From<Timestamp> for AsOf {
+    fn from(instant: Timestamp) -> Self {
+        Self { instant, day: None }
+    }
+}
+
+impl AsOf {
+    /// The end of a day, by each account's own clock.
+    ///
+    /// # Errors
+    /// The day is the calendar's last.
+    pub fn end_of(day: Date) -> Result<Self, Refusal> {
+        let end = day.tomorrow().and_then(|next| Offset::UTC.to_timestamp(next.at(LAST_HOUR, 0, 0, 0)));
+        let instant = end.map_err(|_| {
+            Refusal::new("asOf", format!("{day} is the end of the calendar"), "write an earlier day")
+        })?;
+        Ok(Self { instant, day: Some(day) })
+    }
+
+    /// The same, but not after `now`: what has not come yet is closed by nobody.
+    #[must_use]
+    pub fn no_later_than(self, now: Timestamp) -> Self {
+        Self { instant: self.instant.min(now), ..self }
+    }
+
+    /// Whether all of it lies ahead of `now`, wherever the account is.
+    #[must_use]
+    pub fn is_ahead_of(&self, now: Timestamp) -> bool {
+        // A day begins first where clocks are fourteen hours ahead.
+        let begin = |day: Date| Offset::constant(14).to_timestamp(day.at(0, 0, 0, 0)).ok();
+        self.day.and_then(begin).unwrap_or(self.instant) > now
+    }
+}
+
 impl Books {
     /// Closes everything that is due by `as_of`, and says what came of it. Whoever is stopped amid it goes on where it was.
     ///
     /// # Errors
     /// When the database cannot be used, or somebody else writes now. What was closed before stays closed.
-    pub async fn run(&self, epoch: Epoch, as_of: Timestamp, now: Timestamp) -> Result<Summary, BooksError> {
+    pub async fn run(
+        &self,
+        epoch: Epoch,
+        as_of: impl Into<AsOf>,
+        now: Timestamp,
+    ) -> Result<Summary, BooksError> {
+        let as_of = as_of.into();
         let mut summary = Summary::default();
-        let due = self.due(as_of).await?;
+        let due = self.due(as_of.instant).await?;
         for accounts in due.chunks(TOGETHER) {
             let mut loaded = self.load_all(accounts).await?;
             let mut lost = 0;
@@ -89,9 +144,10 @@ impl Books {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn dry_run(&self, as_of: Timestamp) -> Result<Summary, BooksError> {
+    pub async fn dry_run(&self, as_of: impl Into<AsOf>) -> Result<Summary, BooksError> {
+        let as_of = as_of.into();
         let mut summary = Summary::default();
-        let due = self.due(as_of).await?;
+        let due = self.due(as_of.instant).await?;
         for accounts in due.chunks(TOGETHER) {
             let mut loaded = self.load_all(accounts).await?;
             while !loaded.is_empty() {
@@ -158,6 +214,7 @@ impl Books {
                 .flat_map(Letter::of)
                 .collect();
             outbox::post(&mut transaction, &letters).await?;
+            deliveries::open(&mut transaction, finished.iter().filter_map(Finished::delivered), now).await?;
             transaction.commit().await?;
             Ok::<_, DatabaseError>(true)
         })
@@ -212,7 +269,7 @@ pub(crate) fn series_of(document: &Document) -> (&str, i64) {
 }
 
 /// Computes the next boundary of every account, on as many threads as there are processors.
-async fn turns(loaded: Vec<Loaded>, as_of: Timestamp) -> Result<Vec<Turn>, BooksError> {
+async fn turns(loaded: Vec<Loaded>, as_of: AsOf) -> Result<Vec<Turn>, BooksError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = loaded.len().div_ceil(threads).max(1);
     let mut computing = Vec::new();
@@ -231,7 +288,7 @@ async fn turns(loaded: Vec<Loaded>, as_of: Timestamp) -> Result<Vec<Turn>, Books
     Ok(turns)
 }
 
-fn turn(loaded: Loaded, as_of: Timestamp) -> Result<Turn, BooksError> {
+fn turn(loaded: Loaded, as_of: AsOf) -> Result<Turn, BooksError> {
     let computed = compute(&loaded, as_of);
     Ok(match computed {
         Ok(None) => Turn::Rest,
@@ -247,9 +304,10 @@ fn turn(loaded: Loaded, as_of: Timestamp) -> Result<Turn, BooksError> {
 }
 
 /// What closing the next boundary comes to, and when the one after it is due.
-fn compute(loaded: &Loaded, as_of: Timestamp) -> Result<Option<(Closing, Option<Timestamp>)>, Refusal> {
+fn compute(loaded: &Loaded, as_of: AsOf) -> Result<Option<(Closing, Option<Timestamp>)>, Refusal> {
     let Some(boundary) = next_boundary(&loaded.history)? else { return Ok(None) };
-    if instant(&loaded.history.catalogue()?, boundary)? > as_of {
+    let is_after = as_of.day.is_some_and(|day| boundary.date() > day);
+    if is_after || instant(&loaded.history.catalogue()?, boundary)? > as_of.instant {
         return Ok(None);
     }
     let closing = run(&loaded.history, loaded.counted(), boundary)?;
@@ -259,6 +317,13 @@ fn compute(loaded: &Loaded, as_of: Timestamp) -> Result<Option<(Closing, Option<
 }
 
 impl Finished {
+    /// The document that was made, and the sinks that it goes to.
+    fn delivered(&self) -> Option<(&str, &[String])> {
+        let document = self.closing.document.as_ref()?;
+        let agreement = self.loaded.history.agreement().ok()?;
+        Some((&document.number, &agreement.sinks))
+    }
+
     /// The account as it is once this is kept.
     fn taken(self, summary: &mut Summary) -> Loaded {
         let Self { mut loaded, closing, row, next } = self;

@@ -9,6 +9,7 @@ use crate::order::Order;
 use crate::time;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::billing::{OrderBilling, StartOn};
@@ -155,15 +156,35 @@ pub fn latest(billing: &OrderBilling) -> Option<Timestamp> {
     billing.start_no_later_than.as_ref().map(time::instant)
 }
 
+/// What charges begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terms {
+    /// The account that pays.
+    pub account: String,
+    /// The name of the price list.
+    pub price_list: String,
+    /// The application.
+    pub application: String,
+}
+
+/// What charges begin with, or began with, by a status; none where the ledger does not have the account.
+#[must_use]
+pub fn terms(status: &TenantSubscriptionStatus) -> Option<Terms> {
+    let billing = status.billing.as_ref()?;
+    let accepted = status.accepted.as_ref()?;
+    Some(Terms {
+        account: billing.account.clone(),
+        price_list: accepted.price_list.clone()?,
+        application: crate::revision::name_of(&accepted.application).to_owned(),
+    })
+}
+
 /// What the fact that charges began says.
 #[must_use]
 pub fn began_evidence(status: &TenantSubscriptionStatus) -> Option<(Value, Timestamp)> {
-    let billing = status.billing.as_ref()?;
-    let since = time::instant(billing.since.as_ref()?);
-    let accepted = status.accepted.as_ref()?;
-    let price_list = accepted.price_list.as_ref()?;
-    let application = crate::revision::name_of(&accepted.application);
-    Some((json!({"account": billing.account, "priceList": price_list, "application": application}), since))
+    let since = time::instant(status.billing.as_ref()?.since.as_ref()?);
+    Some((json!(terms(status)?), since))
 }
 
 #[cfg(test)]

@@ -25,9 +25,15 @@ pub struct Agreement {
     pub series: Prefixes,
     /// Days after its date in which a document is to be paid.
     pub payment_days: u16,
+    /// The language that documents are written in for people, such as `de`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// Where and how it is paid, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payment: Vec<String>,
+    /// Systems that its documents are delivered to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<String>,
     /// Every tax rate that charges may name, with the date from which it holds.
     pub rates: Vec<DatedRate>,
     /// Discounts for holding applications together.
@@ -52,6 +58,9 @@ pub struct Party {
     /// Number by which it is registered for value added tax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vat_id: Option<String>,
+    /// Number under which it stands in a register of companies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<String>,
     /// Mail address for invoices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

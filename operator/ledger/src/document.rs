@@ -37,6 +37,9 @@ pub struct Document {
     pub seller: Party,
     /// Who pays it.
     pub buyer: Party,
+    /// The language that it is written in for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// Where and how it is paid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payment: Vec<String>,
@@ -105,6 +108,9 @@ pub struct Tax {
     pub category: String,
     /// Percent.
     pub percent: String,
+    /// Why nothing is taxed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What is taxed.
     pub base: String,
     /// The tax.
@@ -160,6 +166,7 @@ impl Making<'_> {
             account: agreement.account.id.clone(),
             seller: agreement.seller.clone(),
             buyer: agreement.buyer.clone(),
+            language: agreement.language.clone(),
             payment: agreement.payment.clone(),
             lines,
             taxes: draft
@@ -168,6 +175,7 @@ impl Making<'_> {
                 .map(|total| Tax {
                     category: total.rate.category.clone(),
                     percent: total.rate.percent.to_string(),
+                    reason: total.rate.reason.clone(),
                     base: money(total.base),
                     tax: money(total.tax),
                 })

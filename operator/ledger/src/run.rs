@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use num_traits::Zero as _;
 
 use crate::breaker;
 use crate::calendar::{Interval, Unit};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, PriceList};
 use crate::coupon::Coupon;
 use crate::diff::diff;
 use crate::document::{Document, Making};
@@ -81,7 +82,7 @@ pub fn next_boundary(history: &History) -> Result<Option<DateTime>, Refusal> {
 ///
 /// # Errors
 /// It lies outside the calendar.
-pub fn instant(catalogue: &Catalogue, at: DateTime) -> Result<jiff::Timestamp, Refusal> {
+pub fn instant(catalogue: &Catalogue, at: DateTime) -> Result<Timestamp, Refusal> {
     catalogue
         .zone
         .to_timestamp(at)
@@ -97,6 +98,17 @@ pub fn run(history: &History, counted: Counted<'_>, boundary: DateTime) -> Resul
     Runner { history, counted, boundary, is_final: true }.closing()
 }
 
+/// What is supposed for a preview: nothing of it is known to have happened.
+#[derive(Clone, Debug, Default)]
+pub struct Supposed {
+    /// Price lists that the account may not have yet.
+    pub lists: Vec<PriceList>,
+    /// What happens, each told at the instant at which it takes effect, as it would be.
+    pub happenings: Vec<Happening>,
+    /// The documents up to the first one at or after this instant are wanted; the next one only without it.
+    pub until: Option<Timestamp>,
+}
+
 /// The next document of an account if these things happened, without a number. None where nothing comes to be charged.
 ///
 /// # Errors
@@ -106,20 +118,48 @@ pub fn preview(
     counted: Counted<'_>,
     happenings: Vec<Happening>,
 ) -> Result<Option<Document>, Refusal> {
+    let supposed = Supposed { happenings, ..Supposed::default() };
+    Ok(foresee(history, counted, supposed)?.into_iter().next())
+}
+
+/// The documents that an account would come to, without numbers, the next one first.
+///
+/// # Errors
+/// The facts, or what is supposed, cannot be charged.
+pub fn foresee(
+    history: &History,
+    counted: Counted<'_>,
+    supposed: Supposed,
+) -> Result<Vec<Document>, Refusal> {
+    let Supposed { lists, mut happenings, until } = supposed;
     let mut ahead = history.clone();
-    for mut happening in happenings {
-        happening.event.id = ahead.next_event();
-        ahead.apply(Fact::Happened(happening));
+    for list in lists.into_iter().filter(|list| !history.has_list(&list.id)) {
+        ahead.apply(Fact::Priced(list));
     }
+    let catalogue = ahead.catalogue()?;
+    happenings.sort_by_key(|happening| happening.event.at);
+    let mut happenings = happenings.into_iter().peekable();
+    let mut documents = Vec::new();
     for _ in 0..BOUNDARIES_OF_A_PREVIEW {
-        let Some(boundary) = next_boundary(&ahead)? else { return Ok(None) };
+        let mut next = next_boundary(&ahead)?;
+        let next_at = next;
+        while let Some(mut happening) =
+            happenings.next_if(|one| next_at.is_none_or(|next| catalogue.local(one.event.at) <= next))
+        {
+            happening.event.id = ahead.next_event();
+            ahead.apply(Fact::Happened(happening));
+            next = next_boundary(&ahead)?;
+        }
+        let Some(boundary) = next else { break };
         let closing = Runner { history: &ahead, counted, boundary, is_final: false }.closing()?;
-        if closing.document.is_some() {
-            return Ok(closing.document);
+        let is_reached = until.is_none_or(|until| boundary >= catalogue.local(until));
+        documents.extend(closing.document.clone());
+        if is_reached && !documents.is_empty() {
+            break;
         }
         ahead.apply(Fact::Closed(Box::new(closing)));
     }
-    Ok(None)
+    Ok(documents)
 }
 
 /// Refuses an event that the account could not be charged by, before it is written down for ever.

@@ -16,6 +16,9 @@ pub struct Rate {
     pub category: String,
     /// Percent.
     pub percent: Decimal,
+    /// Why nothing is taxed, as the law wants it written on documents (BT-120).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The issuer's rates, by the name that charges use.

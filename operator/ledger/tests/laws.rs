@@ -183,7 +183,7 @@ proptest! {
     /// Tax by category is the same in any order of lines, and its base is the sum of them.
     #[test]
     fn tax_adds_up(lines in prop::collection::vec((0_usize..3, -100_000_i64..1_000_000), 0..20)) {
-        let rates = ["0", "7.7", "19"].map(|percent| Rate { category: "S".to_owned(), percent: Decimal::parse("rate", percent).unwrap() });
+        let rates = ["0", "7.7", "19"].map(|percent| Rate { category: "S".to_owned(), percent: Decimal::parse("rate", percent).unwrap(), reason: None });
         let of = |lines: &[(usize, i64)]| totals(lines.iter().map(|(rate, net)| (&rates[*rate], *net))).unwrap();
         let mut turned = lines.clone();
         turned.reverse();

@@ -8,7 +8,7 @@ use tenantry_journal::{Database, DatabaseError, Entry, HistoryOf};
 #[derive(Args, Debug)]
 pub(super) struct Location {
     /// Database of the controller, as it was given to it. Where that is a file in a pod, run the command there:
-    /// kubectl exec deploy/tenantry -- tenantry history NAME
+    /// kubectl exec deploy/tenantry-controller -- tenantry history NAME
     #[arg(long, env = "TENANTRY_DATABASE", default_value = DATABASE, hide_env_values = true)]
     database: DatabaseUrl,
 }
@@ -29,11 +29,6 @@ pub(super) struct History {
 // === impl History ===
 
 impl History {
-    /// Where the journal is, and the ledger beside it.
-    pub(super) fn location(&self) -> &Location {
-        &self.location
-    }
-
     /// Reads it.
     pub(super) async fn read(&self) -> Result<Vec<Entry>, DatabaseError> {
         let of = match (&self.tenant, &self.name) {

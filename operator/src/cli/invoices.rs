@@ -1,22 +1,39 @@
-//! `tenantry invoices`, `tenantry invoice` and `tenantry preview-invoice`: what was billed, and what comes next. Needs the database.
+//! `tenantry invoices`, `tenantry invoice` and `tenantry preview-invoice`: what was billed, and what comes next. Needs the database
+//! or the billing address, and a client for what did not happen yet.
 
 use super::Outcome;
-use super::database::{History, Location};
+use super::books::{Access, Way, open};
 use super::output::Format;
 use super::table::table;
-use crate::controller::billing::feed::feed;
+use super::{client, explain};
+use crate::bills::{self, Coming, OtherPlan, Standing};
 use clap::Args;
-use std::collections::BTreeMap;
-use tenantry_billing::{Books, BooksError};
-use tenantry_journal::Entry;
+use jiff::Timestamp;
+use kube::api::{Api, ListParams};
+use tenantry_billing::Books;
+use tenantry_checklist::revision::name_of;
+use tenantry_crds::{ServicePlan, TenantSubscription};
+use tenantry_journal::HistoryOf;
 use tenantry_ledger::document::{Document, Item};
-use tenantry_ledger::run::preview;
 
-/// Arguments of `tenantry invoices` and `tenantry preview-invoice`.
+/// Whose invoices.
+#[derive(Args, Debug)]
+struct Whose {
+    /// Name of the subscription; every tenant that ever had the name is meant.
+    #[arg(required_unless_present = "tenant")]
+    name: Option<String>,
+    /// Only the tenant with this id, which its namespace carries as the label tenantry.io/tenant-id.
+    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    tenant: Option<String>,
+}
+
+/// Arguments of `tenantry invoices`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    history: History,
+    whose: Whose,
+    #[command(flatten)]
+    access: Access,
     /// How to print it; wide shows the account.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -28,65 +45,140 @@ pub(crate) struct One {
     /// Number of the invoice or credit note.
     number: String,
     #[command(flatten)]
-    location: Location,
+    access: Access,
+    /// How to print it; wide shows the terms of each line.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Arguments of `tenantry preview-invoice`.
+#[derive(Args, Debug)]
+pub(crate) struct Next {
+    #[command(flatten)]
+    whose: Whose,
+    /// Plan that the subscription is supposed to change to, at the time at which that would take effect.
+    #[arg(long)]
+    plan: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// How to print it; wide shows the terms of each line.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let documents =
-        of_each(arguments, async |books, tenant, _| Ok(books.documents_of(tenant).await?)).await?;
+    let documents = match arguments.access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let documents = bills::invoices(&database, &arguments.whose.history()).await;
+            database.close().await;
+            documents?
+        }
+        Way::Server(server) => server.get(&arguments.whose.path("invoices", None)).await?,
+    };
     arguments.output.print(&documents, |wide| list(&documents, wide))?;
     Ok(outcome(&documents, "nothing was billed under this name"))
 }
 
 pub(crate) async fn one(arguments: &One) -> anyhow::Result<Outcome> {
-    let database = arguments.location.open().await?;
-    let document = Books::new(database.clone()).document(&arguments.number).await?;
-    database.close().await;
+    let document: Document = match arguments.access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let document = Books::new(database.clone()).document(&arguments.number).await;
+            database.close().await;
+            document?
+        }
+        Way::Server(server) => server.get(&format!("/v1/invoices/{}", arguments.number)).await?,
+    };
     arguments.output.print(&document, |wide| page(&document, wide))?;
     Ok(Outcome::Good)
 }
 
-/// What the account's next document would be, if it were made of what the ledger knows now.
-pub(crate) async fn next(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let documents =
-        of_each(arguments, async |books, tenant, own| Ok(coming(books, tenant, own).await?)).await?;
-    arguments.output.print(&documents, |wide| {
+/// What the account's next document would be, if it were made of what the ledger knows now, and what is supposed.
+pub(crate) async fn next(arguments: &Next) -> anyhow::Result<Outcome> {
+    let Next { whose, plan, access, output } = arguments;
+    let Coming { documents, notes } = match access.way().await? {
+        Way::Database(url) => {
+            // Without a plan it can be said by the database alone.
+            let standing = match (standing(whose).await, plan) {
+                (Err(error), Some(_)) => return Err(error),
+                (standing, _) => standing.ok().flatten(),
+            };
+            let other = match plan {
+                Some(plan) => Some(other_plan(plan, standing.as_ref()).await?),
+                None => None,
+            };
+            let database = open(&url).await?;
+            let of = whose.history();
+            let coming =
+                bills::coming(&database, &of, standing.as_ref(), other.as_ref(), Timestamp::now()).await;
+            database.close().await;
+            coming?
+        }
+        Way::Server(server) => server.get(&whose.path("next-invoice", plan.as_deref())).await?,
+    };
+    for note in notes {
+        eprintln!("{note}");
+    }
+    output.print(&documents, |wide| {
         documents.iter().map(|document| page(document, wide)).collect::<Vec<_>>().join("\n")
     })?;
     Ok(outcome(&documents, "nothing will be billed under this name by what is known now"))
 }
 
-/// The next document of whoever pays for a tenant, if the tenant has something on it.
-async fn coming(books: &Books, tenant: &str, own: &[Entry]) -> Result<Option<Document>, BooksError> {
-    let Some(feed) = feed(own) else { return Ok(None) };
-    let Some(loaded) = books.load(&feed.account).await? else { return Ok(None) };
-    if let Some(parked) = &loaded.standing.parked {
-        eprintln!("account {} waits for a person: {parked}", feed.account);
-    }
-    let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
-    Ok(next.filter(|next| next.lines.iter().any(|line| line.subscription == tenant)))
+/// The subscription that is meant, as the cluster has it.
+async fn standing(whose: &Whose) -> anyhow::Result<Option<Standing>> {
+    let api: Api<TenantSubscription> = Api::all(client().await?);
+    let found = match (&whose.name, &whose.tenant) {
+        (Some(name), _) => api.get_opt(name).await,
+        (None, tenant) => api.list(&ListParams::default()).await.map(|all| {
+            let mut all = all.items.into_iter();
+            all.find(|one| {
+                let own = one.status.as_ref().and_then(|status| status.tenant.as_ref());
+                own.is_some_and(|own| Some(&own.id) == tenant.as_ref())
+            })
+        }),
+    };
+    let found = found.map_err(|error| explain(error, "cannot read the subscription"))?;
+    Ok(found.and_then(|found| Some(Standing { name: found.metadata.name?, status: found.status? })))
 }
 
-/// What `look` finds for each tenant of the name, of which it is given what the journal has.
-async fn of_each<D: IntoIterator<Item = Document>>(
-    arguments: &Arguments,
-    look: impl AsyncFn(&Books, &str, &[Entry]) -> anyhow::Result<D>,
-) -> anyhow::Result<Vec<Document>> {
-    let mut by_tenant: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for entry in arguments.history.read().await? {
-        by_tenant.entry(entry.tenant.clone()).or_default().push(entry);
+async fn other_plan(name: &str, standing: Option<&Standing>) -> anyhow::Result<OtherPlan> {
+    let api: Api<ServicePlan> = Api::all(client().await?);
+    let get =
+        async |name: &str| api.get_opt(name).await.map_err(|error| explain(error, "cannot read the plan"));
+    let Some(plan) = get(name).await? else {
+        anyhow::bail!("--plan: there is no plan {name}; list plans with kubectl get serviceplans");
+    };
+    let Some(standing) = standing else {
+        anyhow::bail!("--plan: there is no such subscription now; ask without a plan for what was billed");
+    };
+    let present = match &standing.status.accepted {
+        Some(accepted) => get(name_of(&accepted.plan)).await?,
+        None => None,
+    };
+    Ok(OtherPlan { name: name.to_owned(), spec: plan.spec, present: present.map(|plan| plan.spec) })
+}
+
+// === impl Whose ===
+
+impl Whose {
+    fn history(&self) -> HistoryOf {
+        match (&self.tenant, &self.name) {
+            (Some(tenant), _) => HistoryOf::Tenant(tenant.clone()),
+            (None, name) => HistoryOf::Subscription(name.clone().unwrap_or_default()),
+        }
     }
-    let database = arguments.history.location().open().await?;
-    let books = Books::new(database.clone());
-    let mut documents = Vec::new();
-    for (tenant, own) in &by_tenant {
-        documents.extend(look(&books, tenant, own).await?);
+
+    /// Where the billing address has it. An id stands in the place of the name as well, which is not looked at then.
+    fn path(&self, what: &str, plan: Option<&str>) -> String {
+        let name = self.name.as_deref().or(self.tenant.as_deref()).unwrap_or_default();
+        let parameters: Vec<String> = [("tenant", self.tenant.as_deref()), ("plan", plan)]
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", value?)))
+            .collect();
+        format!("/v1/subscriptions/{name}/{what}?{}", parameters.join("&"))
     }
-    database.close().await;
-    Ok(documents)
 }
 
 /// Says where there is nothing.
@@ -157,6 +249,15 @@ fn row(line: &Item, wide: bool) -> [String; 9] {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_billing_address_is_asked_for_the_same() {
+        let named = Whose { name: Some("acme".to_owned()), tenant: None };
+        assert_eq!(named.path("next-invoice", Some("gold")), "/v1/subscriptions/acme/next-invoice?plan=gold");
+        let gone = Whose { name: None, tenant: Some("t1".to_owned()) };
+        assert_eq!(gone.path("invoices", None), "/v1/subscriptions/t1/invoices?tenant=t1");
+        assert_eq!(gone.history(), HistoryOf::Tenant("t1".to_owned()));
+    }
 
     #[test]
     fn a_document_reads_as_a_list_and_as_a_page() {

@@ -1,12 +1,19 @@
-//! `tenantry ledger verify`: the proof that the books are right. Needs the database.
+//! `tenantry ledger`: the proof that the books are right, and a person's word on an account that is parked. Needs the database or
+//! the billing address.
 
 use super::Outcome;
-use super::database::Location;
+use super::books::{Access, Way, open};
+use super::leading::lead;
 use super::output::Format;
 use super::table::table;
+use super::{client, who_am_i};
+use crate::bills::{self, Found};
+use crate::controller::billing::endpoint::AcceptRequest;
+use crate::manifests::DEFAULT_NAMESPACE;
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use tenantry_billing::{Books, RECORDS, Verdict};
+use jiff::Timestamp;
+use tenantry_billing::Books;
+use tenantry_ledger::history::Acceptance;
 
 /// Arguments of `tenantry ledger`.
 #[derive(Args, Debug)]
@@ -19,67 +26,72 @@ pub(crate) struct Arguments {
 enum Command {
     /// Recompute every hash, run, sum and number of the ledger.
     Verify(Verify),
+    /// Let an account that is parked go on: its next run posts what it finds.
+    Accept(Accept),
 }
 
 #[derive(Args, Debug)]
 struct Verify {
     #[command(flatten)]
-    location: Location,
+    access: Access,
     /// How to print it.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
-/// What was found.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Found {
-    accounts: usize,
-    facts: usize,
-    runs_recomputed: usize,
-    runs_not_recomputed: usize,
-    postings: usize,
-    documents: usize,
-    hash: String,
-    /// What is not as it must be, each with whose it is.
-    faults: Vec<[String; 2]>,
-    /// Accounts that wait for a person, each with the reason.
-    parked: Vec<[String; 2]>,
-    /// Records that are still to be written for tenants.
-    untold: i64,
+#[derive(Args, Debug)]
+struct Accept {
+    /// Name of the account; ledger verify lists those that are parked, and why.
+    account: String,
+    /// Why what was found is right, for those who come later; it stays in the ledger with your name.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    #[command(flatten)]
+    access: Access,
+    /// Namespace of the controller, whose lease is taken where no controller leads.
+    #[arg(long, env = "TENANTRY_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
+    namespace: String,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Command::Verify(Verify { location, output }) = &arguments.command;
-    let database = location.open().await?;
-    let books = Books::new(database.clone());
-    let verdict = books.verify().await?;
-    let parked = books.parked().await?;
-    let untold = books.untold(RECORDS).await?;
-    database.close().await;
-    let is_good = verdict.is_sound() && parked.is_empty();
-    let found = Found::new(verdict, parked, untold);
-    output.print(&found, |_| text(&found))?;
-    Ok(if is_good { Outcome::Good } else { Outcome::Bad })
+    match &arguments.command {
+        Command::Verify(arguments) => verify(arguments).await,
+        Command::Accept(arguments) => accept(arguments).await,
+    }
 }
 
-impl Found {
-    fn new(verdict: Verdict, parked: Vec<(String, String)>, untold: i64) -> Self {
-        let Verdict { accounts, facts, recomputed, not_recomputed, postings, documents, faults, hash } =
-            verdict;
-        Self {
-            accounts,
-            facts,
-            runs_recomputed: recomputed,
-            runs_not_recomputed: not_recomputed,
-            postings,
-            documents,
-            hash,
-            faults: faults.into_iter().map(|fault| [fault.of, fault.what]).collect(),
-            parked: parked.into_iter().map(|(account, reason)| [account, reason]).collect(),
-            untold,
+async fn verify(arguments: &Verify) -> anyhow::Result<Outcome> {
+    let found: Found = match arguments.access.way().await? {
+        Way::Database(url) => {
+            let database = open(&url).await?;
+            let found = bills::verify(&database).await;
+            database.close().await;
+            found?
+        }
+        Way::Server(server) => server.get("/v1/ledger/verification").await?,
+    };
+    arguments.output.print(&found, |_| text(&found))?;
+    Ok(if found.is_good() { Outcome::Good } else { Outcome::Bad })
+}
+
+async fn accept(arguments: &Accept) -> anyhow::Result<Outcome> {
+    let Accept { account, reason, access, namespace } = arguments;
+    match access.way().await? {
+        Way::Server(server) => {
+            let path = format!("/v1/accounts/{account}/acceptances");
+            let _said: Acceptance = server.post(&path, &AcceptRequest { reason: reason.clone() }).await?;
+        }
+        Way::Database(url) => {
+            let acceptance = Acceptance { by: who_am_i(client().await?).await?, reason: reason.clone() };
+            lead(namespace, &url, async |database, epoch| {
+                let books = Books::new(database.clone());
+                Ok(books.accept(epoch, account, &acceptance, Timestamp::now()).await?)
+            })
+            .await?;
         }
     }
+    println!("account {account} goes on; its next run posts what it finds");
+    Ok(Outcome::Good)
 }
 
 fn text(found: &Found) -> String {
@@ -116,7 +128,7 @@ fn text(found: &Found) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenantry_billing::Fault;
+    use tenantry_billing::{Fault, Verdict};
 
     #[test]
     fn what_is_wrong_is_said_and_so_is_that_nothing_is() {

@@ -1,10 +1,13 @@
 //! The command line: arguments in, one module a command. Commands need a client only where they say so.
 
+mod billing;
 mod board;
+mod books;
 mod build;
 mod capacity;
 mod check;
 mod database;
+mod deliveries;
 mod describe;
 mod estimates;
 mod exit;
@@ -13,6 +16,7 @@ mod get;
 mod handover;
 mod history;
 mod invoices;
+mod leading;
 mod ledger;
 mod leftovers;
 mod manifests;
@@ -21,6 +25,7 @@ mod output;
 mod pause;
 mod plurals;
 mod preview;
+mod print;
 mod progress;
 mod quote;
 mod receipt;
@@ -101,8 +106,18 @@ enum Command {
     /// Show one invoice or credit note.
     Invoice(invoices::One),
     /// Show what the next invoice of a subscription would be by what is known now.
-    PreviewInvoice(invoices::Arguments),
-    /// Prove that the ledger is right.
+    PreviewInvoice(invoices::Next),
+    /// Write an invoice or credit note as a page, or as XML after EN 16931.
+    Print(print::Arguments),
+    /// Show what a billing account was billed, document by document and tenant by tenant.
+    Statement(print::OfAccount),
+    /// Write what was billed as rows of FOCUS 1.2, in CSV.
+    Focus(print::OfTime),
+    /// Show which documents other systems have, or send one again.
+    Deliveries(deliveries::Arguments),
+    /// Close what is due and make its invoices.
+    Billing(billing::Arguments),
+    /// Prove that the ledger is right, or let an account that is parked go on.
     Ledger(ledger::Arguments),
 }
 
@@ -159,6 +174,11 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
         Command::PreviewInvoice(arguments) => runtime()?.block_on(invoices::next(&arguments)),
+        Command::Print(arguments) => runtime()?.block_on(print::run(&arguments)),
+        Command::Statement(arguments) => runtime()?.block_on(print::of_account(&arguments)),
+        Command::Focus(arguments) => runtime()?.block_on(print::of_time(&arguments)),
+        Command::Deliveries(arguments) => runtime()?.block_on(deliveries::run(&arguments)),
+        Command::Billing(arguments) => runtime()?.block_on(billing::run(&arguments)),
         Command::Ledger(arguments) => runtime()?.block_on(ledger::run(&arguments)),
     }
 }

@@ -5,6 +5,8 @@
 //! one, so a cluster without prices asks for nothing. What happened to a tenant comes from the journal ([`feed`]).
 
 mod agreement;
+pub(crate) mod deliveries;
+pub(crate) mod endpoint;
 pub(crate) mod feed;
 mod record;
 pub(crate) mod records;
@@ -20,7 +22,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tenantry_apply::object::{Kind, ObjectId};
-use tenantry_billing::{Books, BooksError};
+use tenantry_billing::{Books, BooksError, Summary};
 use tenantry_checklist::billing::{Known, Payer, payer};
 use tenantry_checklist::order::Order;
 use tenantry_checklist::prices;
@@ -41,6 +43,8 @@ pub(crate) struct Billing {
     news: Notify,
     /// There is something to be told to tenants.
     posted: Notify,
+    /// There is something to be delivered to others.
+    deliverable: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +147,7 @@ impl Billing {
         let _same = self.database.set((database, epoch));
         self.news.notify_one();
         self.posted.notify_one();
+        self.deliverable.notify_one();
     }
 
     /// The database, once it is open; whoever waits for it is told by `opened`.
@@ -154,6 +159,31 @@ impl Billing {
                 None => news.await,
             }
         }
+    }
+
+    /// A run is over: whose next invoice is another one now is looked at.
+    fn closed(&self, summary: &Summary) {
+        for (account, reason) in &summary.parked {
+            tracing::error!(account, reason, "an account is parked until a person has looked at it");
+        }
+        for document in &summary.documents {
+            tracing::info!(number = document.number, account = document.account, "made a document");
+        }
+        if !summary.documents.is_empty() {
+            self.posted.notify_one();
+            self.deliverable.notify_one();
+        }
+        let mut state = self.lock();
+        let lines = summary.documents.iter().flat_map(|document| &document.lines);
+        state.dirty.extend(lines.map(|line| line.subscription.clone()));
+        drop(state);
+        // What fell due meanwhile has another timer.
+        self.look_again();
+    }
+
+    /// Something may be due that the timer does not know of.
+    fn look_again(&self) {
+        self.news.notify_one();
     }
 
     /// A tenant has no namespace to be told anything in.

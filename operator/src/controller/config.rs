@@ -18,6 +18,10 @@ pub(crate) struct Config {
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "TENANTRY_ADMIN_ADDRESS", default_value = "127.0.0.1:8085")]
     pub(crate) admin_address: SocketAddr,
+    /// Address at which the leading replica answers what was billed and takes orders to bill. It speaks HTTP without TLS and is
+    /// sent tokens, so it is reached through kubectl port-forward, or behind something that ends TLS.
+    #[arg(long, env = "TENANTRY_BILLING_ADDRESS", default_value = "127.0.0.1:8086")]
+    pub(crate) billing_address: SocketAddr,
     /// Database of the journal: a file of SQLite for one replica, or PostgreSQL, as in postgres://tenantry@host/tenantry.
     #[arg(long, env = "TENANTRY_DATABASE", default_value = DATABASE, hide_env_values = true)]
     pub(crate) database: DatabaseUrl,

@@ -83,11 +83,21 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             "admin"
         });
     }
-    let candidate = candidate(&config)?;
+    let candidate = candidate(&config.namespace, &config.identity)?;
     let cluster = kube::Config::infer().await.context("no cluster is configured; set KUBECONFIG")?;
     let gate = Arc::<LeaseGate>::default();
     let context = context(config, cluster.clone(), readiness, metrics, counted, Arc::clone(&gate))?;
     let context = Arc::new(context);
+    {
+        let (context, stop) = (Arc::clone(&context), Arc::clone(&stop));
+        let served = async move { stop.notified().await };
+        tasks.spawn(async move {
+            if let Err(error) = billing::endpoint::serve(context, served).await {
+                tracing::error!(error = format!("{error:#}"), "the billing address is closed");
+            }
+            "billing-address"
+        });
+    }
     tasks.spawn({
         let context = Arc::clone(&context);
         async move {
@@ -135,7 +145,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let _late = tokio::time::timeout(DRAIN, idle).await;
     leadership.release();
     let _released = tokio::time::timeout(DRAIN, leadership.ended()).await;
-    stop.notify_one();
+    stop.notify_waiters();
     Ok(())
 }
 
@@ -149,14 +159,15 @@ fn start_log(format: LogFormat) {
     }
 }
 
-fn candidate(config: &Config) -> anyhow::Result<Candidate> {
+/// Somebody who would lead, under a name that no other process has.
+pub(crate) fn candidate(namespace: &str, identity: &str) -> anyhow::Result<Candidate> {
     let mut unique = [0; 4];
     getrandom::fill(&mut unique)
         .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
     Ok(Candidate {
-        namespace: config.namespace.clone(),
+        namespace: namespace.to_owned(),
         name: LEASE.to_owned(),
-        identity: format!("{}-{:08x}", config.identity, u32::from_be_bytes(unique)),
+        identity: format!("{identity}-{:08x}", u32::from_be_bytes(unique)),
         timing: Timing::default(),
     })
 }
@@ -317,6 +328,13 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
             tracing::error!(%error, "the ledger is written by another process");
         }
         "billing"
+    });
+    let delivering = Arc::clone(context);
+    tasks.spawn(async move {
+        if let Err(error) = billing::deliveries::run(&delivering).await {
+            tracing::error!(%error, "the ledger is written by another process");
+        }
+        "deliveries"
     });
     let telling = Arc::clone(context);
     tasks.spawn(async move {

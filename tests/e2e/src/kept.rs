@@ -36,7 +36,7 @@ impl Kept {
         fs::create_dir_all(directory)?;
         let admin = free_address()?;
         let mut child = Command::new(binary("tenantry")?)
-            .args(["controller", "--admin-address", &admin.to_string()])
+            .args(["controller", "--admin-address", &admin.to_string(), "--billing-address", "127.0.0.1:0"])
             .env("KUBECONFIG", kubeconfig)
             .env("TENANTRY_DATABASE", journal(directory))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))

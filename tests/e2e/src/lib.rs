@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod node;
 pub mod orders;
 pub mod people;
+pub mod priced;
 pub mod process;
 pub mod report;
 pub mod seed;

@@ -17,6 +17,7 @@ pub fn journal(directory: &Path) -> String {
 pub struct Controller {
     child: Child,
     admin: SocketAddr,
+    billing: SocketAddr,
     log: PathBuf,
 }
 
@@ -42,9 +43,11 @@ impl Controller {
         arguments: &[&str],
     ) -> Result<Self> {
         let admin = free_address()?;
+        let billing = free_address()?;
         let log = directory.join(format!("controller-{}.log", admin.port()));
         let child = Command::new(binary("tenantry")?)
             .args(["controller", "--admin-address", &admin.to_string()])
+            .args(["--billing-address", &billing.to_string()])
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             .env("TENANTRY_DATABASE", journal(directory))
@@ -55,13 +58,19 @@ impl Controller {
             .stderr(File::create(&log)?)
             .spawn()
             .context("the controller cannot be started")?;
-        Ok(Self { child, admin, log })
+        Ok(Self { child, admin, billing, log })
     }
 
     /// Address of `/readyz` and `/metrics`.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// URL of the billing address.
+    #[must_use]
+    pub fn billing(&self) -> String {
+        format!("http://{}", self.billing)
     }
 
     /// Process id.

@@ -18,60 +18,12 @@ use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{mail, with};
 use tenantry_e2e::people::tenantry;
+use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
 use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
-use tenantry_e2e::{NAMESPACE, Setup, World, process, world};
+use tenantry_e2e::{NAMESPACE, Setup, World, process};
 
 /// Longer than a month, shorter than two.
 const SECONDS_OF_A_MONTH: i64 = 32 * 86_400;
-
-fn issuer() -> Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1", "kind": "InvoiceIssuer", "metadata": {"name": "orderly"},
-        "spec": {
-            "legalName": "Orderly Hosting AG", "country": "CH", "series": {"invoices": "INV", "creditNotes": "CN"},
-            "taxRates": [{"name": "standard", "category": "S", "percent": "10"}],
-        },
-    })
-}
-
-fn account(currency: &str, name: &str) -> Value {
-    json!({
-        "apiVersion": "tenantry.io/v1alpha1", "kind": "BillingAccount", "metadata": {"name": name},
-        "spec": {
-            "issuerRef": {"name": "orderly"}, "company": "Acme Ltd", "country": "DE", "currency": currency,
-            "timeZone": "Europe/Berlin",
-        },
-    })
-}
-
-/// The shipped definitions with prices, and a checklist that tells the ledger of them.
-fn definitions() -> Vec<Value> {
-    let mut definitions = world::definitions().unwrap();
-    for object in &mut definitions {
-        if object["kind"] == "Blueprint" {
-            object["spec"]["items"].as_array_mut().unwrap().push(json!({
-                "name": "billing", "title": "Who pays, and at which prices", "category": "Billing",
-                "dependsOn": ["contract"], "billing": {},
-            }));
-        }
-        let price = match object["metadata"]["name"].as_str() {
-            Some("silver") => "100.00",
-            Some("gold") => "300.00",
-            _ => continue,
-        };
-        if object["kind"] == "ServicePlan" {
-            object["spec"]["currency"] = json!("EUR");
-            object["spec"]["charges"] = json!([
-                {"name": "base", "type": "Recurring", "interval": "Month", "price": price},
-            ]);
-        }
-    }
-    definitions
-}
-
-fn paid_by(name: &str, account: &str) -> Value {
-    with(mail(name), "spec.billing", json!({"accountRef": {"name": account}}))
-}
 
 fn billing(subscription: &TenantSubscription) -> BillingStatus {
     subscription.status.as_ref().and_then(|status| status.billing.clone()).unwrap_or_default()
@@ -111,7 +63,7 @@ async fn documents(world: &World, name: &str, count: usize) -> Vec<[String; 4]> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_is_billed_from_its_first_day_to_its_last() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     let clock = Clock::find(world.directory()).unwrap();
     clock.set(0).unwrap();
@@ -123,7 +75,11 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     world.until("acme", stands("billing", ItemState::Waiting, "AccountNotNamed")).await.unwrap();
     world.patch("acme", json!({"spec": {"billing": {"accountRef": {"name": "acme"}}}})).await.unwrap();
     world.until("acme", stands("billing", ItemState::Waiting, "LedgerPending")).await.unwrap();
-    world.apply_all(&[issuer(), account("CHF", "other"), paid_by("bolt", "other")]).await.unwrap();
+    let folder = world.directory().join("documents");
+    std::fs::create_dir_all(&folder).unwrap();
+    let sinks = json!([{"name": "drop", "folder": {"path": folder, "forms": ["Json", "Ubl"]}}]);
+    let issuer = with(issuer(), "spec.sinks", sinks);
+    world.apply_all(&[issuer, account("CHF", "other"), paid_by("bolt", "other")]).await.unwrap();
     let refused = |bolt: &TenantSubscription| {
         let entry = tenantry_e2e::wait::entry(bolt, "billing");
         entry.is_some_and(|entry| entry.message.contains("the account is billed in CHF"))
@@ -181,6 +137,72 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
     assert_eq!((&proof["documents"], &proof["runsNotRecomputed"]), (&json!(4), &json!(0)), "{proof}");
+    in_every_form(&world, &ended).await;
+    delivered(&world, &ended).await;
+}
+
+/// Every document is in the folder of its issuer, once, whoever was killed meanwhile; and again when a person asks for it.
+async fn delivered(world: &World, documents: &[[String; 4]]) {
+    let all = async {
+        loop {
+            let open = shown(world, &["deliveries", "list"]).await;
+            let last = shown(world, &["deliveries", "list", &documents[documents.len() - 1][0]]).await;
+            if open == json!([]) && last[0]["state"] == "Sent" {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("documents are not delivered");
+    let mut wanted: Vec<String> = documents
+        .iter()
+        .flat_map(|[number, ..]| ["json", "ubl.xml"].map(|form| format!("{number}.{form}")))
+        .collect();
+    let folder = world.directory().join("documents");
+    let mut names: Vec<String> =
+        folder.read_dir().unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    wanted.sort();
+    assert_eq!(names, wanted);
+    for [number, ..] in documents {
+        let of_one = shown(world, &["deliveries", "list", number]).await;
+        assert_eq!(
+            (&of_one[0]["sink"], &of_one[0]["tries"]),
+            (&json!("orderly/drop"), &json!(1)),
+            "{of_one}"
+        );
+    }
+}
+
+/// Documents as people, tax offices and other programs get them: each of them, and all of an account together.
+async fn in_every_form(world: &World, documents: &[[String; 4]]) {
+    let database = process::journal(world.directory());
+    let printed = async |arguments: &[&str]| {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--database", &database]).collect();
+        tenantry(&world.cluster.kubeconfig(), &arguments).await.unwrap()
+    };
+    for [number, kind, _, _] in documents {
+        let page = printed(&["print", number, "--language", "de"]).await;
+        let title = if kind == "Invoice" { "Rechnung" } else { "Gutschrift" };
+        assert!(page.contains(&format!("<h1>{title}</h1>{number}")), "{page}");
+        let ubl = printed(&["print", number, "--as", "ubl"]).await;
+        assert!(ubl.contains(&format!("<cbc:ID>{number}</cbc:ID>")), "{ubl}");
+        let cii = printed(&["print", number, "--as", "cii"]).await;
+        assert!(cii.contains(&format!("<ram:ID>{number}</ram:ID>")), "{cii}");
+    }
+    let cents = |amount: &str| (amount.parse::<f64>().unwrap() * 100.0).round();
+    let total: f64 = documents.iter().map(|[.., gross]| cents(gross)).sum();
+    let time = ["--from", "2000-01-01", "--to", "2100-01-01"];
+    let statement = printed(&[&["statement", "acme", "-o", "json"], &time[..]].concat()).await;
+    let statement: Value = serde_json::from_str(&statement).unwrap();
+    assert_eq!(cents(statement["billed"].as_str().unwrap()), total, "{statement}");
+    assert_eq!(statement["tenants"].as_array().unwrap().len(), 1, "{statement}");
+    let rows = printed(&[&["focus", "acme"], &time[..]].concat()).await;
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let header = rows.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let billed =
+        rows.records().map(|row| cents(row.unwrap().get(column("BilledCost")).unwrap())).sum::<f64>();
+    assert_eq!((header.len(), billed), (57, total));
 }
 
 /// Each document is told to its tenants, once, whoever is killed between writing and noting that it was written; who has no namespace
@@ -188,7 +210,7 @@ async fn an_order_is_billed_from_its_first_day_to_its_last() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tenants_are_told_what_they_have_on_documents() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     let clock = Clock::find(world.directory()).unwrap();
     clock.set(0).unwrap();
@@ -268,7 +290,7 @@ async fn told(world: &World, names: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_ends_is_given_his_invoices() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     world.run_controller(&[]).unwrap();
     world.accepted(&definitions).await.unwrap();
@@ -353,7 +375,7 @@ async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back(
     let mut postgres = Postgres::start().unwrap();
     let database = postgres.url("postgres");
     let mut world = World::start(Setup::default()).await.unwrap();
-    let definitions = definitions();
+    let definitions = definitions().unwrap();
     world.apply_all(&definitions).await.unwrap();
     world.apply_all(&[issuer(), account("EUR", "acme")]).await.unwrap();
     world.run_controller(&["--database", &database]).unwrap();
@@ -422,7 +444,7 @@ async fn what_happens_while_the_database_is_away_is_billed_once_when_it_is_back(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_without_prices_is_billed_by_nobody() {
     let mut world = World::start(Setup::default()).await.unwrap();
-    let mut definitions = definitions();
+    let mut definitions = definitions().unwrap();
     for plan in definitions.iter_mut().filter(|object| object["kind"] == "ServicePlan") {
         let spec = plan["spec"].as_object_mut().unwrap();
         spec.remove("currency");

@@ -93,6 +93,8 @@ impl Slot {
                 &start.replica,
                 "--admin-address",
                 &free_address()?.to_string(),
+                "--billing-address",
+                "127.0.0.1:0",
             ])
             .env("KUBECONFIG", &start.kubeconfig)
             .env("TENANTRY_DATABASE", journal(&start.directory))

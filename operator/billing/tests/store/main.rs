@@ -9,6 +9,7 @@
 )]
 
 mod crash;
+mod deliveries;
 #[path = "../../../journal/tests/store/place.rs"]
 mod place;
 #[path = "../../../journal/tests/store/polled.rs"]
@@ -20,11 +21,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use tenantry_billing::{BooksError, RECORDS, Summary};
+use tenantry_billing::{AsOf, BooksError, RECORDS, Summary};
 use tenantry_ledger::catalogue::PriceList;
 use tenantry_ledger::history::Acceptance;
 use tenantry_ledger::run::RULES;
 
+use deliveries::a_delivery_begins_with_its_document_and_ends_once;
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 
@@ -32,6 +34,7 @@ on_both![
     a_life_is_billed_boundary_by_boundary,
     telling_and_running_twice_changes_nothing,
     a_dry_run_says_what_a_run_does_and_writes_nothing,
+    a_day_ends_by_each_account_s_own_clock,
     what_cannot_be_charged_is_refused_and_nothing_is_kept,
     an_account_that_cannot_be_billed_is_parked_alone,
     usage_is_told_once,
@@ -39,6 +42,7 @@ on_both![
     verifying_finds_what_was_changed,
     runs_of_other_rules_are_not_recomputed,
     documents_are_found_by_subscription_and_by_number,
+    a_delivery_begins_with_its_document_and_ends_once,
 ];
 
 /// Number, date and what is left to pay of each document.
@@ -110,6 +114,43 @@ async fn a_dry_run_says_what_a_run_does_and_writes_nothing(place: Place) {
     assert_eq!(books.verify().await.unwrap(), before);
     assert!(dry.documents.len() > 10, "{}", dry.documents.len());
     assert_eq!(books.run(epoch, as_of, as_of).await.unwrap(), dry);
+}
+
+async fn a_day_ends_by_each_account_s_own_clock(place: Place) {
+    let (books, epoch) = opened(&place.url).await;
+    let now = at("2025-01-01T00:00:00Z");
+    for (account, zone, begin) in [
+        ("auckland", "Pacific/Auckland", "2025-01-01T00:00:00Z"),
+        ("honolulu", "Pacific/Honolulu", "2025-01-01T20:00:00Z"),
+        ("samoa", "Pacific/Pago_Pago", "2025-01-01T20:00:00Z"),
+    ] {
+        let agreement = edited(account, |value| value["account"]["timeZone"] = json!(zone));
+        books.open(epoch, &agreement, now).await.unwrap();
+        let begins = [start(account, begin, "silver@1")];
+        books.tell(epoch, account, &[list("silver@1", "99.00")], &begins, now).await.unwrap();
+    }
+    // Each began on the first of January of its own calendar.
+    let days = |summary: &Summary| {
+        let mut days: Vec<String> = summary
+            .documents
+            .iter()
+            .map(|document| format!("{} {}", document.account, document.issued))
+            .collect();
+        days.sort();
+        days
+    };
+    let all = |day: &str| ["auckland", "honolulu", "samoa"].map(|account| format!("{account} {day}"));
+    let first = AsOf::end_of("2025-01-01".parse().unwrap()).unwrap();
+    let nothing = first.no_later_than(at("2025-01-01T09:00:00Z"));
+    assert_eq!(days(&books.dry_run(nothing).await.unwrap()), ["auckland 2025-01-01"]);
+    assert_eq!(days(&books.run(epoch, first, now).await.unwrap()), all("2025-01-01"));
+    let january = AsOf::end_of("2025-01-31".parse().unwrap()).unwrap();
+    assert_eq!(books.run(epoch, january, now).await.unwrap(), Summary::default());
+    let next = AsOf::end_of("2025-02-01".parse().unwrap()).unwrap();
+    assert_eq!(days(&books.run(epoch, next, now).await.unwrap()), all("2025-02-01"));
+    // A day has begun as soon as it has anywhere.
+    assert!(next.is_ahead_of(at("2025-01-31T09:59:59Z")) && !next.is_ahead_of(at("2025-01-31T10:00:00Z")));
+    assert!(AsOf::from(now).is_ahead_of(at("2024-12-31T23:59:59Z")) && !AsOf::from(now).is_ahead_of(now));
 }
 
 async fn what_cannot_be_charged_is_refused_and_nothing_is_kept(place: Place) {

@@ -52,7 +52,7 @@ pub(crate) fn facts(terms: &Terms) -> Results {
 }
 
 fn rate_of(value: Option<Exact>) -> Result<Rate> {
-    Ok(Rate { category: "S".to_owned(), percent: decimal(&value.unwrap_or_default())? })
+    Ok(Rate { category: "S".to_owned(), percent: decimal(&value.unwrap_or_default())?, reason: None })
 }
 
 /// A hundredth of a percentage.

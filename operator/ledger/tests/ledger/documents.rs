@@ -29,7 +29,7 @@ fn decimal(text: &str) -> Decimal {
 fn rates() -> Rates {
     [("", "0"), ("low", "10"), ("standard", "20")]
         .map(|(name, percent)| {
-            (name.to_owned(), Rate { category: "S".to_owned(), percent: decimal(percent) })
+            (name.to_owned(), Rate { category: "S".to_owned(), percent: decimal(percent), reason: None })
         })
         .into()
 }

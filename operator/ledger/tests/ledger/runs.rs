@@ -9,7 +9,7 @@ use tenantry_ledger::event::{Event, Usage};
 use tenantry_ledger::history::{Acceptance, Closing, Fact, Happening, History, chained};
 use tenantry_ledger::invoice::DocumentKind;
 use tenantry_ledger::refusal::Refusal;
-use tenantry_ledger::run::{Counted, check, next_boundary, preview, run};
+use tenantry_ledger::run::{Counted, Supposed, check, foresee, next_boundary, preview, run};
 
 use crate::shop::{list, monthly, on, said};
 
@@ -244,6 +244,32 @@ fn a_preview_is_the_same_computation_without_a_number() {
     book.catch_up("2025-01-24");
     let real = Document { number: shown.number.clone(), ..book.last_document().clone() };
     assert_eq!(shown, real);
+}
+
+#[test]
+fn what_is_supposed_for_later_is_told_in_its_time() {
+    let lists = [list("silver", &[monthly("base", "31.00")])];
+    let mut book = Book::new(&lists);
+    book.starts("2025-01-01", "silver");
+    book.catch_up("2025-01-01");
+    let change = json!({"type": "ChangePlan", "priceList": "bronze"});
+    let happening = book.happening("2025-02-15", change);
+    let before = book.history.clone();
+    let supposed = Supposed {
+        lists: vec![serde_json::from_value(list("bronze", &[monthly("base", "28.00")])).unwrap()],
+        until: Some(happening.event.at),
+        happenings: vec![happening],
+    };
+    let shown = foresee(&book.history, book.counted(), supposed.clone()).unwrap();
+    let said: Vec<String> = shown
+        .iter()
+        .map(|document| format!("{} {} {}", document.issued, document.net, document.lines.len()))
+        .collect();
+    // 14 of 28 days at 31.00 are given back and charged at 28.00.
+    assert_eq!(said, ["2025-02-01 31.00 1", "2025-02-15 -1.50 2"]);
+    assert_eq!(book.history, before, "nothing happened");
+    let unknown = Supposed { lists: Vec::new(), ..supposed };
+    assert_eq!(foresee(&book.history, book.counted(), unknown).unwrap_err().field, "priceList");
 }
 
 fn count(at: &str, received: &str) -> Usage {

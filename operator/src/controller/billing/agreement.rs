@@ -20,13 +20,15 @@ pub(crate) fn agreement(
     issuer: &InvoiceIssuerSpec,
 ) -> Result<Agreement, Refusal> {
     let BillingAccountSpec {
-        issuer_ref: _,
+        issuer_ref,
         company,
         address,
         country,
         vat_id,
+        registration,
         email,
         currency,
+        language,
         time_zone,
         payment_days,
     } = account.clone();
@@ -43,9 +45,11 @@ pub(crate) fn agreement(
             address: issuer.address.clone(),
             country: issuer.country.clone(),
             vat_id: issuer.vat_id.clone(),
+            registration: issuer.registration.clone(),
             email: issuer.email.clone(),
         },
-        buyer: Party { name: company, address, country, vat_id, email },
+        buyer: Party { name: company, address, country, vat_id, registration, email },
+        language: Some(language.code().to_owned()),
         series: Prefixes {
             invoice: issuer.series.invoices.clone(),
             credit_note: issuer.series.credit_notes.clone(),
@@ -53,6 +57,7 @@ pub(crate) fn agreement(
         // The schema admits only what fits.
         payment_days: u16::try_from(payment_days).unwrap_or_default(),
         payment: issuer.payment.clone(),
+        sinks: issuer.sinks.iter().map(|sink| format!("{}/{}", issuer_ref.name, sink.name)).collect(),
         rates: issuer.tax_rates.iter().map(rate).collect::<Result<_, _>>()?,
         bundles: Vec::new(),
         coupons: Vec::new(),
@@ -62,7 +67,7 @@ pub(crate) fn agreement(
 }
 
 fn rate(rate: &TaxRate) -> Result<DatedRate, Refusal> {
-    let TaxRate { name, category, percent, valid_from } = rate;
+    let TaxRate { name, category, percent, exemption_reason, valid_from } = rate;
     let field = format!("taxRates[{name}]");
     let from = valid_from.as_deref().map(str::parse::<Date>).transpose().map_err(|_| {
         Refusal::new(
@@ -72,7 +77,11 @@ fn rate(rate: &TaxRate) -> Result<DatedRate, Refusal> {
         )
     })?;
     let percent = Decimal::parse(&format!("{field}.percent"), percent)?;
-    Ok(DatedRate { name: name.clone(), from, rate: Rate { category: format!("{category:?}"), percent } })
+    Ok(DatedRate {
+        name: name.clone(),
+        from,
+        rate: Rate { category: format!("{category:?}"), percent, reason: exemption_reason.clone() },
+    })
 }
 
 #[cfg(test)]

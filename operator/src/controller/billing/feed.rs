@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tenantry_billing::Telling;
+use tenantry_checklist::billing::Terms;
 use tenantry_crds::subscription::OperationKind;
 use tenantry_crds::suspension::SuspensionReason;
 use tenantry_journal::Entry;
@@ -22,14 +23,6 @@ pub(crate) struct Feed {
     pub(crate) tellings: Vec<Telling>,
     /// Names of the price lists that this refers to.
     pub(crate) lists: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Began {
-    account: String,
-    price_list: String,
-    application: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,7 +71,7 @@ impl Teller {
     fn take(&mut self, entry: &Entry) {
         match (entry.subject.as_str(), entry.outcome.as_str()) {
             ("Charges", "Began") if self.feed.is_none() => {
-                let Began { account, price_list, application } = read(entry).unwrap_or_default();
+                let Terms { account, price_list, application } = read(entry).unwrap_or_default();
                 self.since = Timestamp::from_second(entry.ended_at).ok();
                 self.feed = Some(Feed { account, ..Feed::default() });
                 self.refer(&price_list);

@@ -9,10 +9,13 @@ use super::{Want, price_list_of};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::time::Duration;
-use tenantry_billing::{Books, BooksError, Summary};
+use tenantry_billing::{Books, BooksError};
 use tenantry_checklist::billing::Known;
+use tenantry_documents::standard;
 use tenantry_journal::{Database, Epoch, HistoryOf};
+use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::document::Document;
 use tenantry_ledger::run::preview;
 use tokio::time::{sleep, timeout};
@@ -107,7 +110,7 @@ impl Worker<'_> {
                 return Ok(next);
             }
             let summary = self.books.run(self.epoch, now, now).await?;
-            self.closed(&summary);
+            self.context.billing.closed(&summary);
         }
     }
 
@@ -163,7 +166,7 @@ impl Worker<'_> {
             (None, None) => return Ok(None),
         };
         if let Some(want) = want {
-            self.books.open(self.epoch, &want.agreement, now).await?;
+            self.open(&want.agreement, now).await?;
         }
         let mut lists: Vec<_> = want.iter().map(|want| want.prices.clone()).collect();
         let mut tellings = Vec::new();
@@ -181,6 +184,20 @@ impl Worker<'_> {
         }))
     }
 
+    /// Opens an account, or takes in what changed in its agreement, if documents made by it would be accepted.
+    async fn open(&self, agreement: &Agreement, now: Timestamp) -> Result<(), BooksError> {
+        if let Err(refusal) = standard::check(agreement, TimeZone::UTC.to_datetime(now).date()) {
+            let account = &agreement.account.id;
+            if self.books.load(account).await?.is_none() {
+                return Err(refusal.into());
+            }
+            // What it was billed by stays: a slip at the issuer shall not keep what happens out of the ledger.
+            tracing::warn!(account, %refusal, "the account is billed by what was agreed before");
+            return Ok(());
+        }
+        self.books.open(self.epoch, agreement, now).await.map(drop)
+    }
+
     /// The next document of an account, if the tenant has something on it.
     async fn next_document(&self, account: &str, tenant: &str) -> Result<Option<Document>, BooksError> {
         let Some(loaded) = self.books.load(account).await? else { return Ok(None) };
@@ -189,22 +206,6 @@ impl Worker<'_> {
         }
         let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
         Ok(next.filter(|document| document.lines.iter().any(|line| line.subscription == tenant)))
-    }
-
-    /// A run is over: whose next invoice is another one now is looked at.
-    fn closed(&self, summary: &Summary) {
-        for (account, reason) in &summary.parked {
-            tracing::error!(account, reason, "an account is parked until a person has looked at it");
-        }
-        for document in &summary.documents {
-            tracing::info!(number = document.number, account = document.account, "made a document");
-        }
-        if !summary.documents.is_empty() {
-            self.context.billing.posted.notify_one();
-        }
-        let mut state = self.context.billing.lock();
-        let lines = summary.documents.iter().flat_map(|document| &document.lines);
-        state.dirty.extend(lines.map(|line| line.subscription.clone()));
     }
 
     /// Says to everybody who waits why the ledger cannot be used, or that it can.

@@ -1,0 +1,265 @@
+//! Delivering documents to the sinks of their issuers. Needs the database, a client, the network and a clock.
+//!
+//! One task of the leader. A document is there first and noted as delivered afterwards, and whoever delivers looks there first, so a
+//! crash between loses nothing and doubles nothing. What cannot be delivered is tried again, less and less often, and holds up nobody
+//! else. At rest there is no statement: the next delivery has a timer. Credentials are in one Secret of the controller's own
+//! namespace, are read when they are needed, and are in no log and no database.
+
+use super::worker::WAIT;
+use crate::controller::context::Context;
+use crate::controller::patience::doubled;
+use futures::StreamExt;
+use futures::stream;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::Api;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tenantry_billing::{Books, BooksError, Delivery, Settled};
+use tenantry_crds::InvoiceIssuer;
+use tenantry_crds::billing::{DocumentForm, Sink as Wanted};
+use tenantry_journal::Epoch;
+use tenantry_sinks::caller::DEADLINE;
+use tenantry_sinks::folder::{Folder, Form};
+use tenantry_sinks::kill_bill::{Credentials, KillBill};
+use tenantry_sinks::stripe::Stripe;
+use tenantry_sinks::webhook::Webhook;
+use tenantry_sinks::{Letter, Sink, Trouble, deliver};
+use tokio::time::{sleep, timeout};
+
+/// The Secret with the credentials of all sinks.
+pub(crate) const SECRET: &str = "tenantry-sinks";
+/// First and longest wait before a delivery is tried again.
+const AGAIN: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(6 * 3600)];
+/// Deadline of one request to the API server.
+const API_DEADLINE: Duration = Duration::from_secs(10);
+/// So many are read at once.
+const PAGE: i64 = 100;
+/// So many are delivered at once.
+const AT_ONCE: usize = 4;
+/// The longest sleep of a timer: a clock that is set while it sleeps is noticed by then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// Delivers documents, until another process writes.
+///
+/// # Errors
+/// When another process took over: this one must end.
+pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
+    let (database, epoch) = context.billing.writer(&context.billing.deliverable).await;
+    let carrier = Carrier { context, books: Books::new(database), epoch };
+    let mut tries = 0;
+    loop {
+        let news = context.billing.deliverable.notified();
+        // Nobody but the leader sends anything: the address that is told twice is told by two leaders.
+        if !context.executor.gate.may_write() {
+            sleep(WAIT[0]).await;
+            continue;
+        }
+        match carrier.pass().await {
+            Ok(Some(next)) => {
+                tries = 0;
+                let wait = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default();
+                let _news = timeout((wait + Duration::from_millis(5)).min(LONGEST_SLEEP), news).await;
+            }
+            Ok(None) => {
+                tries = 0;
+                news.await;
+            }
+            Err(error) if error.is_superseded() => return Err(error),
+            Err(error) => {
+                if tries == 0 {
+                    tracing::warn!(%error, "deliveries cannot be read or noted; it is tried again");
+                }
+                sleep(doubled(WAIT, tries)).await;
+                tries = tries.saturating_add(1);
+            }
+        }
+    }
+}
+
+struct Carrier<'a> {
+    context: &'a Context,
+    books: Books,
+    epoch: Epoch,
+}
+
+impl Carrier<'_> {
+    /// Tries everything that is due, and says when the next one is.
+    async fn pass(&self) -> Result<Option<Timestamp>, BooksError> {
+        loop {
+            let now = Timestamp::now();
+            let due = self.books.deliveries_due(now, PAGE).await?;
+            if due.is_empty() {
+                return self.books.next_delivery().await;
+            }
+            let sinks = self.sinks(&due).await;
+            // In a list: the compiler does not see through a closure over borrowed items in a task.
+            let mut tries = Vec::with_capacity(due.len());
+            for delivery in &due {
+                tries.push(self.deliver(delivery, sinks.get(&delivery.sink), now));
+            }
+            let mut settled = Vec::with_capacity(due.len());
+            let mut done = stream::iter(tries).buffered(AT_ONCE).zip(stream::iter(&due));
+            while let Some((what, delivery)) = done.next().await {
+                settled.push((delivery.clone(), what?));
+                // What is there is noted before more is sent: a crash would have it looked up again.
+                if settled.len() >= AT_ONCE {
+                    self.books.settle(self.epoch, &std::mem::take(&mut settled)).await?;
+                }
+            }
+            if !settled.is_empty() {
+                self.books.settle(self.epoch, &settled).await?;
+            }
+        }
+    }
+
+    async fn deliver(
+        &self,
+        delivery: &Delivery,
+        sink: Option<&Result<Arc<dyn Sink>, Trouble>>,
+        now: Timestamp,
+    ) -> Result<Settled, BooksError> {
+        let Delivery { number, answered, .. } = delivery;
+        let document = self.books.document(number).await?;
+        let trouble = match sink {
+            Some(Ok(sink)) => {
+                let letter = Letter { document: &document, answered: *answered, at: now };
+                match deliver(&**sink, letter).await {
+                    Ok(delivered) => {
+                        tracing::info!(number, sink = delivery.sink, "delivered a document");
+                        return Ok(Settled::Sent(delivered.foreign));
+                    }
+                    Err(trouble) => trouble,
+                }
+            }
+            Some(Err(trouble)) => trouble.clone(),
+            None => Trouble::later("its issuer has not been looked at"),
+        };
+        let Trouble { reason, is_final, was_answered, after } = trouble;
+        tracing::warn!(number, sink = delivery.sink, reason, is_final, "a document is not delivered");
+        if is_final {
+            return Ok(Settled::Failed(reason));
+        }
+        let wait = after.unwrap_or_default().max(doubled(AGAIN, delivery.tries));
+        Ok(Settled::Again { at: now + wait, reason, was_answered })
+    }
+
+    /// The sinks of these deliveries, as their issuers have them now, or why there is none.
+    async fn sinks(&self, due: &[Delivery]) -> BTreeMap<String, Result<Arc<dyn Sink>, Trouble>> {
+        let client = &self.context.client;
+        let secret = secret(client, &self.context.config.namespace).await;
+        let mut issuers: BTreeMap<String, Result<Option<InvoiceIssuer>, Trouble>> = BTreeMap::new();
+        let mut sinks = BTreeMap::new();
+        for delivery in due {
+            if sinks.contains_key(&delivery.sink) {
+                continue;
+            }
+            let (issuer, name) = delivery.sink.split_once('/').unwrap_or((&delivery.sink, ""));
+            if !issuers.contains_key(issuer) {
+                let api: Api<InvoiceIssuer> = Api::all(client.clone());
+                issuers.insert(issuer.to_owned(), answer(api.get_opt(issuer)).await);
+            }
+            let wanted = match issuers.get(issuer) {
+                Some(Ok(Some(found))) => {
+                    let sink = found.spec.sinks.iter().find(|sink| sink.name == name).cloned();
+                    sink.ok_or_else(|| {
+                        Trouble::refused(format!("InvoiceIssuer {issuer} has no sink {name} any more"))
+                    })
+                }
+                Some(Err(trouble)) => Err(trouble.clone()),
+                Some(Ok(None)) | None => {
+                    Err(Trouble::refused(format!("there is no InvoiceIssuer {issuer} any more")))
+                }
+            };
+            let sink = wanted.and_then(|wanted| made(&wanted, &secret));
+            sinks.insert(delivery.sink.clone(), sink);
+        }
+        sinks
+    }
+}
+
+/// The credentials, by key.
+async fn secret(client: &Client, namespace: &str) -> Result<BTreeMap<String, String>, Trouble> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = answer(api.get_opt(SECRET)).await?;
+    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    Ok(data.into_iter().filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect())
+}
+
+async fn answer<T>(
+    request: impl Future<Output = Result<Option<T>, kube::Error>>,
+) -> Result<Option<T>, Trouble> {
+    match timeout(API_DEADLINE, request).await {
+        Ok(Ok(object)) => Ok(object),
+        Ok(Err(error)) => Err(Trouble::later(format!("the API server refuses: {error}"))),
+        Err(_) => Err(Trouble::later("the API server does not answer")),
+    }
+}
+
+/// A sink as it is configured.
+fn made(
+    wanted: &Wanted,
+    secret: &Result<BTreeMap<String, String>, Trouble>,
+) -> Result<Arc<dyn Sink>, Trouble> {
+    let Wanted { name, webhook, folder, stripe, kill_bill } = wanted;
+    let key = |word: &str| {
+        let key = format!("{name}.{word}");
+        let missing = || {
+            // Whoever adds it need not send every document again.
+            Trouble::later(format!("Secret {SECRET} has no key {key}; add it, and it goes on"))
+        };
+        secret.as_ref().map_err(Clone::clone)?.get(&key).cloned().ok_or_else(missing)
+    };
+    if let Some(webhook) = webhook {
+        return Ok(Arc::new(Webhook::new(&webhook.url, &key("secret")?, DEADLINE)?));
+    }
+    if let Some(stripe) = stripe {
+        return Ok(Arc::new(Stripe::new(&stripe.url, &key("key")?, DEADLINE)?));
+    }
+    if let Some(kill_bill) = kill_bill {
+        let credentials = Credentials {
+            api_key: key("apiKey")?,
+            api_secret: key("apiSecret")?,
+            user: key("user")?,
+            password: key("password")?,
+        };
+        return Ok(Arc::new(KillBill::new(&kill_bill.url, &credentials, DEADLINE)?));
+    }
+    let folder = folder.as_ref().ok_or_else(|| Trouble::refused(format!("sinks[{name}] is of no kind")))?;
+    let forms = folder.forms.iter().map(|form| match form {
+        DocumentForm::Json => Form::Json,
+        DocumentForm::Html => Form::Html,
+        DocumentForm::Ubl => Form::Ubl,
+        DocumentForm::Cii => Form::Cii,
+    });
+    Ok(Arc::new(Folder::new(folder.path.clone().into(), forms.collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sink_is_made_of_its_configuration_and_its_keys_and_says_what_is_missing() {
+        let secret: Result<BTreeMap<String, String>, Trouble> = Ok([
+            ("erp.secret".to_owned(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+            ("pay.key".to_owned(), "sk".to_owned()),
+        ]
+        .into());
+        let sink = |value: serde_json::Value| made(&serde_json::from_value(value).unwrap(), &secret).err();
+        assert_eq!(sink(json!({"name": "erp", "webhook": {"url": "https://erp.example/in"}})), None);
+        assert_eq!(sink(json!({"name": "pay", "stripe": {"url": "https://pay.example"}})), None);
+        assert_eq!(sink(json!({"name": "drop", "folder": {"path": "/srv/invoices"}})), None);
+        let missing = sink(json!({"name": "kb", "killBill": {"url": "https://kb.example"}})).unwrap();
+        assert!(!missing.is_final && missing.reason.contains("has no key kb.apiKey; add it"), "{missing}");
+        let plain = sink(json!({"name": "erp", "webhook": {"url": "http://erp.example/in"}})).unwrap();
+        assert!(plain.is_final && plain.reason.contains("without TLS"), "{plain}");
+        let away: Result<BTreeMap<String, String>, Trouble> = Err(Trouble::later("no answer"));
+        let wanted =
+            serde_json::from_value(json!({"name": "pay", "stripe": {"url": "https://pay.example"}})).unwrap();
+        assert_eq!(made(&wanted, &away).err().unwrap().reason, "no answer");
+    }
+}
