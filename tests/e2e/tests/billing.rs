@@ -391,3 +391,73 @@ async fn an_order_without_prices_is_billed_by_nobody() {
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["accounts"], &proof["faults"]), (&json!(0), &json!([])), "{proof}");
 }
+
+/// What is counted in an order is charged by its price, from the day on which it changes; a minimum fills up what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_charged_by_tiers_from_the_day_on_which_they_come() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let tiers = json!([{"upTo": "1", "price": "10.00"}, {"price": "7.50"}]);
+    let seats = json!({
+        "name": "seats", "type": "Recurring", "interval": "Month", "unit": "Seat", "model": "Graduated", "tiers": tiers,
+    });
+    let by_seats = |plan: Value| match plan["metadata"]["name"] == "silver" && plan["kind"] == "ServicePlan" {
+        true => {
+            let minimum = json!({"amount": "40.00", "interval": "Month"});
+            let plan = with(with(plan, "spec.charges", json!([seats])), "spec.minimum", minimum);
+            with(plan, "spec.introduction", json!({"months": 3, "percent": "20"}))
+        }
+        false => plan,
+    };
+    let definitions: Vec<Value> = definitions().unwrap().into_iter().map(by_seats).collect();
+    world.apply_all(&definitions).await.unwrap();
+    let clock = Clock::find(world.directory()).unwrap();
+    clock.set(0).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    let person =
+        |name: &str| json!({"name": name, "email": format!("{name}@acme.example"), "roles": ["user"]});
+    let two = with(paid_by("acme", "acme"), "spec.users", json!([person("ada"), person("bo")]));
+    world.apply_all(&[issuer(), account("EUR", "acme"), two]).await.unwrap();
+    let counted = |seats: i64| {
+        move |acme: &TenantSubscription| {
+            let quantities = billing(acme).quantities;
+            is_live(acme) && quantities.is_some_and(|counted| counted.seats == seats)
+        }
+    };
+    world.until("acme", counted(2)).await.unwrap();
+    // 10.00 and 7.50, less 20 %.
+    let first = documents(&world, "acme", 1).await;
+    assert_eq!((first[0][1].as_str(), first[0][2].as_str()), ("Invoice", "14.00"));
+
+    // Whoever is killed before the journal has it counts it once.
+    world
+        .patch("acme", json!({"spec": {"users": [person("ada"), person("bo"), person("cy")]}}))
+        .await
+        .unwrap();
+    world.until("acme", counted(3)).await.unwrap();
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller_by(&clock).unwrap();
+    let second = documents(&world, "acme", 2).await;
+    assert_eq!(second[1][2], "6.00", "7.50 less 20 %, for the whole of the first month");
+    let page = shown(&world, &["invoice", &second[1][0]]).await;
+    let said: Vec<String> = page["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| format!("{} {} {}", line["effect"].as_str().unwrap(), line["quantity"], line["net"]))
+        .collect();
+    assert_eq!(said, ["Credit \"-2\" \"-14.00\"", "Charge \"3\" \"20.00\""]);
+
+    // A month later the minimum fills up what is missing, and the next month costs 20.00 again.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    clock.set(SECONDS_OF_A_MONTH).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    let third = documents(&world, "acme", 3).await;
+    assert_eq!(third[2][2], "40.00");
+    let acme = world.until("acme", counted(3)).await.unwrap();
+    assert_eq!(billing(&acme).quantities.unwrap().revision, 2);
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+}
