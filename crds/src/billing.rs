@@ -1,7 +1,7 @@
 //! `InvoiceIssuer` and `BillingAccount`: who sells and who pays.
 
 use crate::common::{DECIMAL, DNS_LABEL, Reference};
-use crate::prices::CURRENCY;
+use crate::prices::{AMOUNT, CURRENCY};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,11 +58,31 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tax_rates: Vec<TaxRate>,
+    /// Discounts for holding applications together, counted over the subscriptions of an account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub bundles: Vec<IssuerBundle>,
     /// Where and how invoices are paid, for people, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub payment: Vec<String>,
+}
+
+/// A discount for holding applications together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerBundle {
+    /// Name of the bundle.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// Applications that an account must be charged for, all of them.
+    #[schemars(length(min = 2, max = 16), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    pub applications: Vec<String>,
+    /// By how many percent less what recurs costs of these applications, such as `10`.
+    #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
+    pub percent: String,
 }
 
 /// What the numbers of documents begin with.
@@ -176,10 +196,38 @@ pub struct BillingAccountSpec {
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the time zone of an account cannot change, because closed periods have their borders from it; make another account"))]
     pub time_zone: String,
+    /// Reductions that the account holds, the oldest first, on each of its invoices for as long as they stand here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub coupons: Vec<AccountCoupon>,
     /// Days after its date in which an invoice is to be paid.
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 365))]
     pub payment_days: i32,
+}
+
+/// A reduction of invoices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.percent) != has(self.amount)").message("a coupon takes off a percentage or an amount; give one of percent and amount").field_path(".percent"))]
+pub struct AccountCoupon {
+    /// Name of the coupon.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// How many percent it takes off, such as `15`. Percentages come before amounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
+    pub percent: Option<String>,
+    /// Which amount it takes off each invoice, without tax, in the currency of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = AMOUNT))]
+    pub amount: Option<String>,
+    /// Charges that it is for, by name; all of them where nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub charges: Vec<String>,
 }
 
 /// Who pays for a subscription, and from when on.

@@ -370,10 +370,28 @@ fn payers() -> Vec<Case> {
     let order = |billing: Value| with(base("TenantSubscription"), "/spec/billing", billing);
     let paid = || order(json!({"accountRef": {"name": "acme"}}));
     let latest = "2026-12-01T00:00:00Z";
+    let coupons = |coupons: Value| with(account(), "/spec/coupons", coupons);
+    const COUPON: &str = "a coupon takes off a percentage or an amount";
     let named = |length: usize| with(account(), "/metadata/name", json!("n".repeat(length)));
     vec![
         accepted("an issuer", issuer()),
         accepted("an account", account()),
+        accepted(
+            "bundles",
+            with(
+                issuer(),
+                "/spec/bundles",
+                json!([{"name": "office", "applications": ["erp", "mail"], "percent": "10"}]),
+            ),
+        ),
+        accepted(
+            "coupons",
+            coupons(
+                json!([{"name": "a", "amount": "50.00"}, {"name": "b", "percent": "15", "charges": ["seats"]}]),
+            ),
+        ),
+        refused("a coupon of both", coupons(json!([{"name": "a", "amount": "1", "percent": "1"}])), COUPON),
+        refused("a coupon of nothing", coupons(json!([{"name": "a"}])), COUPON),
         accepted("longest name of an account", named(63)),
         refused("name of an account too long", named(64), "metadata.name must be at most 63 characters"),
         refused(

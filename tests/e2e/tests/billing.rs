@@ -16,7 +16,7 @@ use tenantry_crds::subscription::{BillingStatus, ItemState, Phase};
 use tenantry_crds::{BillingRecord, TenantSubscription};
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
-use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
 use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
@@ -458,6 +458,45 @@ async fn people_are_charged_by_tiers_from_the_day_on_which_they_come() {
     assert_eq!(third[2][2], "40.00");
     let acme = world.until("acme", counted(3)).await.unwrap();
     assert_eq!(billing(&acme).quantities.unwrap().revision, 2);
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+}
+
+/// Who holds two applications pays less for both, and what a coupon takes off it takes off once the order of computation says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bundles_and_coupons_reduce_what_an_account_pays() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions().unwrap();
+    world.apply_all(&definitions).await.unwrap();
+    world.run_controller(&[]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    let bundle = json!([{"name": "office", "applications": ["erp", "mail"], "percent": "10"}]);
+    let coupons = json!([{"name": "partner", "percent": "50", "charges": ["base"]}, {"name": "welcome", "amount": "5.00"}]);
+    let account = with(account("EUR", "acme"), "spec.coupons", coupons);
+    let sign_up = |order: Value| {
+        with(order, "spec.billing", json!({"accountRef": {"name": "acme"}, "startOn": "SignUp"}))
+    };
+    let issuer = with(issuer(), "spec.bundles", bundle);
+    world.apply_all(&[issuer, account, sign_up(mail("acme"))]).await.unwrap();
+    // 100.00, less 50 %, less 5.00.
+    assert_eq!(documents(&world, "acme", 1).await[0][2], "45.00");
+    world.apply_all(&[sign_up(erp("bolt"))]).await.unwrap();
+    // 300.00 less 10 %, 50 % and 5.00; and what mail costs less from today on is given back in the share in which it was paid.
+    let all = documents(&world, "bolt", 1).await;
+    let page = shown(&world, &["invoice", &all[0][0]]).await;
+    let mut said: Vec<String> = page["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| {
+            let text = |field: &str| line[field].as_str().unwrap();
+            format!("{} {} {} {}", text("name"), text("effect"), text("amount"), text("net"))
+        })
+        .collect();
+    said.sort();
+    assert_eq!(said[..2], ["acme Charge 90.00 43.75", "acme Credit -100.00 -45.00"], "{page}");
+    assert_eq!(said[2..], ["bolt Charge 270.00 131.25"], "{page}");
+    assert_eq!(page["net"], "130.00");
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
 }
