@@ -1,7 +1,8 @@
 //! `InvoiceIssuer` and `BillingAccount`: who sells and who pays.
 
 use crate::common::{DECIMAL, DNS_LABEL, Reference};
-use crate::prices::CURRENCY;
+use crate::sink::Sink;
+use crate::prices::{AMOUNT, CURRENCY};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,11 +68,31 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub sinks: Vec<Sink>,
+    /// Discounts for holding applications together, counted over the subscriptions of an account.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub bundles: Vec<IssuerBundle>,
     /// Where and how invoices are paid, for people, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub payment: Vec<String>,
+}
+
+/// A discount for holding applications together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerBundle {
+    /// Name of the bundle.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// Applications that an account must be charged for, all of them.
+    #[schemars(length(min = 2, max = 16), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    pub applications: Vec<String>,
+    /// By how many percent less what recurs costs of these applications, such as `10`.
+    #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
+    pub percent: String,
 }
 
 /// What the numbers of documents begin with.
@@ -85,65 +106,6 @@ pub struct Series {
     /// Of credit notes, such as `CN`.
     #[schemars(length(min = 1, max = 16), regex(pattern = PREFIX))]
     pub credit_notes: String,
-}
-
-/// A system that is told of documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.webhook), has(self.folder), has(self.stripe), has(self.killBill)].filter(is, is).size() == 1").message("a sink is of one kind; write one of webhook, folder, stripe and killBill"))]
-pub struct Sink {
-    /// Name of the sink, and what its keys in the Secret `tenantry-sinks` begin with.
-    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
-    pub name: String,
-    /// A POST of each document, signed after Standard Webhooks. The Secret holds the key `NAME.secret`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<SinkAddress>,
-    /// Files in a folder that is mounted into the controller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<SinkFolder>,
-    /// What is left to pay, as an invoice of Stripe. The Secret holds the key `NAME.key`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stripe: Option<SinkAddress>,
-    /// What is left to pay, as an external charge of Kill Bill. The Secret holds the keys `NAME.apiKey`, `NAME.apiSecret`,
-    /// `NAME.user` and `NAME.password`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kill_bill: Option<SinkAddress>,
-}
-
-/// Where a system is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SinkAddress {
-    /// Address, with TLS unless it is this machine.
-    #[schemars(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s/?#]+(/[^\s?#]*)?$"))]
-    pub url: String,
-}
-
-/// Files of each document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SinkFolder {
-    /// Folder in the controller's file system.
-    #[schemars(length(min = 2, max = 256), regex(pattern = r"^/[^\s]*$"))]
-    pub path: String,
-    /// What is written of each document.
-    #[serde(default = "json_and_html")]
-    #[schemars(length(min = 1, max = 4))]
-    pub forms: Vec<DocumentForm>,
-}
-
-/// What a document is written as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DocumentForm {
-    /// JSON.
-    #[default]
-    Json,
-    /// A page to read and print.
-    Html,
-    /// EN 16931 in UBL 2.1.
-    Ubl,
-    /// EN 16931 in UN/CEFACT CII.
-    Cii,
 }
 
 /// A tax rate and from when on it holds.
@@ -255,6 +217,11 @@ pub struct BillingAccountSpec {
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the time zone of an account cannot change, because closed periods have their borders from it; make another account"))]
     pub time_zone: String,
+    /// Reductions that the account holds, the oldest first, on each of its invoices for as long as they stand here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub coupons: Vec<AccountCoupon>,
     /// Days after its date in which an invoice is to be paid.
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 365))]
@@ -283,6 +250,29 @@ impl Language {
     }
 }
 
+/// A reduction of invoices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.percent) != has(self.amount)").message("a coupon takes off a percentage or an amount; give one of percent and amount").field_path(".percent"))]
+pub struct AccountCoupon {
+    /// Name of the coupon.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// How many percent it takes off, such as `15`. Percentages come before amounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]
+    pub percent: Option<String>,
+    /// Which amount it takes off each invoice, without tax, in the currency of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = AMOUNT))]
+    pub amount: Option<String>,
+    /// Charges that it is for, by name; all of them where nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub charges: Vec<String>,
+}
+
 /// Who pays for a subscription, and from when on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -307,10 +297,6 @@ pub enum StartOn {
     GoLive,
     /// When the subscription was made.
     SignUp,
-}
-
-fn json_and_html() -> Vec<DocumentForm> {
-    vec![DocumentForm::Json, DocumentForm::Html]
 }
 
 fn thirty() -> i32 {

@@ -23,6 +23,7 @@ pub mod prices;
 pub mod quantity;
 pub mod record;
 pub mod sign_off;
+pub mod sink;
 pub mod subscription;
 pub mod suspension;
 pub mod version;

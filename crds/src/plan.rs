@@ -4,7 +4,7 @@ use crate::common::{DECIMAL, DNS_LABEL, DURATION, Lifecycle, QUANTITY};
 use crate::definition::DefinitionStatus;
 use crate::exit::PlanExit;
 use crate::plan_change::{Downgrade, Term};
-use crate::prices::{CURRENCY, PlanCharge, Trial};
+use crate::prices::{CURRENCY, Introduction, PlanCharge, PlanMinimum, Trial};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("self.lifecycle == oldSelf.lifecycle || oldSelf.lifecycle == 'Draft' || (oldSelf.lifecycle == 'Published' && self.lifecycle != 'Draft') || self.lifecycle == 'Retired'").message("spec.lifecycle only moves forward (Draft, Published, Deprecated, Retired); make a new plan instead").field_path(".lifecycle"),
     validation = Rule::new("has(self.currency) == (has(self.charges) && self.charges.size() > 0)").message("prices have one currency and a currency has prices; give currency and charges together, or neither").field_path(".currency"),
     validation = Rule::new("!has(self.trial) || (has(self.charges) && self.charges.exists(charge, charge.type == 'Recurring'))").message("a trial is a time without charges; remove it, or give a charge of the type Recurring").field_path(".trial"),
+    validation = Rule::new("!has(self.introduction) || (has(self.charges) && self.charges.exists(charge, charge.type == 'Recurring'))").message("an introduction is a discount on what recurs; remove it, or give a charge of the type Recurring").field_path(".introduction"),
+    validation = Rule::new("!has(self.minimum) || has(self.currency)").message("a minimum is an amount of money; remove it, or give currency and charges").field_path(".minimum"),
     validation = Rule::new("!has(self.upgradableTo) || !has(self.downgradableTo) || !self.upgradableTo.exists(plan, plan in self.downgradableTo)").message("a plan is in upgradableTo and in downgradableTo; leave it in the one that says whether the customer gets more or less").field_path(".downgradableTo"),
 )]
 pub struct ServicePlanSpec {
@@ -64,6 +66,12 @@ pub struct ServicePlanSpec {
     /// Time at the begin in which nothing that recurs is charged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// Time after the trial in which what recurs costs less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introduction: Option<Introduction>,
+    /// The least that a period comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<PlanMinimum>,
     /// Network capacity and quality of service.
     pub network: PlanNetwork,
     /// What the customer has of the provider's servers.

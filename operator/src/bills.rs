@@ -9,14 +9,15 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tenantry_billing::{AsOf, Books, BooksError, RECORDS, Summary, Verdict};
-use tenantry_checklist::billing::{Terms, terms};
+use tenantry_checklist::billing::{Terms, ordered_quantities, terms};
 use tenantry_checklist::plan_change::{Input, Step, pending, step};
 use tenantry_checklist::revision::name_of;
 use tenantry_checklist::{prices, time};
-use tenantry_crds::{ServicePlanSpec, TenantSubscriptionStatus};
+use tenantry_crds::{ServicePlanSpec, TenantSubscriptionSpec, TenantSubscriptionStatus};
 use tenantry_journal::{Database, Entry, Epoch, HistoryOf};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::event::{Change, Event};
+use tenantry_ledger::exact::Decimal;
 use tenantry_ledger::history::Happening;
 use tenantry_ledger::refusal::Refusal;
 use tenantry_ledger::run::{Supposed, foresee};
@@ -37,6 +38,8 @@ pub(crate) struct Coming {
 pub(crate) struct Standing {
     /// Its name.
     pub(crate) name: String,
+    /// What was ordered.
+    pub(crate) spec: TenantSubscriptionSpec,
     /// Its status.
     pub(crate) status: TenantSubscriptionStatus,
 }
@@ -192,7 +195,9 @@ fn happening(tenant: &str, standing: &Standing, at: Timestamp, change: Change) -
 /// That charges begin now.
 fn begun(tenant: &str, standing: &Standing, terms: Terms, now: Timestamp) -> Supposed {
     let Terms { price_list, application, .. } = terms;
-    let start = Change::Start { application, price_list, quantities: BTreeMap::new() };
+    let counted = ordered_quantities(&standing.spec).into_iter();
+    let quantities = counted.map(|(unit, count)| (unit, Decimal::integer(count))).collect();
+    let start = Change::Start { application, price_list, quantities };
     Supposed { happenings: vec![happening(tenant, standing, now, start)], ..Supposed::default() }
 }
 

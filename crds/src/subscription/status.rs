@@ -106,6 +106,9 @@ pub struct BillingStatus {
     /// When charges began, or the trial before them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// What of the order is counted, since charges began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantities: Option<BilledQuantities>,
     /// Day of the next invoice with something of this subscription on it, as things are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10))]
@@ -114,6 +117,26 @@ pub struct BillingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub committed_amount: Option<String>,
+}
+
+/// What of an order is counted, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BilledQuantities {
+    /// How often it was counted; what is counted anew has the next number.
+    #[schemars(range(min = 1))]
+    pub revision: i32,
+    /// Since when it is so.
+    pub since: Time,
+    /// People in `spec.users`.
+    #[schemars(range(min = 0))]
+    pub seats: i64,
+    /// `spec.inputs.namedUsers`.
+    #[schemars(range(min = 0))]
+    pub named_users: i64,
+    /// `spec.inputs.concurrentUsers`.
+    #[schemars(range(min = 0))]
+    pub concurrent_users: i64,
 }
 
 /// Where a subscription is, for people.

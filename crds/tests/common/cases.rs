@@ -250,6 +250,12 @@ fn prices() -> Vec<Case> {
         charge.as_object_mut().expect("an object").remove(field);
         charge
     };
+    let seats = |name: &str, more: Value| {
+        let mut charge = json!({"name": name, "type": "Recurring", "interval": "Month", "unit": "Seat"});
+        charge.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        charge
+    };
+    let tiers = json!([{"upTo": "10", "price": "5.00", "flat": "20.00"}, {"price": "3.00"}]);
     const TOGETHER: &str = "give currency and charges together, or neither";
     const TRIAL: &str = "a trial is a time without charges";
     vec![
@@ -281,6 +287,75 @@ fn prices() -> Vec<Case> {
             "interval says how often something recurs",
         ),
         refused(
+            "once for each seat",
+            priced(json!([with(setup.clone(), "/unit", json!("Seat"))]), json!({})),
+            "what is paid once is no matter of quantity",
+        ),
+        accepted(
+            "each model",
+            priced(
+                json!([
+                    seats("a", json!({"price": "6.50", "included": "25"})),
+                    seats("b", json!({"model": "Graduated", "tiers": tiers})),
+                    seats("c", json!({"model": "Volume", "tiers": tiers})),
+                    seats("d", json!({"model": "Package", "size": "25", "price": "100.00"})),
+                    seats(
+                        "e",
+                        json!({"model": "PrepaidBlock", "size": "25", "price": "100.00", "overage": "5.123456789012"})
+                    ),
+                ]),
+                json!({
+                    "introduction": {"months": 3, "percent": "20"},
+                    "minimum": {"amount": "500.00", "interval": "Quarter", "earlyEnd": "Full"},
+                }),
+            ),
+        ),
+        refused(
+            "included in nothing",
+            priced(json!([with(monthly.clone(), "/included", json!("5"))]), json!({})),
+            "units that cost nothing are units of something",
+        ),
+        refused(
+            "a flat price for each seat",
+            priced(json!([seats("a", json!({"model": "Flat", "price": "1"}))]), json!({})),
+            "the model Flat has no quantity",
+        ),
+        refused(
+            "a volume of nothing",
+            priced(json!([with(monthly.clone(), "/model", json!("PerUnit"))]), json!({})),
+            "the model Flat has no quantity",
+        ),
+        refused(
+            "tiers without a model",
+            priced(json!([seats("a", json!({"tiers": tiers}))]), json!({})),
+            "the models Graduated and Volume have tiers",
+        ),
+        refused(
+            "tiers and a price",
+            priced(json!([seats("a", json!({"model": "Volume", "tiers": tiers, "price": "1"}))]), json!({})),
+            "a price is written either in price or in tiers",
+        ),
+        refused(
+            "a package without a size",
+            priced(json!([seats("a", json!({"model": "Package", "price": "1"}))]), json!({})),
+            "the models Package and PrepaidBlock have a size",
+        ),
+        refused(
+            "beyond no block",
+            priced(json!([seats("a", json!({"price": "1", "overage": "1"}))]), json!({})),
+            "only a prepaid block can be exceeded",
+        ),
+        refused(
+            "an introduction of what is paid once",
+            priced(json!([setup]), json!({"introduction": {"months": 3, "percent": "20"}})),
+            "an introduction is a discount on what recurs",
+        ),
+        refused(
+            "a minimum in no currency",
+            with(base("ServicePlan"), "/spec/minimum", json!({"amount": "500.00", "interval": "Month"})),
+            "a minimum is an amount of money",
+        ),
+        refused(
             "once in arrears",
             priced(json!([with(setup, "/timing", json!("Arrears"))]), json!({})),
             "what is paid once has no period",
@@ -295,10 +370,28 @@ fn payers() -> Vec<Case> {
     let order = |billing: Value| with(base("TenantSubscription"), "/spec/billing", billing);
     let paid = || order(json!({"accountRef": {"name": "acme"}}));
     let latest = "2026-12-01T00:00:00Z";
+    let coupons = |coupons: Value| with(account(), "/spec/coupons", coupons);
+    const COUPON: &str = "a coupon takes off a percentage or an amount";
     let named = |length: usize| with(account(), "/metadata/name", json!("n".repeat(length)));
     vec![
         accepted("an issuer", issuer()),
         accepted("an account", account()),
+        accepted(
+            "bundles",
+            with(
+                issuer(),
+                "/spec/bundles",
+                json!([{"name": "office", "applications": ["erp", "mail"], "percent": "10"}]),
+            ),
+        ),
+        accepted(
+            "coupons",
+            coupons(
+                json!([{"name": "a", "amount": "50.00"}, {"name": "b", "percent": "15", "charges": ["seats"]}]),
+            ),
+        ),
+        refused("a coupon of both", coupons(json!([{"name": "a", "amount": "1", "percent": "1"}])), COUPON),
+        refused("a coupon of nothing", coupons(json!([{"name": "a"}])), COUPON),
         accepted("longest name of an account", named(63)),
         refused("name of an account too long", named(64), "metadata.name must be at most 63 characters"),
         refused(

@@ -11,12 +11,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenantry_crds::TenantSubscriptionStatus;
+use std::collections::BTreeMap;
 use tenantry_crds::billing::{OrderBilling, StartOn};
-use tenantry_crds::subscription::BillingStatus;
+use tenantry_crds::prices::ChargeUnit;
+use tenantry_crds::subscription::{BilledQuantities, BillingStatus, BusinessInputs, User};
+use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 
 /// Key of the fact that charges began.
 pub const BEGAN: &str = "charges/began";
+/// Outcome of the fact that something was counted.
+pub const COUNTED: &str = "Counted";
 /// Why an order of a plan without prices is not billed.
 pub const FREE: &str = "the plan has no prices";
 /// Reason of a billing item whose order names nobody who pays.
@@ -123,6 +127,10 @@ pub fn status(
         let billing = order.billing.as_ref()?;
         began(billing, live.map(time::instant), ordered, now).map(time::time)
     });
+    let quantities = since.as_ref().map(|since| {
+        let known = before.and_then(|before| before.quantities.as_ref());
+        counted(&order.users, order.inputs.as_ref(), known, time::instant(since), now)
+    });
     let shown = match known {
         Some(known) => BillingStatus {
             next_invoice_date: known.next_invoice.clone(),
@@ -131,7 +139,7 @@ pub fn status(
         },
         None => before.cloned().unwrap_or_default(),
     };
-    Some(BillingStatus { account: account.to_owned(), since, ..shown })
+    Some(BillingStatus { account: account.to_owned(), since, quantities, ..shown })
 }
 
 /// When charges began, if they did.
@@ -148,6 +156,63 @@ fn began(
             [live, latest].into_iter().flatten().min()
         }
     }
+}
+
+/// What of an order is counted: as it was, where it is still the same, or anew from now on.
+fn counted(
+    users: &[User],
+    inputs: Option<&BusinessInputs>,
+    before: Option<&BilledQuantities>,
+    since: Timestamp,
+    now: Timestamp,
+) -> BilledQuantities {
+    let from = |revision: i32, since: Time| BilledQuantities {
+        revision,
+        since,
+        seats: i64::try_from(users.len()).unwrap_or(i64::MAX),
+        named_users: inputs.map_or(0, |inputs| inputs.named_users),
+        concurrent_users: inputs.map_or(0, |inputs| inputs.concurrent_users),
+    };
+    match before {
+        // What was counted first holds since charges began, however late that is known.
+        None => from(1, time::time(since)),
+        Some(before) => match from(before.revision, before.since.clone()) {
+            same if same == *before => same,
+            _ => from(before.revision.saturating_add(1), time::time(now)),
+        },
+    }
+}
+
+/// How many of each unit there are, by the unit's name in price lists.
+#[must_use]
+pub fn by_unit(counted: &BilledQuantities) -> BTreeMap<String, i64> {
+    let BilledQuantities { revision: _, since: _, seats, named_users, concurrent_users } = counted;
+    let all = [
+        (ChargeUnit::Seat, seats),
+        (ChargeUnit::NamedUser, named_users),
+        (ChargeUnit::ConcurrentUser, concurrent_users),
+    ];
+    all.into_iter().map(|(unit, count)| (unit_name(unit), *count)).collect()
+}
+
+/// How many of each unit an order would have from now on.
+#[must_use]
+pub fn ordered_quantities(spec: &TenantSubscriptionSpec) -> BTreeMap<String, i64> {
+    by_unit(&counted(&spec.users, spec.inputs.as_ref(), None, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH))
+}
+
+/// The name of a unit in price lists.
+#[must_use]
+pub fn unit_name(unit: ChargeUnit) -> String {
+    format!("{unit:?}")
+}
+
+/// What the fact says that something was counted anew, with its key.
+#[must_use]
+pub fn counted_evidence(status: &TenantSubscriptionStatus) -> Option<(String, Value, Timestamp)> {
+    let counted = status.billing.as_ref()?.quantities.as_ref()?;
+    let key = format!("charges/quantities/{}", counted.revision);
+    Some((key, json!(by_unit(counted)), time::instant(&counted.since)))
 }
 
 /// The time at which charges begin although the customer is not live yet.
@@ -268,6 +333,30 @@ mod tests {
         let latest = order(StartOn::GoLive, Some(45));
         assert_eq!((since(&latest, None, 44), since(&latest, None, 50)), (None, Some(45)));
         assert_eq!((since(&latest, Some(40), 50), since(&latest, Some(48), 50)), (Some(40), Some(45)));
+    }
+
+    #[test]
+    fn what_is_counted_is_counted_since_charges_began_and_anew_when_it_changes() {
+        let mut order = order(StartOn::SignUp, None);
+        let before = TenantSubscriptionStatus::default();
+        let told = |order: &Order, before: &TenantSubscriptionStatus, now: i64| {
+            let billing = status(order, before, None, Some(&known()), at(10), at(now));
+            let next = TenantSubscriptionStatus { billing, ..before.clone() };
+            let fact = counted_evidence(&next)
+                .map(|(key, proof, since)| (key, proof["Seat"].clone(), since.as_second()));
+            (next, fact.unwrap())
+        };
+        let seats = order.users.len();
+        let (first, fact) = told(&order, &before, 50);
+        assert_eq!(fact, ("charges/quantities/1".to_owned(), json!(seats), 10));
+        let (same, again) = told(&order, &first, 90);
+        assert_eq!((same, again), (first.clone(), fact));
+        order.users.pop();
+        let (_, fact) = told(&order, &first, 90);
+        assert_eq!(fact, ("charges/quantities/2".to_owned(), json!(seats - 1), 90));
+        // Who is not charged yet is not counted.
+        let waits = self::order(StartOn::GoLive, None);
+        assert_eq!(status(&waits, &before, None, Some(&known()), at(10), at(50)).unwrap().quantities, None);
     }
 
     #[test]

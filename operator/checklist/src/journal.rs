@@ -59,6 +59,7 @@ pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
     facts.extend(holds(status).map(|hold| teller.suspension(hold)));
     facts.extend(teller.requested_plan(status));
     facts.extend(teller.charges(status));
+    facts.extend(teller.counted(status));
     facts
 }
 
@@ -275,6 +276,15 @@ impl<'a> Teller<'a> {
         Some(JournalFact {
             evidence: evidence(&proof),
             ..self.fact(billing::BEGAN, JournalSubject::Charges, "Began", since)
+        })
+    }
+
+    /// How many of each unit are charged from an instant on.
+    fn counted(&self, status: &TenantSubscriptionStatus) -> Option<JournalFact> {
+        let (key, proof, since) = billing::counted_evidence(status)?;
+        Some(JournalFact {
+            evidence: evidence(&proof),
+            ..self.fact(&key, JournalSubject::Charges, billing::COUNTED, since)
         })
     }
 

@@ -359,7 +359,11 @@ impl ChargeKind {
     }
 }
 
-pub(crate) fn percentage(field: &str, percent: &Decimal) -> Result<(), Refusal> {
+/// Refuses a percentage that is none of 0 to 100.
+///
+/// # Errors
+/// It is not.
+pub fn percentage(field: &str, percent: &Decimal) -> Result<(), Refusal> {
     percent.not_negative(field)?;
     if percent.value() > &whole(100) {
         return Err(Refusal::new(

@@ -65,8 +65,11 @@ impl Currency {
         whole(minor) / whole(power_of_ten(self.decimals()))
     }
 
-    /// A fixed price: never negative, and with no more decimals than the currency.
-    pub(crate) fn price(self, field: &str, price: &Decimal) -> Result<(), Refusal> {
+    /// Refuses what is no fixed price: it is never negative, and has no more decimals than the currency.
+    ///
+    /// # Errors
+    /// It is, or has.
+    pub fn price(self, field: &str, price: &Decimal) -> Result<(), Refusal> {
         price.not_negative(field)?.at_most(field, self.decimals(), self.code()).map(|_| ())
     }
 }

@@ -140,7 +140,9 @@ async fn standing(whose: &Whose) -> anyhow::Result<Option<Standing>> {
         }),
     };
     let found = found.map_err(|error| explain(error, "cannot read the subscription"))?;
-    Ok(found.and_then(|found| Some(Standing { name: found.metadata.name?, status: found.status? })))
+    Ok(found.and_then(|found| {
+        Some(Standing { name: found.metadata.name?, spec: found.spec, status: found.status? })
+    }))
 }
 
 async fn other_plan(name: &str, standing: Option<&Standing>) -> anyhow::Result<OtherPlan> {

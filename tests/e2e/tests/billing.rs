@@ -16,7 +16,7 @@ use tenantry_crds::subscription::{BillingStatus, ItemState, Phase};
 use tenantry_crds::{BillingRecord, TenantSubscription};
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
-use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
 use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
@@ -460,4 +460,113 @@ async fn an_order_without_prices_is_billed_by_nobody() {
     assert!(stands("billing", ItemState::Skipped, "NotNeeded")(&acme));
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["accounts"], &proof["faults"]), (&json!(0), &json!([])), "{proof}");
+}
+
+/// What is counted in an order is charged by its price, from the day on which it changes; a minimum fills up what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_charged_by_tiers_from_the_day_on_which_they_come() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let tiers = json!([{"upTo": "1", "price": "10.00"}, {"price": "7.50"}]);
+    let seats = json!({
+        "name": "seats", "type": "Recurring", "interval": "Month", "unit": "Seat", "model": "Graduated", "tiers": tiers,
+    });
+    let by_seats = |plan: Value| match plan["metadata"]["name"] == "silver" && plan["kind"] == "ServicePlan" {
+        true => {
+            let minimum = json!({"amount": "40.00", "interval": "Month"});
+            let plan = with(with(plan, "spec.charges", json!([seats])), "spec.minimum", minimum);
+            with(plan, "spec.introduction", json!({"months": 3, "percent": "20"}))
+        }
+        false => plan,
+    };
+    let definitions: Vec<Value> = definitions().unwrap().into_iter().map(by_seats).collect();
+    world.apply_all(&definitions).await.unwrap();
+    let clock = Clock::find(world.directory()).unwrap();
+    clock.set(0).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    let person =
+        |name: &str| json!({"name": name, "email": format!("{name}@acme.example"), "roles": ["user"]});
+    let two = with(paid_by("acme", "acme"), "spec.users", json!([person("ada"), person("bo")]));
+    world.apply_all(&[issuer(), account("EUR", "acme"), two]).await.unwrap();
+    let counted = |seats: i64| {
+        move |acme: &TenantSubscription| {
+            let quantities = billing(acme).quantities;
+            is_live(acme) && quantities.is_some_and(|counted| counted.seats == seats)
+        }
+    };
+    world.until("acme", counted(2)).await.unwrap();
+    // 10.00 and 7.50, less 20 %.
+    let first = documents(&world, "acme", 1).await;
+    assert_eq!((first[0][1].as_str(), first[0][2].as_str()), ("Invoice", "14.00"));
+
+    // Whoever is killed before the journal has it counts it once.
+    world
+        .patch("acme", json!({"spec": {"users": [person("ada"), person("bo"), person("cy")]}}))
+        .await
+        .unwrap();
+    world.until("acme", counted(3)).await.unwrap();
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    world.run_controller_by(&clock).unwrap();
+    let second = documents(&world, "acme", 2).await;
+    assert_eq!(second[1][2], "6.00", "7.50 less 20 %, for the whole of the first month");
+    let page = shown(&world, &["invoice", &second[1][0]]).await;
+    let said: Vec<String> = page["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| format!("{} {} {}", line["effect"].as_str().unwrap(), line["quantity"], line["net"]))
+        .collect();
+    assert_eq!(said, ["Credit \"-2\" \"-14.00\"", "Charge \"3\" \"20.00\""]);
+
+    // A month later the minimum fills up what is missing, and the next month costs 20.00 again.
+    world.kill_controller().unwrap();
+    world.release_lease().await.unwrap();
+    clock.set(SECONDS_OF_A_MONTH).unwrap();
+    world.run_controller_by(&clock).unwrap();
+    let third = documents(&world, "acme", 3).await;
+    assert_eq!(third[2][2], "40.00");
+    let acme = world.until("acme", counted(3)).await.unwrap();
+    assert_eq!(billing(&acme).quantities.unwrap().revision, 2);
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
+}
+
+/// Who holds two applications pays less for both, and what a coupon takes off it takes off once the order of computation says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bundles_and_coupons_reduce_what_an_account_pays() {
+    let mut world = World::start(Setup::default()).await.unwrap();
+    let definitions = definitions().unwrap();
+    world.apply_all(&definitions).await.unwrap();
+    world.run_controller(&[]).unwrap();
+    world.accepted(&definitions).await.unwrap();
+    let bundle = json!([{"name": "office", "applications": ["erp", "mail"], "percent": "10"}]);
+    let coupons = json!([{"name": "partner", "percent": "50", "charges": ["base"]}, {"name": "welcome", "amount": "5.00"}]);
+    let account = with(account("EUR", "acme"), "spec.coupons", coupons);
+    let sign_up = |order: Value| {
+        with(order, "spec.billing", json!({"accountRef": {"name": "acme"}, "startOn": "SignUp"}))
+    };
+    let issuer = with(issuer(), "spec.bundles", bundle);
+    world.apply_all(&[issuer, account, sign_up(mail("acme"))]).await.unwrap();
+    // 100.00, less 50 %, less 5.00.
+    assert_eq!(documents(&world, "acme", 1).await[0][2], "45.00");
+    world.apply_all(&[sign_up(erp("bolt"))]).await.unwrap();
+    // 300.00 less 10 %, 50 % and 5.00; and what mail costs less from today on is given back in the share in which it was paid.
+    let all = documents(&world, "bolt", 1).await;
+    let page = shown(&world, &["invoice", &all[0][0]]).await;
+    let mut said: Vec<String> = page["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| {
+            let text = |field: &str| line[field].as_str().unwrap();
+            format!("{} {} {} {}", text("name"), text("effect"), text("amount"), text("net"))
+        })
+        .collect();
+    said.sort();
+    assert_eq!(said[..2], ["acme Charge 90.00 43.75", "acme Credit -100.00 -45.00"], "{page}");
+    assert_eq!(said[2..], ["bolt Charge 270.00 131.25"], "{page}");
+    assert_eq!(page["net"], "130.00");
+    let proof = shown(&world, &["ledger", "verify"]).await;
+    assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
 }

@@ -1,10 +1,11 @@
 //! From an account and its issuer to what the ledger bills by; pure.
 
 use jiff::civil::Date;
-use tenantry_crds::billing::TaxRate;
+use tenantry_crds::billing::{AccountCoupon, IssuerBundle, TaxRate};
 use tenantry_crds::{BillingAccountSpec, InvoiceIssuerSpec};
 use tenantry_ledger::agreement::{Agreement, DatedRate, Party, Prefixes};
-use tenantry_ledger::catalogue::{Account, Alignment};
+use tenantry_ledger::catalogue::{Account, Alignment, Bundle};
+use tenantry_ledger::coupon::{Coupon, Off, Target};
 use tenantry_ledger::exact::Decimal;
 use tenantry_ledger::money::Currency;
 use tenantry_ledger::refusal::Refusal;
@@ -31,11 +32,13 @@ pub(crate) fn agreement(
         language,
         time_zone,
         payment_days,
+        coupons,
     } = account.clone();
+    let currency = Currency::parse("account.currency", &currency)?;
     let agreement = Agreement {
         account: Account {
             id: name.to_owned(),
-            currency: Currency::parse("account.currency", &currency)?,
+            currency,
             time_zone,
             anchor: None,
             alignment: Alignment::Account,
@@ -59,11 +62,39 @@ pub(crate) fn agreement(
         payment: issuer.payment.clone(),
         sinks: issuer.sinks.iter().map(|sink| format!("{}/{}", issuer_ref.name, sink.name)).collect(),
         rates: issuer.tax_rates.iter().map(rate).collect::<Result<_, _>>()?,
-        bundles: Vec::new(),
-        coupons: Vec::new(),
+        bundles: issuer.bundles.iter().map(bundle).collect::<Result<_, _>>()?,
+        coupons: coupons.iter().map(|one| coupon(one, currency)).collect::<Result<_, _>>()?,
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+fn bundle(bundle: &IssuerBundle) -> Result<Bundle, Refusal> {
+    let IssuerBundle { name, applications, percent } = bundle;
+    Ok(Bundle {
+        name: name.clone(),
+        applications: applications.iter().cloned().collect(),
+        percent: Decimal::parse(&format!("bundles[{name}].percent"), percent)?,
+    })
+}
+
+fn coupon(coupon: &AccountCoupon, currency: Currency) -> Result<Coupon, Refusal> {
+    let AccountCoupon { name, percent, amount, charges } = coupon;
+    let field = |part: &str| format!("coupons[{name}].{part}");
+    // The schema admits one of both.
+    let off = match (percent, amount) {
+        (Some(percent), _) => Off::Percent(Decimal::parse(&field("percent"), percent)?),
+        (None, amount) => {
+            let amount = Decimal::parse(&field("amount"), amount.as_deref().unwrap_or("0"))?;
+            currency.price(&field("amount"), &amount)?;
+            Off::Amount(currency.round(amount.value())?)
+        }
+    };
+    let target = match charges.is_empty() {
+        true => Target::All,
+        false => Target::Charges(charges.iter().cloned().collect()),
+    };
+    Ok(Coupon { name: name.clone(), off, target })
 }
 
 fn rate(rate: &TaxRate) -> Result<DatedRate, Refusal> {
@@ -87,7 +118,7 @@ fn rate(rate: &TaxRate) -> Result<DatedRate, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn issuer(rates: serde_json::Value) -> InvoiceIssuerSpec {
         serde_json::from_value(json!({
@@ -117,6 +148,42 @@ mod tests {
         assert_eq!((agreement.payment_days, agreement.series.credit_note.as_str()), (30, "CN"));
         let day = |text: &str| agreement.rates_on(text.parse().unwrap())["standard"].percent.to_string();
         assert_eq!((day("2023-12-31").as_str(), day("2024-01-01").as_str()), ("7.7", "8.1"));
+    }
+
+    #[test]
+    fn bundles_and_coupons_are_part_of_it_in_their_order() {
+        let mut issuer = issuer(json!([{"name": "standard", "category": "S", "percent": "8.1"}]));
+        issuer.bundles = serde_json::from_value(json!([
+            {"name": "office", "applications": ["erp", "mail"], "percent": "10"},
+        ]))
+        .unwrap();
+        let mut account = account("JPY", "Asia/Tokyo");
+        account.coupons = serde_json::from_value(json!([
+            {"name": "welcome", "amount": "5000"}, {"name": "partner", "percent": "15", "charges": ["seats"]},
+        ]))
+        .unwrap();
+        let agreement = agreement("acme", &account, &issuer).unwrap();
+        assert_eq!(agreement.bundles[0].applications.len(), 2);
+        assert_eq!(agreement.coupons[0].off, Off::Amount(5000));
+        assert_eq!(agreement.coupons[0].target, Target::All);
+        assert_eq!(agreement.coupons[1].target, Target::Charges(["seats".to_owned()].into()));
+        // Yen have no decimals, and nothing takes more than there is.
+        let refused = |coupon: Value, field: &str| {
+            let mut account = account.clone();
+            account.coupons = serde_json::from_value(json!([coupon])).unwrap();
+            let refusal = super::agreement("acme", &account, &issuer).unwrap_err();
+            assert_eq!(refusal.field, field, "{refusal}");
+        };
+        refused(json!({"name": "a", "amount": "0.5"}), "coupons[a].amount");
+        refused(json!({"name": "a", "percent": "101"}), "coupons[a].percent");
+        issuer_refused(&issuer, &account);
+    }
+
+    fn issuer_refused(issuer: &InvoiceIssuerSpec, account: &BillingAccountSpec) {
+        let mut issuer = issuer.clone();
+        issuer.bundles[0].percent = "101".to_owned();
+        let refusal = agreement("acme", account, &issuer).unwrap_err();
+        assert_eq!(refusal.field, "bundles[office].percent", "{refusal}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenantry_billing::{Books, BooksError, Delivery, Settled};
 use tenantry_crds::InvoiceIssuer;
-use tenantry_crds::billing::{DocumentForm, Sink as Wanted};
+use tenantry_crds::sink::{DocumentForm, Sink as Wanted};
 use tenantry_journal::Epoch;
 use tenantry_sinks::caller::DEADLINE;
 use tenantry_sinks::folder::{Folder, Form};

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tenantry_billing::Telling;
-use tenantry_checklist::billing::Terms;
+use tenantry_checklist::billing::{COUNTED, Terms};
 use tenantry_crds::subscription::OperationKind;
 use tenantry_crds::suspension::SuspensionReason;
 use tenantry_journal::Entry;
 use tenantry_ledger::event::{Change, Event, FinalUsage, Unused};
+use tenantry_ledger::exact::Decimal;
 use tenantry_ledger::history::Happening;
 
 /// What the ledger is told of a tenant.
@@ -65,6 +66,10 @@ struct Teller {
     is_free: bool,
     is_stopped: bool,
     is_over: bool,
+    /// How many there are of each unit.
+    quantities: BTreeMap<String, i64>,
+    /// What was counted before it is known that charges began.
+    early: Vec<Entry>,
 }
 
 impl Teller {
@@ -76,8 +81,14 @@ impl Teller {
                 self.feed = Some(Feed { account, ..Feed::default() });
                 self.refer(&price_list);
                 self.tell(entry, "", Change::Start { application, price_list, quantities: BTreeMap::new() });
+                for early in std::mem::take(&mut self.early) {
+                    self.count(&early);
+                }
                 self.stop_or_go(entry);
             }
+            // Of the facts of one moment this one may come before the one that charges began.
+            ("Charges", COUNTED) if self.feed.is_none() => self.early.push(entry.clone()),
+            ("Charges", COUNTED) => self.count(entry),
             ("PlanChange", "TookEffect") => {
                 let Changed { price_list } = read(entry).unwrap_or_default();
                 self.is_free = self.feed.is_some() && price_list.is_none();
@@ -101,6 +112,16 @@ impl Teller {
                 self.is_over = true;
             }
             _ => {}
+        }
+    }
+
+    /// Tells of each unit of which there are more or less than before.
+    fn count(&mut self, entry: &Entry) {
+        for (unit, count) in read::<BTreeMap<String, i64>>(entry).unwrap_or_default() {
+            if self.quantities.insert(unit.clone(), count).unwrap_or_default() != count {
+                let what = format!("/{unit}");
+                self.tell(entry, &what, Change::SetQuantity { unit, quantity: Decimal::integer(count) });
+            }
         }
     }
 
@@ -230,6 +251,7 @@ mod tests {
                 Change::Suspend { charged: false } => "suspend".to_owned(),
                 Change::Pause => "pause".to_owned(),
                 Change::Resume => "resume".to_owned(),
+                Change::SetQuantity { unit, quantity } => format!("{unit} {quantity}"),
                 Change::Cancel { .. } => "cancel".to_owned(),
                 other => format!("{other:?}"),
             };
@@ -254,6 +276,28 @@ mod tests {
         assert_eq!(feed(&entries).unwrap().lists, ["gold@1", "platinum@2"]);
         assert_eq!(feed(&entries).unwrap().account, "acme");
         assert_eq!(feed(&entries[..1]), None, "nothing is charged yet");
+    }
+
+    #[test]
+    fn what_is_counted_is_told_where_it_changes_and_never_before_charges_begin() {
+        let counted = |revision: i64, seats: i64, users: i64, at: i64| {
+            let proof = json!({"Seat": seats, "NamedUser": users, "ConcurrentUser": 0});
+            entry(&format!("charges/quantities/{revision}"), "Charges", "Counted", at, &proof)
+        };
+        let entries =
+            [counted(1, 3, 120, 10), began(10), counted(2, 4, 120, 20), counted(3, 0, 120, 30), ended(40)];
+        assert_eq!(told(&entries[..1]), Vec::<String>::new());
+        assert_eq!(
+            told(&entries),
+            [
+                "10 start gold@1 t1/charges/began",
+                "10 NamedUser 120 t1/charges/quantities/1/NamedUser",
+                "10 Seat 3 t1/charges/quantities/1/Seat",
+                "20 Seat 4 t1/charges/quantities/2/Seat",
+                "30 Seat 0 t1/charges/quantities/3/Seat",
+                "40 cancel t1/operation/9/began",
+            ]
+        );
     }
 
     #[test]

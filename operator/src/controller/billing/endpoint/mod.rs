@@ -327,7 +327,7 @@ fn standing(context: &Context, of: &HistoryOf) -> Option<Standing> {
             context.roots.all().into_iter().find(|root| root.brief.tenant_id.as_ref() == Some(id))
         }
     }?;
-    Some(Standing { name: root.name.clone(), status: root.status().ok()? })
+    Some(Standing { name: root.name.clone(), spec: root.spec().ok()?, status: root.status().ok()? })
 }
 
 fn other_plan(context: &Context, standing: Option<&Standing>, name: &str) -> Result<OtherPlan, Refused> {
