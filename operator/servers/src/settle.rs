@@ -152,11 +152,13 @@ fn has_already(pool: &Pool, want: &Want) -> bool {
         .is_some_and(|held| held.amounts.covers(want.amounts) && held.nodes.len() >= want.nodes)
 }
 
-/// Whether the pool as it is could serve a wish if nobody else had anything of it.
-fn could_ever(pool: &Pool, want: &Want) -> bool {
+/// Whether the pool as it is, with what can be made, could serve a wish if nobody else had anything of it.
+pub(crate) fn could_ever(pool: &Pool, want: &Want) -> bool {
     match pool.tenancy {
         Tenancy::Shared => pool.capacity().covers(want.amounts),
-        Tenancy::Dedicated => want.nodes <= pool.nodes.len().saturating_sub(pool.reserve_nodes),
+        Tenancy::Dedicated => {
+            want.nodes <= (pool.nodes.len() + pool.makable).saturating_sub(pool.reserve_nodes)
+        }
     }
 }
 
