@@ -1,10 +1,12 @@
 //! `ServerPool`: servers of one class, and who has a share of them.
 
+use crate::application::free_object;
 use crate::common::{Condition, DNS_LABEL, DNS_SUBDOMAIN, QUANTITY, is_zero};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Tenants that one pool can hold. With the bookkeeping of the API server each takes about 500 bytes of the object, and an
 /// object may have 1.5 MB.
@@ -50,6 +52,7 @@ const RATIO: &str = r"^([1-9][0-9]?)(\.[0-9]{1,2})?$";
     cel,
     validation = Rule::new("self.class == oldSelf.class && self.tenancy == oldSelf.tenancy").message("class and tenancy of a pool cannot be changed, because tenants have it by them; make another pool").field_path(".tenancy"),
     validation = Rule::new("!has(self.overcommit) || self.tenancy == 'Shared'").message("whole servers are not overcommitted; remove overcommit, or make a pool whose tenancy is Shared").field_path(".overcommit"),
+    validation = Rule::new("!has(self.template) || self.tenancy == 'Dedicated'").message("nodes are made for tenants that have whole ones; remove template, or make a pool whose tenancy is Dedicated").field_path(".template"),
 )]
 pub struct ServerPoolSpec {
     /// Class of its servers. Plans name it, and its nodes carry it as the label `tenantry.io/server-class`.
@@ -76,6 +79,13 @@ pub struct ServerPoolSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 5), regex(pattern = r"^[0-9]{1,2}(\.[0-9]{1,2})?$"))]
     pub chip_power: Option<String>,
+    /// What the provider's price lists call a share of this pool. Whatever a tenant has of it is told to the journal with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub price_key: Option<String>,
+    /// How nodes are made for tenants that wait for whole ones, where none is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<NodeTemplate>,
     /// Nodes that somebody cleaned after a tenant had them: they go back to the pool.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
@@ -134,6 +144,40 @@ pub struct ServerDescription {
     pub accelerator: Option<String>,
 }
 
+/// How nodes are made: each by an object of its own, so that each can be given back by itself. What is changed here counts for
+/// nodes that are made from then on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    cel,
+    validation = Rule::new("has(self.nodePool) != has(self.machineDeployment)").message("a node is made in one way; set nodePool or machineDeployment, and not both"),
+)]
+pub struct NodeTemplate {
+    /// Nodes that are there at the most by this template.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_nodes: i32,
+    /// The spec of a `NodePool` of Karpenter (karpenter.sh/v1). Tenantry sets `replicas` to 1, adds labels and the taint of a
+    /// dedicated node, and lets no node expire or be disrupted where nothing is said about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    pub node_pool: Option<Value>,
+    /// A `MachineDeployment` of Cluster API (cluster.x-k8s.io/v1beta2) in the same cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_deployment: Option<MachineDeploymentTemplate>,
+}
+
+/// A `MachineDeployment`, of which one is made for each node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineDeploymentTemplate {
+    /// Namespace in which it is made: that of the Cluster object.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub namespace: String,
+    /// Its spec. Tenantry sets `replicas` to 1 and the selector, and adds labels.
+    #[schemars(schema_with = "free_object")]
+    pub spec: Value,
+}
+
 /// How far limits may exceed what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -179,6 +223,10 @@ pub struct ServerPoolStatus {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub free_nodes: i32,
+    /// Nodes that are being made and cannot be given yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub coming: i32,
     /// Tenants that have a share.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -208,6 +256,11 @@ pub struct ServerPoolStatus {
     #[schemars(length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub quarantined: Vec<QuarantinedNode>,
+    /// Objects that were made by the template, each for one node. They are recorded before they are made, and until they are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub made: Vec<MadeNode>,
     /// Observations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -316,4 +369,37 @@ pub struct QuarantinedNode {
     pub tenant: String,
     /// Since when.
     pub since: Time,
+}
+
+/// An object by which a node is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MadeNode {
+    /// Name of the object. Its node carries it as the label `node-restriction.kubernetes.io/tenantry-made`.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Kind of the object.
+    pub kind: NodeMaker,
+    /// Namespace of the object, where its kind has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// UID of the object; none until it is known to be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+    /// Since when it is wanted.
+    pub since: Time,
+    /// Whether it is being given back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub removing: bool,
+}
+
+/// What makes nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum NodeMaker {
+    /// Karpenter.
+    NodePool,
+    /// Cluster API.
+    MachineDeployment,
 }

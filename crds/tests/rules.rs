@@ -227,6 +227,7 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("ServicePlan", "/spec/servers/dedicatedNodes", json!(1), json!(0)),
         ("ServerPool", "/spec/reserveNodes", json!(0), json!(-1)),
         ("ServerPool", "/spec/chipPower", json!("0.8"), json!("fast")),
+        ("ServerPool", "/spec/priceKey", json!("hall-2"), json!("Hall 2")),
         ("ServerPool", "/spec/tenancy", json!("Shared"), json!("Common")),
         ("ServerPool", "/spec/overcommit/cpu", json!("1.25"), json!("0.5")),
         ("ServerPool", "/spec/server/memory", json!("60Gi"), json!("60 GB")),

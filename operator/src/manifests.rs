@@ -42,6 +42,12 @@ const POLICIES: [&str; 13] = [
 /// Mutating admission policies, which not every API server has.
 const MUTATING: &str = include_str!("../manifests/mutating/placement.yaml");
 
+/// Rights to make nodes, which only pools with a template need.
+const KARPENTER: &str = include_str!("../manifests/making/karpenter.yaml");
+const CLUSTER_API: &str = include_str!("../manifests/making/cluster-api.yaml");
+/// Namespace of the Cluster object in the embedded YAML, which the real one is put in place of.
+const MACHINES_NAMESPACE: &str = "machines-namespace";
+
 /// A part of what is installed, in the order of installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Group {
@@ -148,6 +154,34 @@ pub fn all(namespace: &str, image: Option<&str>, journal: Journal<'_>) -> Result
 /// When the namespace is not a DNS label.
 pub fn mutating(namespace: &str) -> Result<Vec<Value>, Error> {
     parse(MUTATING, namespace)
+}
+
+/// Rights to make nodes by NodePools of Karpenter.
+///
+/// # Errors
+///
+/// When the namespace is not a DNS label.
+pub fn karpenter(namespace: &str) -> Result<Vec<Value>, Error> {
+    parse(KARPENTER, namespace)
+}
+
+/// Rights to make nodes by MachineDeployments of Cluster API in the namespace `machines`.
+///
+/// # Errors
+///
+/// When one of the namespaces is not a DNS label.
+pub fn cluster_api(namespace: &str, machines: &str) -> Result<Vec<Value>, Error> {
+    let mut objects = parse(CLUSTER_API, namespace)?;
+    // It is checked as the other one is.
+    parse("", machines)?;
+    for object in &mut objects {
+        if let Some(place) =
+            object.pointer_mut("/metadata/namespace").filter(|place| *place == MACHINES_NAMESPACE)
+        {
+            *place = Value::from(machines);
+        }
+    }
+    Ok(objects)
 }
 
 /// The objects as YAML documents.
@@ -353,7 +387,10 @@ mod tests {
 
     #[test]
     fn no_role_holds_a_wildcard_or_rights_over_rights() {
-        for object in all(DEFAULT_NAMESPACE, None, Journal::Volume).unwrap() {
+        let mut objects = all(DEFAULT_NAMESPACE, None, Journal::Volume).unwrap();
+        objects.extend(karpenter(DEFAULT_NAMESPACE).unwrap());
+        objects.extend(cluster_api(DEFAULT_NAMESPACE, "machines").unwrap());
+        for object in objects {
             for rule in object["rules"].as_array().into_iter().flatten() {
                 let name = text(&object, "/metadata/name");
                 let verbs = list(rule, "/verbs");
@@ -369,6 +406,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn machines_are_made_in_their_namespace_only() {
+        let objects = cluster_api("kitchen", "machines").unwrap();
+        for object in &objects {
+            assert_eq!(text(object, "/metadata/namespace"), "machines");
+            assert!(!text(object, "/kind").starts_with("Cluster"));
+        }
+        assert_eq!(text(&objects[1], "/subjects/0/namespace"), "kitchen");
+        assert!(matches!(cluster_api("kitchen", "a: b"), Err(Error::Namespace(_))));
     }
 
     #[test]

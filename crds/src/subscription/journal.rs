@@ -102,6 +102,8 @@ pub enum JournalSubject {
     PlanChange,
     /// The charges for the tenant.
     Charges,
+    /// What the tenant has of the provider's servers.
+    Servers,
     /// The tenant as a whole.
     Tenant,
     /// One document that the customer is given at the end; the evidence holds it.

@@ -202,6 +202,17 @@ pub struct ServersStatus {
     #[schemars(length(max = 100), inner(length(max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub nodes: Vec<String>,
+    /// What the provider's price lists call a share of the pool, where the pool says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub price_key: Option<String>,
+    /// Since when the tenant has just this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// How often what it has became something else, the first time included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub number: i32,
 }
 
 /// Where the application answers.

@@ -614,6 +614,8 @@ fn orders() -> Vec<Case> {
 }
 
 fn pools() -> Vec<Case> {
+    const ONE_WAY: &str = "a node is made in one way";
+    let made = || json!({"maxNodes": 2, "nodePool": {"template": {"spec": {}}}});
     let shared = base("ServerPool");
     let mut dedicated = with(shared.clone(), "/spec/tenancy", json!("Dedicated"));
     let message = "class and tenancy of a pool cannot be changed";
@@ -626,6 +628,26 @@ fn pools() -> Vec<Case> {
             "a dedicated pool that is overcommitted",
             overcommitted,
             "whole servers are not overcommitted",
+        ),
+        accepted("nodes by a template", with(dedicated.clone(), "/spec/template", made())),
+        refused(
+            "a shared pool with a template",
+            with(shared.clone(), "/spec/template", made()),
+            "nodes are made for tenants that have whole ones",
+        ),
+        refused(
+            "a template of nothing",
+            with(dedicated.clone(), "/spec/template", json!({"maxNodes": 1})),
+            ONE_WAY,
+        ),
+        refused(
+            "a template of both",
+            with(
+                with(dedicated.clone(), "/spec/template", made()),
+                "/spec/template/machineDeployment",
+                json!({"namespace": "machines", "spec": {}}),
+            ),
+            ONE_WAY,
         ),
         change("more held back", shared.clone(), with(shared.clone(), "/spec/reserveNodes", json!(2)), None),
         change("another class", shared.clone(), with(shared, "/spec/class", json!("other")), Some(message)),

@@ -166,6 +166,7 @@ fn pool() -> Value {
         "overcommit": {"cpu": "2", "memory": "1.2"},
         "reserveNodes": 1,
         "chipPower": "1.25",
+        "priceKey": "standard-share",
     });
     object("ServerPool", "standard", spec)
 }

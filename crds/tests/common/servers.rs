@@ -10,6 +10,7 @@ use crate::server::{Speaker, path};
 const TENANT: &str = "node-restriction.kubernetes.io/tenantry-tenant";
 const TAINT: &str = "node-restriction.kubernetes.io/tenantry-dedicated";
 const NODE: &str = "/api/v1/nodes/n-1";
+const MADE: &str = "node-restriction.kubernetes.io/tenantry-made";
 /// Whose servers these are.
 const ID: &str = "d4n5e6r7";
 
@@ -63,6 +64,10 @@ fn nodes() -> Vec<Attempt> {
     let node = |name: &str, labels: Value| {
         post(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}))
     };
+    let born = |taint: Value, labels: Value| {
+        post(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n-3", "labels": labels},
+            "spec": {"taints": [taint]}}))
+    };
     vec![
         by("tenant changed", Who::Staff, label(TENANT, json!("k7w3q9m2"))).refused(LABELS),
         by("tenant dropped", Who::Staff, label(TENANT, Value::Null)).refused(LABELS),
@@ -72,6 +77,10 @@ fn nodes() -> Vec<Attempt> {
         by("other label", Who::Staff, label("example.org/hall", json!("3"))),
         by("other taint", Who::Staff, taints(json!([taint(ID)]))),
         by("cordoned", Who::Staff, patch(NODE, json!({"spec": {"unschedulable": true}}))),
+        by("a new node that is nobody's", Who::Staff, born(taint("enrolling"), json!({MADE: "hall-own-k7"}))),
+        by("a new node that is somebody's", Who::Staff, born(taint(ID), json!({}))).refused(TAINTS),
+        by("a new node that is free at once", Who::Staff, born(taint("free"), json!({}))).refused(TAINTS),
+        by("made by an object", Who::Staff, label(MADE, json!("hall-own-k7"))),
         by("a new node", Who::Staff, node("n-2", json!({"example.org/hall": "2"}))),
         by("tenant changed by an administrator", Who::Admin, label(TENANT, Value::Null)),
         by("tenant changed by the controller", Who::Controller, label(TENANT, json!("k7w3q9m2"))),

@@ -5,6 +5,9 @@
 //! journal takes each id once, so that nothing is lost and nothing doubled, whoever crashes when.
 
 mod plan_change;
+mod servers;
+
+pub use servers::numbered;
 
 use crate::billing;
 use crate::exit::Leftover;
@@ -60,6 +63,7 @@ pub fn facts(status: &TenantSubscriptionStatus) -> Vec<JournalFact> {
     facts.extend(teller.requested_plan(status));
     facts.extend(teller.charges(status));
     facts.extend(teller.counted(status));
+    facts.extend(teller.servers(status));
     facts
 }
 
@@ -110,6 +114,7 @@ fn over(
     let how = if ends { ABANDONED } else { SUPERSEDED };
     over.extend(unfinished.map(|operation| teller.unfinished(operation, how, now)));
     over.extend(plan_change::over(previous, next, now));
+    over.extend(servers::over(previous, next, now));
     over
 }
 
@@ -166,7 +171,8 @@ pub fn ending(status: &TenantSubscriptionStatus, end: &End<'_>, now: Timestamp) 
         evidence: evidence(&json!(leftover)),
         ..teller.fact(&leftover.key(), JournalSubject::Leftover, LEFT, now)
     });
-    abandoned.into_iter().chain(offboard).chain(left).chain([ended]).collect()
+    let released = status.servers.as_ref().and_then(|has| teller.released(has, now));
+    abandoned.into_iter().chain(offboard).chain(left).chain(released).chain([ended]).collect()
 }
 
 /// A document that the customer is given at the end. Of one with a `version`, such as a checksum, each version is kept; of

@@ -2,10 +2,11 @@
 //!
 //! A [`pool::Pool`] is what its record and the nodes that are seen come to. [`settle::settle`] decides about everybody who
 //! asks for a share of it, at once and in the order in which they came; [`marks::marks`] says what each node has to carry
-//! for that. The record of the pool is the truth: what is decided counts only once it is written, and whoever has a share
+//! for that, and [`making::plan`] which nodes are made or given back. The record of the pool is the truth: what is decided counts only once it is written, and whoever has a share
 //! keeps it whatever else happens, so an unrelated tenant moves nobody.
 
 pub mod amounts;
+pub mod making;
 pub mod marks;
 pub mod pool;
 pub mod record;

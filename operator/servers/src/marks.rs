@@ -13,8 +13,8 @@ use tenantry_crds::pool::Tenancy;
 pub const TENANT_LABEL: &str = "node-restriction.kubernetes.io/tenantry-tenant";
 /// Taint of every node of a dedicated pool: the tenant's identity, or one of the words for nobody's.
 pub const TAINT: &str = "node-restriction.kubernetes.io/tenantry-dedicated";
-/// Value of the taint of a node that was not seen empty yet.
-const ENROLLING: &str = "enrolling";
+/// Value of the taint of a node that was not seen empty yet. Nodes are born with it where their maker puts taints on them.
+pub(crate) const ENROLLING: &str = "enrolling";
 /// Value of the taint of a node that is nobody's.
 const FREE: &str = "free";
 /// Value of the taint of a node that was a tenant's and is not cleaned yet.

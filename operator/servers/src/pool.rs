@@ -15,6 +15,8 @@ pub struct Pool {
     pub overcommit: Overcommit,
     /// Nodes whose room is held back from new tenants, for when one fails.
     pub reserve_nodes: usize,
+    /// Nodes that could be made besides those it has.
+    pub makable: usize,
     /// Its nodes, by name.
     pub nodes: BTreeMap<String, Node>,
     /// Who has a share, by tenant.

@@ -90,6 +90,8 @@ pub fn pool(
         tenancy: spec.tenancy,
         overcommit,
         reserve_nodes: usize::try_from(spec.reserve_nodes).unwrap_or_default(),
+        // Which of its nodes were made is not said here: see `making::makable`.
+        makable: 0,
         nodes,
         reservations,
         waiting,
@@ -200,6 +202,8 @@ pub fn status(pool: &Pool, before: &ServerPoolStatus, generation: Option<i64>) -
         observed_generation: generation,
         nodes: count(pool.nodes.values().filter(|node| node.is_usable()).count()),
         free_nodes: if pool.tenancy == Tenancy::Dedicated { count(pool.free_nodes().len()) } else { 0 },
+        // Told by who knows what is made.
+        coming: 0,
         tenants: count(pool.reservations.len()),
         queue: count(pool.waiting.len()),
         capacity: Some(written(pool.capacity())),
@@ -207,6 +211,7 @@ pub fn status(pool: &Pool, before: &ServerPoolStatus, generation: Option<i64>) -
         reservations: in_order(reservations.collect(), &before.reservations, |held| &held.tenant),
         waiting: in_order(waiting.collect(), &before.waiting, |wish| &wish.tenant),
         quarantined: in_order(quarantined.collect(), &before.quarantined, |known| &known.node),
+        made: before.made.clone(),
         conditions: before.conditions.clone(),
     }
 }

@@ -61,14 +61,27 @@ pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMa
     // Whoever waits already came before whoever comes now, also within one second. His place is the one on record: what he
     // says himself is the second in which he came, and that may be another's who was there before him.
     let last = asking.values().map(|want| want.since).max();
+    let mut newcomers = Vec::new();
     for want in wants {
-        let known = asking.get(&want.tenant).filter(|known| known.uid == want.uid);
-        let since = match (known, last) {
-            (Some(known), _) => known.since,
-            (None, Some(last)) => want.since.max(last.saturating_add(1)),
-            (None, None) => want.since,
-        };
-        asking.insert(want.tenant.clone(), Want { since, ..want });
+        match asking.get(&want.tenant).filter(|known| known.uid == want.uid) {
+            Some(known) => {
+                let since = known.since;
+                asking.insert(want.tenant.clone(), Want { since, ..want });
+            }
+            None => newcomers.push(want),
+        }
+    }
+    // They stay in the order in which they came, however long ago that was: a record that is full takes nobody up.
+    newcomers.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+    let mut place = last.map_or(i64::MIN, |last| last.saturating_add(1));
+    let mut before = None;
+    for want in newcomers {
+        if before.is_some_and(|before| want.since > before) && place > want.since {
+            place = place.saturating_add(1);
+        }
+        before = Some(want.since);
+        place = place.max(want.since);
+        asking.insert(want.tenant.clone(), Want { since: place, ..want });
     }
     let mut queue: Vec<Want> = asking.into_values().collect();
     queue.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
@@ -117,13 +130,14 @@ fn decide(pool: &mut Pool, free: &mut Amounts, blocked: &mut Vec<Blocked>, want:
             Decision::Held
         }
         Err((lacks, pod_too_large)) => {
-            if pool.waiting.len() >= MAX_WAITING && !pool.waiting.contains_key(&want.tenant) {
-                return Decision::Full;
-            }
             let ahead = blocked.len();
             // Whom the pool could not serve if it were empty starts when it grows, whoever goes ahead meanwhile.
             if could_ever(pool, &want) {
                 blocked.push(blocks);
+            }
+            // Nobody goes ahead of who came when the record was full.
+            if pool.waiting.len() >= MAX_WAITING && !pool.waiting.contains_key(&want.tenant) {
+                return Decision::Full;
             }
             pool.waiting.insert(want.tenant.clone(), want);
             Decision::Waits { lacks, pod_too_large, ahead }
@@ -138,11 +152,13 @@ fn has_already(pool: &Pool, want: &Want) -> bool {
         .is_some_and(|held| held.amounts.covers(want.amounts) && held.nodes.len() >= want.nodes)
 }
 
-/// Whether the pool as it is could serve a wish if nobody else had anything of it.
-fn could_ever(pool: &Pool, want: &Want) -> bool {
+/// Whether the pool as it is, with what can be made, could serve a wish if nobody else had anything of it.
+pub(crate) fn could_ever(pool: &Pool, want: &Want) -> bool {
     match pool.tenancy {
         Tenancy::Shared => pool.capacity().covers(want.amounts),
-        Tenancy::Dedicated => want.nodes <= pool.nodes.len().saturating_sub(pool.reserve_nodes),
+        Tenancy::Dedicated => {
+            want.nodes <= (pool.nodes.len() + pool.makable).saturating_sub(pool.reserve_nodes)
+        }
     }
 }
 

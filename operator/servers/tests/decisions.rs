@@ -13,7 +13,7 @@ mod common;
 use common::{cores, node, pool, want, wants_nodes};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tenantry_crds::pool::{CleanedNode, ServerPoolSpec, ServerPoolStatus, Tenancy};
+use tenantry_crds::pool::{CleanedNode, MAX_WAITING, ServerPoolSpec, ServerPoolStatus, Tenancy};
 use tenantry_crds::quantity::Quantity;
 use tenantry_servers::record::{Known, restore, status, take_back};
 use tenantry_servers::{Decision, Lack, Mark, NodeRef, Pool, Resource, marks, record, settle};
@@ -92,6 +92,36 @@ fn who_waits_is_before_who_comes_within_the_same_second() {
         let decisions = settle(&mut shared, [want("b", 2, 7), want("z", 8, 7)]);
         assert_eq!(decisions["b"], waits(vec![], 1));
     }
+}
+
+#[test]
+fn who_comes_when_the_record_is_full_keeps_his_place_among_those() {
+    let mut shared = pool(Tenancy::Shared, 2, 8);
+    settle(&mut shared, [want("a", 14, 0)]);
+    let queue: Vec<_> = (0..MAX_WAITING).map(|at| want(&format!("w{at}"), 16, 1000)).collect();
+    settle(&mut shared, queue);
+    // These came within the seconds that the record has given to others already, the last by identity first.
+    let late = || [want("x", 16, 999), want("y", 1, 998), want("z", 16, 5)];
+    for _ in 0..2 {
+        let decisions = settle(&mut shared, late());
+        assert!(late().iter().all(|want| decisions[&want.tenant] == Decision::Full), "{decisions:?}");
+    }
+    assert!(shared.reservations.len() == 1, "what is free is kept for who came before");
+    for (left, next) in [("w0", "z"), ("w1", "y"), ("w2", "x")] {
+        shared.waiting.remove(left);
+        settle(&mut shared, late());
+        assert!(shared.waiting.contains_key(next), "{next} comes after {left}");
+    }
+    let since = |tenant: &str| shared.waiting[tenant].since;
+    assert!(since("z") < since("y") && since("y") < since("x"));
+
+    // Who keeps nobody back may fill the record: who comes then keeps others back all the same.
+    let mut shared = pool(Tenancy::Shared, 2, 8);
+    settle(&mut shared, [want("a", 14, 0)]);
+    let queue: Vec<_> = (0..MAX_WAITING).map(|at| want(&format!("w{at}"), 99, 1)).collect();
+    settle(&mut shared, queue);
+    let decisions = settle(&mut shared, [want("x", 16, 5), want("y", 1, 6)]);
+    assert_eq!((&decisions["x"], &decisions["y"]), (&Decision::Full, &Decision::Full));
 }
 
 #[test]

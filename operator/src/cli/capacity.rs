@@ -5,14 +5,17 @@ use super::table::table;
 use super::{Outcome, client, explain};
 use crate::controller::servers::{promised, tenancy};
 use clap::Args;
+use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{Api, ListParams};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use tenantry_apply::object::{MANAGED_BY, MANAGED_BY_LABEL};
+use tenantry_checklist::access::NAMESPACE_PREFIX;
 use tenantry_crds::common::ConditionStatus;
 use tenantry_crds::pool::{PoolAmounts, Tenancy};
 use tenantry_crds::{ServerPool, ServicePlan, TenantSubscription};
-use tenantry_servers::Amounts;
 use tenantry_servers::record::{amounts, written};
+use tenantry_servers::{Amounts, Room};
 
 /// Arguments of `tenantry capacity`.
 #[derive(Args, Debug)]
@@ -33,8 +36,16 @@ struct Line {
     tenancy: Tenancy,
     #[serde(skip_serializing_if = "Option::is_none")]
     chip_power: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_key: Option<String>,
     nodes: i32,
     free_nodes: i32,
+    /// Nodes that are being made, and those that could be made besides.
+    coming: i32,
+    makable: i32,
+    /// Objects that nodes were made by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    made: Vec<String>,
     tenants: i32,
     waiting: i32,
     quarantined: Vec<String>,
@@ -44,6 +55,9 @@ struct Line {
     reserved: PoolAmounts,
     /// What is left.
     free: PoolAmounts,
+    /// What pods of its tenants request now, as their quotas count it; none where quotas may not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<PoolAmounts>,
     /// What is ordered and has no share yet, by the date for which going live is planned.
     forecast: Vec<Later>,
     /// What is wrong with the pool, or what it lacks.
@@ -77,38 +91,88 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let plans: Api<ServicePlan> = Api::all(client.clone());
     let plans = plans.list(&all).await.map_err(|error| explain(error, "cannot list plans"))?.items;
+    let quotas: Api<ResourceQuota> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    // Who may not read them is told everything else.
+    let quotas = quotas.list(&ours).await.ok().map(|quotas| used(&quotas.items));
     let orders: Api<TenantSubscription> = Api::all(client);
     let orders = orders.list(&all).await.map_err(|error| explain(error, "cannot list subscriptions"))?.items;
     if pools.is_empty() {
         eprintln!("there are no pools of servers");
     }
-    let lines: Vec<Line> = pools.iter().map(|pool| line(pool, &plans, &orders)).collect();
+    let lines: Vec<Line> = pools.iter().map(|pool| line(pool, &plans, &orders, quotas.as_ref())).collect();
     arguments.output.print(&lines, |wide| text(&lines, wide))?;
     Ok(Outcome::Good)
 }
 
-fn line(pool: &ServerPool, plans: &[ServicePlan], orders: &[TenantSubscription]) -> Line {
+/// What is used by namespace: the sum of what its quotas count.
+fn used(quotas: &[ResourceQuota]) -> BTreeMap<String, Amounts> {
+    let mut used: BTreeMap<String, Amounts> = BTreeMap::new();
+    for quota in quotas {
+        let counted = quota.status.as_ref().and_then(|status| status.used.clone()).unwrap_or_default();
+        let of = |name: &str| counted.get(name).and_then(|amount| amount.0.parse().ok()).unwrap_or_default();
+        let requests = Room {
+            cpu: of("requests.cpu"),
+            memory: of("requests.memory"),
+            disk: of("requests.ephemeral-storage"),
+            pods: of("pods"),
+        };
+        let amounts = Amounts { requests, cpu_limits: of("limits.cpu"), memory_limits: of("limits.memory") };
+        let sum = used.entry(quota.metadata.namespace.clone().unwrap_or_default()).or_default();
+        // Those that count pods of one kind each share none of them.
+        *sum = sum.plus(amounts);
+    }
+    used
+}
+
+fn line(
+    pool: &ServerPool,
+    plans: &[ServicePlan],
+    orders: &[TenantSubscription],
+    quotas: Option<&BTreeMap<String, Amounts>>,
+) -> Line {
     let status = pool.status.clone().unwrap_or_default();
     let of = |known: &Option<PoolAmounts>| known.as_ref().and_then(amounts).unwrap_or_default();
     let (capacity, reserved) = (of(&status.capacity), of(&status.reserved));
     let free = capacity.minus(reserved);
-    let wrong = status.conditions.iter().find(|condition| condition.status != ConditionStatus::True);
+    let wrong = status.conditions.iter().filter(|condition| condition.status != ConditionStatus::True);
+    let wrong: Vec<&str> = wrong.map(|condition| condition.message.as_str()).collect();
     Line {
         pool: pool.metadata.name.clone().unwrap_or_default(),
         class: pool.spec.class.clone(),
         tenancy: pool.spec.tenancy,
         chip_power: pool.spec.chip_power.clone(),
+        price_key: pool.spec.price_key.clone(),
         nodes: status.nodes,
         free_nodes: status.free_nodes,
+        coming: status.coming,
+        makable: makable(pool),
+        made: status.made.iter().map(|one| one.name.clone()).collect(),
         tenants: status.tenants,
         waiting: status.queue,
         quarantined: status.quarantined.iter().map(|known| known.node.clone()).collect(),
         capacity: written(capacity),
         reserved: written(reserved),
         free: written(free),
+        used: quotas.map(|quotas| {
+            let namespaces =
+                status.reservations.iter().map(|held| format!("{NAMESPACE_PREFIX}{}", held.subscription));
+            written(
+                namespaces
+                    .filter_map(|name| quotas.get(&name))
+                    .fold(Amounts::default(), |sum, one| sum.plus(*one)),
+            )
+        }),
         forecast: forecast(pool, free, plans, orders),
-        message: wrong.map(|condition| condition.message.clone()).unwrap_or_default(),
+        message: wrong.join("; "),
     }
+}
+
+/// Nodes that could be made by the template besides those that are made already.
+fn makable(pool: &ServerPool) -> i32 {
+    let made = pool.status.as_ref().map_or(0, |status| status.made.len());
+    let most = pool.spec.template.as_ref().map_or(0, |template| template.max_nodes);
+    most.saturating_sub(i32::try_from(made).unwrap_or(i32::MAX)).max(0)
 }
 
 /// What is ordered and has no share yet: those without a date first, because nothing says that they wait.
@@ -142,7 +206,10 @@ fn forecast(
         all_nodes += nodes;
         let fits = match pool.spec.tenancy {
             Tenancy::Shared => free.covers(all),
-            Tenancy::Dedicated => status.free_nodes - pool.spec.reserve_nodes >= all_nodes,
+            Tenancy::Dedicated => {
+                let there = status.free_nodes + status.coming + makable(pool);
+                there - pool.spec.reserve_nodes >= all_nodes
+            }
         };
         Later { date, orders, needs: written(needs), nodes, fits }
     };
@@ -166,11 +233,12 @@ fn text(lines: &[Line], wide: bool) -> String {
         memory,
         more("DISK"),
         more("PODS"),
+        more("USED"),
         more("QUARANTINED"),
         more("ORDERED FOR LATER"),
     ];
     let of = |reserved: &str, capacity: &str| format!("{reserved}/{capacity}");
-    let rows: Vec<[String; 13]> = lines
+    let rows: Vec<[String; 14]> = lines
         .iter()
         .map(|line| {
             let free = match line.tenancy {
@@ -189,6 +257,13 @@ fn text(lines: &[Line], wide: bool) -> String {
                 of(&line.reserved.memory, &line.capacity.memory),
                 more(&of(&line.reserved.disk, &line.capacity.disk)),
                 more(&of(&line.reserved.pods, &line.capacity.pods)),
+                more(
+                    &line
+                        .used
+                        .as_ref()
+                        .map(|used| format!("{} cpu, {}", used.cpu, used.memory))
+                        .unwrap_or_default(),
+                ),
                 more(&line.quarantined.join(", ")),
                 more(&line.forecast.iter().map(Later::told).collect::<Vec<_>>().join("; ")),
             ]
@@ -254,6 +329,31 @@ mod tests {
     }
 
     #[test]
+    fn nodes_that_are_made_are_there_for_what_is_ordered() {
+        let own = |max: i32, coming: i32| {
+            let mut object = pool(json!({"nodes": 0, "queue": 2, "coming": coming}));
+            object.spec.tenancy = Tenancy::Dedicated;
+            object.spec.template = serde_json::from_value(json!({"maxNodes": max, "nodePool": {}})).unwrap();
+            let since = "2026-12-01T06:00:00Z";
+            let status = object.status.as_mut().unwrap();
+            status.made = (0..coming)
+                .map(|at| {
+                    let one = json!({"name": format!("m{at}"), "kind": "NodePool", "since": since});
+                    serde_json::from_value(one).unwrap()
+                })
+                .collect();
+            object
+        };
+        let mut whole = silver();
+        whole.spec.servers.dedicated_nodes = Some(1);
+        let orders = [order("acme", None), order("bolt", None)];
+        let fits = |pool: &ServerPool| line(pool, &[whole.clone()], &orders, None).forecast[0].fits;
+        assert!(fits(&own(2, 0)) && fits(&own(2, 1)) && fits(&own(2, 2)));
+        assert!(!fits(&own(1, 1)) && !fits(&own(1, 0)));
+        assert_eq!(line(&own(2, 1), &[], &[], None).makable, 1);
+    }
+
+    #[test]
     fn what_is_ordered_for_later_is_told_by_date_and_whether_it_is_there() {
         let since = "2026-12-01T06:00:00Z";
         let held = json!({"tenant": "t1", "subscription": "acme", "uid": "acme", "amounts": amount("2"), "since": since});
@@ -264,7 +364,16 @@ mod tests {
         let mut orders =
             vec![order("acme", None), order("bolt", Some("2027-02-01")), order("corvus", Some("2027-01-04"))];
         orders.push(order("dune", Some("2027-02-01")));
-        let found = line(&pool, &[silver()], &orders);
+        let quota = |namespace: &str, cpu: &str| -> ResourceQuota {
+            serde_json::from_value(json!({"metadata": {"name": "q", "namespace": namespace},
+                "status": {"used": {"requests.cpu": cpu, "requests.memory": "1Gi", "pods": "3"}}}))
+            .unwrap()
+        };
+        let quotas =
+            used(&[quota("tenant-acme", "500m"), quota("tenant-acme", "1"), quota("tenant-bolt", "9")]);
+        let found = line(&pool, &[silver()], &orders, Some(&quotas));
+        let uses = found.used.as_ref().unwrap();
+        assert_eq!((uses.cpu.as_str(), uses.memory.as_str(), uses.pods.as_str()), ("1500m", "2Gi", "6"));
         let later: Vec<(Option<&str>, usize, &str)> = found
             .forecast
             .iter()
@@ -274,6 +383,11 @@ mod tests {
         assert_eq!((found.free.cpu.as_str(), found.free.memory.as_str()), ("3", "0"));
         assert!(found.forecast.iter().all(|later| !later.fits), "there is no memory left");
         let shown = text(&[found], true);
-        assert!(shown.contains("3/6") && shown.contains("2027-01-04: 1 of 2 cpu, 4Gi (lacking)"), "{shown}");
+        assert!(
+            shown.contains("3/6")
+                && shown.contains("1500m cpu, 2Gi")
+                && shown.contains("2027-01-04: 1 of 2 cpu, 4Gi (lacking)"),
+            "{shown}"
+        );
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Without one the journal is a file on a volume, and there is one replica.
     #[arg(long, requires = "image")]
     database_secret: Option<String>,
+    /// Namespace of the Cluster object of Cluster API, in which machines are made: for cluster-api.
+    #[arg(long, default_value = "default")]
+    machines_namespace: String,
 }
 
 /// A part of what is installed.
@@ -39,12 +42,16 @@ enum Part {
     Policies,
     /// Mutating admission policies, for API servers that have them (Kubernetes 1.36 and newer). They are in no other part.
     Mutating,
+    /// Rights to make nodes by Karpenter, for pools of servers whose template says nodePool. They are in no other part.
+    Karpenter,
+    /// Rights to make nodes by Cluster API, for pools of servers whose template says machineDeployment. They are in no other part.
+    ClusterApi,
     /// A health check for Argo CD, in Lua.
     Argocd,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Arguments { part, namespace, image, database_secret } = arguments;
+    let Arguments { part, namespace, image, database_secret, machines_namespace } = arguments;
     let journal = database_secret.as_deref().map_or(Journal::Volume, Journal::Secret);
     let everything = || manifests::all(namespace, image.as_deref(), journal);
     let objects = match part {
@@ -61,6 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Some(Part::Namespace) => Group::Namespace.objects(namespace)?,
         Some(Part::Rbac) => Group::Rbac.objects(namespace)?,
         Some(Part::Classes) => Group::Classes.objects(namespace)?,
+        Some(Part::Karpenter) => manifests::karpenter(namespace)?,
+        Some(Part::ClusterApi) => manifests::cluster_api(namespace, machines_namespace)?,
         Some(Part::Mutating) => manifests::mutating(namespace)?,
         Some(Part::Policies) => Group::Policies.objects(namespace)?,
     };

@@ -268,6 +268,7 @@ fn word(subject: JournalSubject) -> &'static str {
         JournalSubject::Suspension => "Suspension",
         JournalSubject::PlanChange => "PlanChange",
         JournalSubject::Charges => "Charges",
+        JournalSubject::Servers => "Servers",
         JournalSubject::Tenant => "Tenant",
         JournalSubject::Document => "Document",
         JournalSubject::Leftover => "Leftover",

@@ -158,9 +158,10 @@ impl Collector for Pools {
         let named =
             || pools.iter().filter_map(|pool| Some((pool.metadata.name.as_deref()?, pool.status.as_ref()?)));
         type Count = fn(&ServerPoolStatus) -> i32;
-        let counts: [(&str, &str, Count); 4] = [
+        let counts: [(&str, &str, Count); 5] = [
             ("pool_nodes", "Nodes of a pool that can take pods", |status| status.nodes),
             ("pool_free_nodes", "Nodes of a dedicated pool that are nobody's", |status| status.free_nodes),
+            ("pool_coming_nodes", "Nodes that are being made for a pool", |status| status.coming),
             ("pool_tenants", "Tenants that have a share of a pool", |status| status.tenants),
             ("pool_waiting", "Tenants that wait for a share of a pool", |status| status.queue),
         ];

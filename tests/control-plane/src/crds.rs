@@ -1,5 +1,5 @@
 //! Definitions of kinds that other projects own and tenants use: enough of them to accept the objects and to keep their
-//! status, without the projects' controllers. Needs a client to install them.
+//! status, without the projects' controllers; and the real ones of kinds that make nodes. Needs a client to install them.
 
 use std::time::Duration;
 
@@ -30,10 +30,16 @@ pub enum Crd {
     ServiceMonitor,
     /// `monitoring.coreos.com/v1`.
     PrometheusRule,
+    /// `karpenter.sh/v1`, the real one.
+    NodePool,
+    /// `cluster.x-k8s.io/v1beta2`, the real one.
+    MachineDeployment,
 }
 
 impl Crd {
-    /// All of them.
+    /// Those that make nodes.
+    pub const MAKERS: [Self; 2] = [Self::NodePool, Self::MachineDeployment];
+    /// Those that tenants use.
     pub const ALL: [Self; 5] = [
         Self::HttpRoute,
         Self::HttpRouteFilter,
@@ -51,6 +57,8 @@ impl Crd {
             Self::SecurityPolicy => include_str!("../crds/securitypolicies.yaml"),
             Self::ServiceMonitor => include_str!("../crds/servicemonitors.yaml"),
             Self::PrometheusRule => include_str!("../crds/prometheusrules.yaml"),
+            Self::NodePool => include_str!("../crds/nodepools.yaml"),
+            Self::MachineDeployment => include_str!("../crds/machinedeployments.yaml"),
         }
     }
 
@@ -120,7 +128,7 @@ mod tests {
 
     #[test]
     fn definitions_parse_and_are_named_after_plural_and_group() {
-        for kind in Crd::ALL {
+        for kind in Crd::ALL.into_iter().chain(Crd::MAKERS) {
             let definition = kind.definition().unwrap();
             let expected = format!("{}.{}", definition.spec.names.plural, definition.spec.group);
             assert_eq!(definition.name_any(), expected);

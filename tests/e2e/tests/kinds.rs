@@ -59,6 +59,8 @@ fn api(world: &World, crd: Crd, namespace: &str) -> Api<DynamicObject> {
         Crd::HttpRoute => ("gateway.networking.k8s.io", "v1"),
         Crd::HttpRouteFilter | Crd::SecurityPolicy => ("gateway.envoyproxy.io", "v1alpha1"),
         Crd::ServiceMonitor | Crd::PrometheusRule => ("monitoring.coreos.com", "v1"),
+        Crd::NodePool => ("karpenter.sh", "v1"),
+        Crd::MachineDeployment => ("cluster.x-k8s.io", "v1beta2"),
     };
     let definition = definition(crd);
     let names = &definition["spec"]["names"];

@@ -1,6 +1,6 @@
 //! Defaults and bounds of each container as a LimitRange; pure.
 
-use super::quota::amount;
+use super::quota::{JOB_DISK, amount};
 use super::{PlanError, namespaced};
 use crate::render::RenderedObject;
 use serde_json::json;
@@ -19,12 +19,13 @@ const DEFAULT_DISK: Quantity = Quantity::from_count(64 << 20);
 /// Derived from the plan like this: the default request is 100m CPU, 128Mi memory and 64Mi scratch disk, or the whole
 /// plan where that is smaller. The default limit is the default request times `limitRatio`. No container may have a
 /// limit above the plan's amount times `limitRatio`, nor above its own request times `limitRatio`; so what a plan
-/// promises to overcommit is what can be overcommitted. No volume may be larger than the largest class share.
+/// promises to overcommit is what can be overcommitted. Of scratch disk, which is not overcommitted, a container may have what the
+/// plan says, whatever it requests. No volume may be larger than the largest class share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Request of a container that states none.
     pub default_request: Amounts,
-    /// Limit of a container that states none. Scratch disk has none.
+    /// Limit of a container that states none.
     pub default_limit: Amounts,
     /// Largest limit of a container.
     pub max: Amounts,
@@ -70,10 +71,13 @@ impl Limits {
                 amount(&format!("storage.classes[{}].totalCapacity", class.name), &class.total_capacity)?;
             max_volume = max_volume.max(share);
         }
+        // No container writes more beside its volumes than the tenant has in all: a node's disk is its neighbours' as well. Jobs
+        // have room for themselves.
+        let disk = total.disk.max(JOB_DISK);
         Ok(Self {
             default_request,
-            default_limit: default_request.scaled(ratio),
-            max: total.scaled(ratio),
+            default_limit: Amounts { disk, ..default_request.scaled(ratio) },
+            max: Amounts { disk, ..total.scaled(ratio) },
             ratio,
             max_volume,
         })
@@ -91,18 +95,16 @@ impl Limits {
     }
 
     pub(super) fn object(&self, namespace: &str) -> RenderedObject {
-        let pair =
-            |amounts: Amounts| json!({"cpu": amounts.cpu.to_string(), "memory": amounts.memory.to_string()});
-        let mut request = pair(self.default_request);
-        if let Some(request) = request.as_object_mut() {
-            request.insert("ephemeral-storage".to_owned(), json!(self.default_request.disk.to_string()));
-        }
+        let all = |amounts: Amounts| {
+            let Amounts { cpu, memory, disk } = amounts;
+            json!({"cpu": cpu.to_string(), "memory": memory.to_string(), "ephemeral-storage": disk.to_string()})
+        };
         let ratio = self.ratio.to_string();
         let container = json!({
             "type": "Container",
-            "defaultRequest": request,
-            "default": pair(self.default_limit),
-            "max": pair(self.max),
+            "defaultRequest": all(self.default_request),
+            "default": all(self.default_limit),
+            "max": all(self.max),
             "maxLimitRequestRatio": {"cpu": ratio, "memory": ratio},
         });
         let volume =

@@ -196,7 +196,8 @@ fn limits_follow_the_plan() {
         body(Baseline::LimitRange)["spec"]["limits"],
         json!([
             {"type": "Container", "defaultRequest": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
-             "default": {"cpu": "200m", "memory": "256Mi"}, "max": {"cpu": "4", "memory": "8Gi"},
+             "default": {"cpu": "200m", "memory": "256Mi", "ephemeral-storage": "10Gi"},
+             "max": {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "10Gi"},
              "maxLimitRequestRatio": {"cpu": "2", "memory": "2"}},
             {"type": "PersistentVolumeClaim", "max": {"storage": "20Gi"}},
         ])
@@ -314,6 +315,10 @@ fn containers_that_the_limits_would_refuse_are_named() {
         (json!({"requests": {"cpu": "500m"}}), "state a limit"),
         (json!({"requests": {"cpu": "100m"}, "limits": {"cpu": "300m"}}), "limitRatio"),
         (json!({"requests": {"memory": "8Gi"}, "limits": {"memory": "9Gi"}}), "larger plan"),
+        (
+            json!({"requests": {"ephemeral-storage": "1Gi"}, "limits": {"ephemeral-storage": "11Gi"}}),
+            "larger plan",
+        ),
     ] {
         let found = misfits(&[workload("StatefulSet", json!({}), container(resources))]);
         assert!(

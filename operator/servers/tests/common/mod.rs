@@ -56,6 +56,7 @@ pub fn pool(tenancy: Tenancy, nodes: usize, size: i64) -> Pool {
         tenancy,
         overcommit: Overcommit { cpu: cores(1), memory: cores(1) },
         reserve_nodes: 0,
+        makable: 0,
         nodes: nodes.collect(),
         reservations: BTreeMap::new(),
         waiting: BTreeMap::new(),

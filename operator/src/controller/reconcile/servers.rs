@@ -4,14 +4,17 @@ use super::dereference::Snapshot;
 use super::prepare::{Left, Prepared, PreparedItem};
 use crate::controller::context::Context;
 use crate::controller::servers::{Standing, Wish, promised, tenancy};
+use jiff::Timestamp;
 use tenantry_apply::object::{Desired, Policy};
 use tenantry_apply::record::Ledger;
 use tenantry_blueprint::baseline::{self, Limits, PlanError};
 use tenantry_blueprint::decorate::runs_pods;
 use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
-use tenantry_checklist::item::{self, Evidence, SERVERS_OPEN};
+use tenantry_checklist::item::{self, Evidence, OUT_OF_CAPACITY, SERVERS_OPEN};
 use tenantry_checklist::order::Order;
+use tenantry_checklist::time;
+use tenantry_crds::subscription::ItemState;
 use tenantry_servers::Room;
 
 /// What an order asks for: what its plan promises and, while objects of another plan may stand in the same pool, the larger of
@@ -74,11 +77,23 @@ pub(super) fn standing(context: &Context, snapshot: &Snapshot, prepared: &Prepar
         return Standing { granted: true, ..Standing::default() };
     };
     let recorded = snapshot.status.tenant.as_ref().is_some_and(|tenant| tenant.id == wish.tenant.as_str());
-    let mut standing = context.servers.ask(wish, recorded, snapshot.now.as_second());
+    let since = waits_since(snapshot, prepared).unwrap_or(snapshot.now);
+    let mut standing = context.servers.ask(wish, recorded, since.as_second());
     if !standing.granted && standing.has.is_none() {
         standing.has.clone_from(&snapshot.status.servers);
     }
     Standing { idle: prepared.suspension.compute, ..standing }
+}
+
+/// Since when the tenant waits, by its own checklist: a pool whose record is full has not taken it up.
+fn waits_since(snapshot: &Snapshot, prepared: &Prepared) -> Option<Timestamp> {
+    let mut entries = snapshot.status.checklist.iter();
+    let waits = entries.find(|entry| {
+        entry.state == ItemState::Waiting
+            && entry.reason == OUT_OF_CAPACITY
+            && prepared.items.iter().any(|one| one.item.servers.is_some() && one.item.name == entry.name)
+    })?;
+    Some(time::instant(&waits.since))
 }
 
 /// Whether an object waits for servers: what runs pods, and what bounds those that run already. What was written stays as it is.

@@ -30,6 +30,7 @@ use tenantry_apply::streams::Mode;
 use tenantry_checklist::Problem;
 use tenantry_checklist::billing as payment;
 use tenantry_checklist::item::Evaluation;
+use tenantry_checklist::journal;
 use tenantry_checklist::report::{
     Billing, Obstacle, Plan as Planned, ReportInput, Suspension, Verdict, report,
 };
@@ -432,7 +433,8 @@ async fn finish(
         inventory: Some(inventory),
         now: snapshot.now,
     });
-    status.servers = look.standing.has.clone();
+    let known = snapshot.status.servers.as_ref();
+    status.servers = journal::numbered(known, look.standing.has.clone(), snapshot.now);
     let mut next = deadline(snapshot, look.evaluation.deadline);
     next = earlier(next, suspended.again.map(|wait| snapshot.instant + wait));
     next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));

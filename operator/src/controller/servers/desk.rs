@@ -4,8 +4,9 @@
 //! written before any tenant is told, over the record that was looked at.
 
 use super::leaving::{is_empty, is_gone};
+use super::making;
 use super::nodes::of_pool;
-use super::say::conditions;
+use super::say::{self, conditions};
 use super::write::{self, ServersError};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tenantry_checklist::time;
 use tenantry_crds::ServerPool;
 use tenantry_crds::pool::{PoolReservation, ServerPoolStatus};
+use tenantry_servers::making::makable;
 use tenantry_servers::record::{self, Known, restore, take_back};
 use tenantry_servers::{Decision, Mark, Pool, marks, settle};
 use tokio::time::Instant;
@@ -26,7 +28,7 @@ const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3
 
 /// What is being waited for.
 #[derive(Debug, Default)]
-struct Desk {
+pub(super) struct Desk {
     /// Writes that did not happen in a row, by pool.
     failed: HashMap<String, u32>,
     /// When something is looked at again, and how often it was: nodes that are not empty, and what tenants left.
@@ -114,7 +116,8 @@ impl Desk {
         tell(context, &object, &status, &look);
         let marked = self.mark(context, &look).await;
         let freed = self.look_after_left(context, &look, &known, &status).await;
-        [marked, freed].into_iter().flatten().min()
+        let made = making::carry_out(self, context, &object, &status).await;
+        [marked, freed, made].into_iter().flatten().min()
     }
 
     /// Puts on each node what it has to carry, and looks at those that were not seen empty yet.
@@ -190,7 +193,7 @@ impl Desk {
     }
 
     /// Whether something may be looked at now; else when.
-    fn is_due(&self, what: &str, next: &mut Option<Instant>) -> bool {
+    pub(super) fn is_due(&self, what: &str, next: &mut Option<Instant>) -> bool {
         match self.looks.get(what) {
             Some((at, _)) if *at > Instant::now() => {
                 *next = next.map_or(Some(*at), |earlier| Some(earlier.min(*at)));
@@ -200,7 +203,12 @@ impl Desk {
         }
     }
 
-    fn again(&mut self, what: &str, next: &mut Option<Instant>) {
+    /// Nothing is looked at there any more.
+    pub(super) fn forget(&mut self, what: &str) {
+        self.looks.remove(what);
+    }
+
+    pub(super) fn again(&mut self, what: &str, next: &mut Option<Instant>) {
         let (_, looks) = self.looks.get(what).copied().unwrap_or((Instant::now(), 0));
         let at = Instant::now() + doubled(LOOK_AGAIN, looks);
         self.looks.insert(what.to_owned(), (at, looks.saturating_add(1)));
@@ -271,7 +279,10 @@ fn decide(
             .is_some_and(|(wish, _)| wish.class != object.spec.class || wish.tenancy != object.spec.tenancy);
         root.is_some_and(|root| root.deleting_since.is_none()) && !elsewhere
     });
+    let mut made = making::known(&state, name, &before);
+    pool.makable = makable(&object.spec, &made, &pool, &making::origins(&state.nodes));
     let decisions = settle(&mut pool, state.wants(&object));
+    let making = making::decide(&state, &object, &mut pool, &mut made, &before, &at);
     let in_order: Vec<Decision> = decisions.values().cloned().collect();
     let mut status = record::status(&pool, &before, generation);
     status.conditions = conditions(
@@ -282,6 +293,11 @@ fn decide(
         &before.conditions,
         &at,
     );
+    status.made = made;
+    if let Some((condition, coming)) = making {
+        status.conditions.push(condition);
+        status.coming = coming;
+    }
     let look = Look { name: name.to_owned(), pool, decisions, left };
     Some((Arc::clone(&object), status, Some(look)))
 }
@@ -314,6 +330,12 @@ fn tell(context: &Context, before: &ServerPool, status: &ServerPoolStatus, look:
     );
     state.decisions.retain(|key, _| !is_here(key));
     state.decisions.extend(told);
+    state.recorded(&look.name, status);
+    // What is awaited for those who wait is told to them.
+    let said = before.status.as_ref().and_then(say::making);
+    if said != say::making(status) {
+        news.extend(status.waiting.iter().map(|wish| wish.tenant.clone()));
+    }
     let known: HashMap<&str, &PoolReservation> = before
         .status
         .iter()

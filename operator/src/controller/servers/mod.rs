@@ -8,7 +8,9 @@
 
 mod desk;
 mod leaving;
+mod making;
 mod nodes;
+mod outlook;
 mod promise;
 mod say;
 mod watch;
@@ -16,9 +18,11 @@ mod write;
 
 pub(crate) use desk::run;
 pub(crate) use leaving::leave_others;
+pub(crate) use outlook::{Outlook, Room as OutlookRoom};
 pub(crate) use promise::{promised, tenancy};
 pub(crate) use watch::{follow_nodes, follow_pools};
 
+use making::Found;
 use nodes::SeenNode;
 use say::Told;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -89,6 +93,10 @@ struct State {
     decisions: BTreeMap<(String, String), Decision>,
     /// Pools and tenants whose share is seen to be free of everything that was theirs.
     left: BTreeSet<(String, String)>,
+    /// What is known of objects that make nodes, by pool and name, until the record of the pool says it.
+    found: BTreeMap<(String, String), Found>,
+    /// What is in the way of such an object, by pool and name.
+    obstacles: BTreeMap<(String, String), String>,
 }
 
 // === impl Servers ===
@@ -179,6 +187,9 @@ impl State {
             chip_power: pool.spec.chip_power.clone(),
             amounts: held.amounts.clone(),
             nodes: held.nodes.iter().map(|node| node.name.clone()).collect(),
+            price_key: pool.spec.price_key.clone(),
+            // Counted where it is told.
+            ..ServersStatus::default()
         });
         let granted = held.is_some_and(|held| {
             amounts(&held.amounts).is_some_and(|has| has.covers(wish.amounts))
@@ -189,7 +200,9 @@ impl State {
             (true, decision) => {
                 self.not_ready(&name, held.map_or(&[][..], |held| &held.nodes), tenant, decision)
             }
-            (false, Some(decision)) => Some(Told::waits(&name, decision)),
+            (false, Some(decision)) => {
+                Some(Told::waits(&name, decision, pool.status.as_ref().and_then(say::making)))
+            }
             (false, None) => Some(Told::deciding(&name)),
         };
         // Who has it all but waits for one of its nodes runs on those it has.

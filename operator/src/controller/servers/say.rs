@@ -2,12 +2,17 @@
 
 use super::Wish;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::BTreeSet;
 use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY};
 use tenantry_checklist::report::holds_since;
 use tenantry_crds::common::{Condition, ConditionStatus};
-use tenantry_crds::pool::{ServerPoolSpec, Tenancy};
+use tenantry_crds::pool::{ServerPoolSpec, ServerPoolStatus, Tenancy};
 use tenantry_servers::{Decision, Lack, Pool};
 
+/// Condition about the nodes that are made by a template.
+const NODES_MADE: &str = "NodesMade";
+/// Characters of what is said about made nodes, which becomes a part of what who waits is told.
+const LONGEST: usize = 640;
 /// Nodes named in one message.
 const NAMED: usize = 3;
 
@@ -40,8 +45,8 @@ impl Told {
         Self { reason: "Reserving", message: format!("asks pool {pool} for its share") }
     }
 
-    /// Somebody who waits.
-    pub(super) fn waits(pool: &str, decision: &Decision) -> Self {
+    /// Somebody who waits. `making` is what the pool says of nodes that are made.
+    pub(super) fn waits(pool: &str, decision: &Decision, making: Option<&str>) -> Self {
         let message = match decision {
             Decision::Held | Decision::Short { .. } => return Self::deciding(pool),
             Decision::Full => format!(
@@ -64,7 +69,8 @@ impl Told {
                     ahead => format!("; {ahead} wait before it"),
                 };
                 let why = why.join(" and ");
-                format!("pool {pool} {why}{before}; add nodes to the pool, and it goes on by itself")
+                let remedy = making.unwrap_or("add nodes to the pool");
+                format!("pool {pool} {why}{before}; {remedy}, and it goes on by itself")
             }
         };
         Self { reason: OUT_OF_CAPACITY, message }
@@ -79,6 +85,52 @@ impl Told {
         }
         let remedy = if short { "; no free node takes its place, so add one to the pool" } else { "" };
         Self { reason: "NodesNotReady", message: format!("of its servers in pool {pool}, {names}{remedy}") }
+    }
+}
+
+/// What a pool says of the nodes that are made for who waits.
+pub(super) fn making(status: &ServerPoolStatus) -> Option<&str> {
+    let told = status
+        .conditions
+        .iter()
+        .find(|one| one.type_ == NODES_MADE && one.status == ConditionStatus::False)?;
+    Some(told.message.as_str())
+}
+
+/// The condition about nodes that are made: what is awaited of which objects, what is in the way, and whether as many are there as
+/// there may be (`full`).
+pub(super) fn making_condition(
+    awaited: &[String],
+    in_the_way: &BTreeSet<&str>,
+    full: Option<i32>,
+    generation: i64,
+    before: &[Condition],
+    now: &Time,
+) -> Condition {
+    let few = |all: Vec<&str>| {
+        let more = all.len().saturating_sub(NAMED);
+        let named = all.into_iter().take(NAMED).collect::<Vec<_>>().join("; ");
+        if more > 0 { format!("{named}; and {more} more") } else { named }
+    };
+    let said = few(awaited.iter().map(String::as_str).collect());
+    let (status, reason, message) = match (in_the_way.is_empty(), awaited.is_empty(), full) {
+        (false, ..) => (ConditionStatus::False, "Hindered", few(in_the_way.iter().copied().collect())),
+        (true, false, _) => (ConditionStatus::False, "Awaited", said),
+        (true, true, Some(most)) => {
+            let message = format!(
+                "as many nodes are made as may be ({most}); raise spec.template.maxNodes, or add nodes"
+            );
+            (ConditionStatus::False, "AtTheMost", message)
+        }
+        (true, true, None) => (ConditionStatus::True, "NothingAwaited", String::new()),
+    };
+    Condition {
+        type_: NODES_MADE.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: message.chars().take(LONGEST).collect(),
+        last_transition_time: holds_since(before, NODES_MADE, status, now),
+        observed_generation: generation,
     }
 }
 

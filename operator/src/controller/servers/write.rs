@@ -128,6 +128,7 @@ fn key_of(field: &str) -> Option<&'static str> {
     match field {
         "reservations" | "waiting" => Some("tenant"),
         "quarantined" => Some("node"),
+        "made" => Some("name"),
         _ => None,
     }
 }

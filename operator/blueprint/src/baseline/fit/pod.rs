@@ -61,12 +61,12 @@ fn container_demand(
     let mut demand = Demand::default();
     let (request, limit, max) = (limits.default_request, limits.default_limit, limits.max);
     let defaults = [
-        (request.cpu, Some(limit.cpu), max.cpu),
-        (request.memory, Some(limit.memory), max.memory),
-        (request.disk, None, Quantity::ZERO),
+        (request.cpu, limit.cpu, max.cpu, Some(limits.ratio)),
+        (request.memory, limit.memory, max.memory, Some(limits.ratio)),
+        (request.disk, limit.disk, max.disk, None),
     ];
     let slots = RESOURCES.iter().zip(defaults).zip(demand.requests.iter_mut().zip(&mut demand.limits));
-    for (((name, _, _), (default_request, default_limit, max)), (request, limit)) in slots {
+    for (((name, _, _), (default_request, default_limit, max, ratio)), (request, limit)) in slots {
         let stated = |part: &str| {
             let value = container.get("resources").and_then(|resources| resources.get(part)?.get(name));
             value.map(|value| quantity(value).ok_or(())).transpose()
@@ -74,10 +74,8 @@ fn container_demand(
         let (own_request, own_limit) = (stated("requests").ok()?, stated("limits").ok()?);
         // A limit alone is also the request: the API server fills that in before the LimitRange is asked.
         *request = own_request.or(own_limit).unwrap_or(default_request);
-        *limit = own_limit.or(default_limit).unwrap_or_default();
-        if default_limit.is_some()
-            && let Some(reason) = broken(*request, *limit, max, limits.ratio)
-        {
+        *limit = own_limit.unwrap_or(default_limit);
+        if let Some(reason) = broken(*request, *limit, max, ratio) {
             let container = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
             misfits.push(Misfit::Container { object: object.to_owned(), container, resource: name, reason });
         }
@@ -86,12 +84,17 @@ fn container_demand(
 }
 
 /// What the LimitRange would refuse.
-fn broken(request: Quantity, limit: Quantity, max: Quantity, ratio: Quantity) -> Option<&'static str> {
+fn broken(
+    request: Quantity,
+    limit: Quantity,
+    max: Quantity,
+    ratio: Option<Quantity>,
+) -> Option<&'static str> {
     if request > limit {
         Some("its request is above its limit; state a limit, because the default one is smaller")
     } else if limit > max {
         Some("its limit is above what the plan allows one container; lower it or order a larger plan")
-    } else if limit > request.scaled(ratio) {
+    } else if ratio.is_some_and(|ratio| limit > request.scaled(ratio)) {
         Some(
             "its limit exceeds its request by more than the plan's limitRatio; raise the request or lower the limit",
         )
