@@ -3,15 +3,19 @@
 use super::dereference::Snapshot;
 use super::prepare::{Left, Prepared, PreparedItem};
 use crate::controller::context::Context;
-use crate::controller::servers::{Standing, Wish, promised, tenancy};
+use crate::controller::servers::{Standing, Told, Wish, promised, tenancy};
+use jiff::Timestamp;
 use tenantry_apply::object::{Desired, Policy};
 use tenantry_apply::record::Ledger;
 use tenantry_blueprint::baseline::{self, Limits, PlanError};
 use tenantry_blueprint::decorate::runs_pods;
 use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
+use tenantry_checklist::duration;
 use tenantry_checklist::item::{self, Evidence, SERVERS_OPEN};
 use tenantry_checklist::order::Order;
+use tenantry_checklist::time::instant;
+use tenantry_crds::suspension::SuspensionScope;
 use tenantry_servers::Room;
 
 /// What an order asks for: what its plan promises and, while objects of another plan may stand in the same pool, the larger of
@@ -73,12 +77,44 @@ pub(super) fn standing(context: &Context, snapshot: &Snapshot, prepared: &Prepar
         context.servers.withdraw(&snapshot.root.uid);
         return Standing { granted: true, ..Standing::default() };
     };
+    if let Some(grace) = Grace::of(prepared).filter(|grace| grace.ends <= snapshot.now) {
+        // What is told first is given back by `leave_others`, when none of its pods is there: nothing is restored by a status that
+        // says it has nothing.
+        context.servers.withdraw(&snapshot.root.uid);
+        let waits = Some(Told::released(&grace.told, grace.since));
+        return Standing { granted: true, idle: true, waits, ..Standing::default() };
+    }
     let recorded = snapshot.status.tenant.as_ref().is_some_and(|tenant| tenant.id == wish.tenant.as_str());
     let mut standing = context.servers.ask(wish, recorded, snapshot.now.as_second());
     if !standing.granted && standing.has.is_none() {
         standing.has.clone_from(&snapshot.status.servers);
     }
     Standing { idle: prepared.suspension.compute, ..standing }
+}
+
+/// When a tenant loses its share because it is suspended and runs nothing; nothing where it does not.
+pub(super) fn released_at(prepared: &Prepared) -> Option<Timestamp> {
+    prepared.wish.as_ref()?;
+    Grace::of(prepared).map(|grace| grace.ends)
+}
+
+/// For how long a plan keeps the share of a tenant that is suspended.
+struct Grace {
+    told: String,
+    since: Timestamp,
+    ends: Timestamp,
+}
+
+impl Grace {
+    /// From the suspensions that let nothing run. A new one beside an older one prolongs nothing.
+    fn of(prepared: &Prepared) -> Option<Self> {
+        let told = prepared.order.definitions.plan.spec.servers.suspended_grace.clone()?;
+        let stops = |scope: SuspensionScope| scope != SuspensionScope::Network;
+        let holds = prepared.suspension.holds.iter().filter(|hold| stops(hold.scope));
+        let since = holds.map(|hold| instant(&hold.at)).min()?;
+        let ends = since.checked_add(duration::parse(&told).ok()?).ok()?;
+        Some(Self { told, since, ends })
+    }
 }
 
 /// Whether an object waits for servers: what runs pods, and what bounds those that run already. What was written stays as it is.
