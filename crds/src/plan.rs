@@ -184,6 +184,11 @@ pub struct PlanServers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub dedicated_nodes: Option<i32>,
+    /// How long a tenant that is suspended and runs nothing keeps its share, such as `720h`. Then others may have it, and the
+    /// tenant asks for it again when it is resumed. Without it the share is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    pub suspended_grace: Option<String>,
 }
 
 /// Persistent storage and its backup.

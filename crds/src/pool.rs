@@ -91,6 +91,12 @@ pub struct ServerPoolSpec {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub cleaned: Vec<CleanedNode>,
+    /// Nodes that do not work, or are cordoned, and in whose place their tenant shall have another one. A word about a node that
+    /// works has no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
+    pub exchange: Vec<ExchangedNode>,
 }
 
 /// Whether tenants share servers.
@@ -203,6 +209,21 @@ pub struct CleanedNode {
     #[schemars(length(max = 32))]
     pub tenant: String,
     /// Who cleaned it.
+    #[schemars(length(min = 1, max = 253))]
+    pub by: String,
+}
+
+/// Somebody's word that a tenant shall have another node in the place of one that does not work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExchangedNode {
+    /// Name of the node.
+    #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]
+    pub node: String,
+    /// Identity of the tenant whose it is, as `status.reservations` names it.
+    #[schemars(length(min = 1, max = 32), regex(pattern = DNS_LABEL))]
+    pub tenant: String,
+    /// Who wants it.
     #[schemars(length(min = 1, max = 253))]
     pub by: String,
 }
@@ -326,6 +347,9 @@ pub struct PoolNode {
     /// UID of the node.
     #[schemars(length(max = 64))]
     pub uid: String,
+    /// Whether the tenant leaves it: nothing new of it gets there, and when nothing is left there it is quarantined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// What a tenant waits for.

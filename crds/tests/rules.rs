@@ -225,6 +225,7 @@ fn bounds_of_definitions() -> Vec<Bound> {
         ("ServicePlan", "/spec/servers/limitRatio", json!("1.25"), json!("0.5")),
         ("ServicePlan", "/spec/servers/pods", json!(1), json!(0)),
         ("ServicePlan", "/spec/servers/dedicatedNodes", json!(1), json!(0)),
+        ("ServicePlan", "/spec/servers/suspendedGrace", json!("720h"), json!("a month")),
         ("ServerPool", "/spec/reserveNodes", json!(0), json!(-1)),
         ("ServerPool", "/spec/chipPower", json!("0.8"), json!("fast")),
         ("ServerPool", "/spec/priceKey", json!("hall-2"), json!("Hall 2")),

@@ -155,6 +155,7 @@ fn pools() -> Vec<Attempt> {
     let used = path(&unused);
     let free = used.replace("/standard", "/unused");
     let cleaned = |by: &str| json!({"spec": {"cleaned": [{"node": "n-1", "tenant": ID, "by": by}]}});
+    let exchanged = |by: &str| json!({"spec": {"exchange": [{"node": "n-1", "tenant": ID, "by": by}]}});
     vec![
         attempt(IN_USE, "in use", Who::Staff, delete(used.clone()))
             .refused("tenants have a share of this pool"),
@@ -162,6 +163,9 @@ fn pools() -> Vec<Attempt> {
         attempt(CLEANED, "by oneself", Who::Staff, patch(used.clone(), cleaned("oskar"))),
         attempt(CLEANED, "in another's name", Who::Staff, patch(used.clone(), cleaned("ada")))
             .refused("nobody says in another's name that a node was cleaned"),
+        attempt(CLEANED, "exchanged by oneself", Who::Staff, patch(used.clone(), exchanged("oskar"))),
+        attempt(CLEANED, "exchanged in another's name", Who::Staff, patch(used.clone(), exchanged("ada")))
+            .refused("nobody has a node exchanged in another's name"),
         attempt(CLEANED, "something else", Who::Staff, patch(used, json!({"spec": {"reserveNodes": 2}}))),
     ]
 }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::plan::{
-    Bandwidth, MonitoringMetric, MonitoringMode, PlanStorage, QualityOfService, SecurityProfile,
+    Bandwidth, MonitoringMetric, MonitoringMode, PlanServers, PlanStorage, QualityOfService, SecurityProfile,
 };
 use tenantry_crds::quantity::Quantity;
 
@@ -33,6 +33,7 @@ pub fn lowers(old: &ServicePlanSpec, new: &ServicePlanSpec) -> Vec<String> {
     fewer("servers.pods", old.servers.pods, new.servers.pods, &mut found);
     let whole = |plan: &ServicePlanSpec| plan.servers.dedicated_nodes.unwrap_or_default();
     fewer("servers.dedicatedNodes", whole(old), whole(new), &mut found);
+    shorter_grace(&old.servers, &new.servers, &mut found);
     lowered_storage(&old.storage, &new.storage, &mut found);
     lowered_people_and_promises(old, new, &mut found);
     found
@@ -61,10 +62,11 @@ pub fn check(plan: &ServicePlanSpec) -> Vec<Problem> {
             problems.push(Problem::new(format!("{field}.totalCapacity"), INVALID, error.to_string()));
         }
     }
-    for (field, text) in [
+    let grace = plan.servers.suspended_grace.iter().map(|text| ("spec.servers.suspendedGrace", text));
+    for (field, text) in grace.chain([
         ("spec.monitoring.retention", &plan.monitoring.retention),
         ("spec.serviceLevel.support.firstResponse", &plan.service_level.support.first_response),
-    ] {
+    ]) {
         if let Err(error) = duration::parse(text) {
             problems.push(Problem::new(field, INVALID, error.to_string()));
         }
@@ -189,6 +191,18 @@ fn amount_problem(field: &str, amount: &str, problems: &mut Vec<Problem>) {
         }
         Ok(_) => {}
         Err(error) => problems.push(Problem::new(field, INVALID, error.to_string())),
+    }
+}
+
+/// Without a grace a suspended tenant keeps its share for ever.
+fn shorter_grace(old: &PlanServers, new: &PlanServers, found: &mut Vec<String>) {
+    let read =
+        |servers: &PlanServers| servers.suspended_grace.as_ref().and_then(|text| duration::parse(text).ok());
+    let (before, after) = (read(old), read(new));
+    if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+        let told =
+            |servers: &PlanServers| servers.suspended_grace.clone().unwrap_or_else(|| "for ever".to_owned());
+        found.push(format!("servers.suspendedGrace from {} to {}", told(old), told(new)));
     }
 }
 

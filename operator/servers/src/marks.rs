@@ -32,6 +32,8 @@ pub enum Mark {
     Free,
     /// One tenant's.
     Tenant(String),
+    /// One tenant's who leaves it: what is there of it stays, and nothing new gets there.
+    Leaving(String),
     /// Nobody's before it is cleaned.
     Quarantined,
 }
@@ -40,6 +42,7 @@ pub enum Mark {
 
 impl Mark {
     /// What label and taint of a node say. A label without its taint, or with that of another, says nothing: it is put right.
+    /// A tenant's taint without the label keeps everybody away, and what the tenant starts as well.
     #[must_use]
     pub fn read(label: Option<&str>, taint: Option<&str>) -> Self {
         match (taint, label) {
@@ -47,6 +50,7 @@ impl Mark {
             (Some(FREE), None) => Self::Free,
             (Some(QUARANTINED), None) => Self::Quarantined,
             (Some(taint), Some(label)) if taint == label => Self::Tenant(label.to_owned()),
+            (Some(taint), None) if !taint.is_empty() => Self::Leaving(taint.to_owned()),
             _ => Self::None,
         }
     }
@@ -56,7 +60,7 @@ impl Mark {
     pub fn label(&self) -> Option<&str> {
         match self {
             Self::Tenant(id) => Some(id),
-            Self::None | Self::Enrolling | Self::Free | Self::Quarantined => None,
+            Self::None | Self::Enrolling | Self::Free | Self::Leaving(_) | Self::Quarantined => None,
         }
     }
 
@@ -67,7 +71,7 @@ impl Mark {
             Self::None => None,
             Self::Enrolling => Some(ENROLLING),
             Self::Free => Some(FREE),
-            Self::Tenant(id) => Some(id),
+            Self::Tenant(id) | Self::Leaving(id) => Some(id),
             Self::Quarantined => Some(QUARANTINED),
         }
     }
@@ -76,18 +80,19 @@ impl Mark {
 /// What each node has to carry that carries something else now, by name.
 #[must_use]
 pub fn marks(pool: &Pool) -> BTreeMap<String, Mark> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut owners: BTreeMap<&str, Mark> = BTreeMap::new();
     for (tenant, held) in &pool.reservations {
         for node in held.nodes.iter().filter(|node| pool.is_there(node)) {
-            owners.insert(&node.name, tenant);
+            let mark = if held.leaving.contains(&node.name) { Mark::Leaving } else { Mark::Tenant };
+            owners.insert(&node.name, mark(tenant.clone()));
         }
     }
     let wanted = |name: &str, uid: &str, mark: &Mark| {
         if pool.tenancy == Tenancy::Shared {
             return Mark::None;
         }
-        if let Some(tenant) = owners.get(name) {
-            return Mark::Tenant((*tenant).to_owned());
+        if let Some(owner) = owners.get(name) {
+            return owner.clone();
         }
         if pool.quarantined.get(name).is_some_and(|quarantine| quarantine.uid == uid) {
             return Mark::Quarantined;
@@ -95,7 +100,9 @@ pub fn marks(pool: &Pool) -> BTreeMap<String, Mark> {
         match mark {
             Mark::Free => Mark::Free,
             // Whose it was is gone, or it was cleaned: it has to be seen empty first.
-            Mark::None | Mark::Enrolling | Mark::Tenant(_) | Mark::Quarantined => Mark::Enrolling,
+            Mark::None | Mark::Enrolling | Mark::Tenant(_) | Mark::Leaving(_) | Mark::Quarantined => {
+                Mark::Enrolling
+            }
         }
     };
     let all = pool.nodes.iter().map(|(name, node)| (name, node, wanted(name, &node.uid, &node.mark)));

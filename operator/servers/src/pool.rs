@@ -2,7 +2,7 @@
 
 use crate::amounts::{Amounts, Room};
 use crate::marks::Mark;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::pool::Tenancy;
 use tenantry_crds::quantity::Quantity;
 
@@ -90,6 +90,8 @@ pub struct Reservation {
     pub amounts: Amounts,
     /// Nodes that are its alone, sorted by name.
     pub nodes: Vec<NodeRef>,
+    /// Names of those among them that it leaves: nothing new of it gets there.
+    pub leaving: BTreeSet<String>,
     /// Since when, in seconds since 1970.
     pub since: i64,
 }
@@ -112,6 +114,16 @@ impl Node {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.ready && self.schedulable
+    }
+}
+
+// === impl Reservation ===
+
+impl Reservation {
+    /// How many nodes it keeps.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.nodes.len() - self.leaving.len()
     }
 }
 

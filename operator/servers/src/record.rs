@@ -5,7 +5,7 @@ use crate::marks::Mark;
 use crate::pool::{Node, NodeRef, Overcommit, Pool, Quarantine, Reservation, Want};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::pool::{
     PoolAmounts, PoolNode, PoolReservation, PoolWish, QuarantinedNode, ServerPoolSpec, ServerPoolStatus,
     Tenancy,
@@ -62,6 +62,7 @@ pub fn pool(
             subscription: held.subscription.clone(),
             uid: held.uid.clone(),
             amounts: read,
+            leaving: held.nodes.iter().filter(|node| node.leaving).map(|node| node.name.clone()).collect(),
             nodes,
             since: seconds(&held.since),
         };
@@ -135,6 +136,14 @@ pub fn restore(pool: &mut Pool, spec: &ServerPoolSpec, known: &BTreeMap<String, 
                     _ => tenant,
                 }
             }
+            // Who left one has no share by it.
+            Mark::Leaving(tenant) if !is_quarantined => {
+                let node = NodeRef { name: name.clone(), uid: uid.clone() };
+                if pool.reservations.get(&tenant).is_some_and(|held| held.nodes.contains(&node)) {
+                    continue;
+                }
+                tenant
+            }
             Mark::Quarantined if !is_quarantined && !spec.cleaned.iter().any(|act| act.node == name) => {
                 String::new()
             }
@@ -152,6 +161,7 @@ fn insert(pool: &mut Pool, tenant: &str, who: &Known, amounts: Amounts, nodes: V
         uid: who.uid.clone(),
         amounts,
         nodes,
+        leaving: BTreeSet::new(),
         since: now,
     };
     pool.reservations.insert(tenant.to_owned(), reservation);
@@ -178,7 +188,11 @@ pub fn status(pool: &Pool, before: &ServerPoolStatus, generation: Option<i64>) -
         nodes: held
             .nodes
             .iter()
-            .map(|node| PoolNode { name: node.name.clone(), uid: node.uid.clone() })
+            .map(|node| PoolNode {
+                name: node.name.clone(),
+                uid: node.uid.clone(),
+                leaving: held.leaving.contains(&node.name),
+            })
             .collect(),
         since: time(held.since),
     });

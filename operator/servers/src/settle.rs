@@ -6,6 +6,7 @@
 //! were empty keeps nobody back.
 
 use crate::amounts::{Amounts, Resource};
+use crate::leave;
 use crate::pool::{NodeRef, Pool, Reservation, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::pool::{MAX_RESERVATIONS, MAX_WAITING, Tenancy};
@@ -53,6 +54,7 @@ struct Blocked {
 /// what becomes of each, by tenant.
 pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMap<String, Decision> {
     let mut decisions = BTreeMap::new();
+    leave::forget_gone(pool);
     for tenant in replace_lost_nodes(pool) {
         let decision = held(pool, &tenant);
         decisions.insert(tenant, decision);
@@ -85,6 +87,7 @@ pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMa
     }
     let mut queue: Vec<Want> = asking.into_values().collect();
     queue.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+    queue.iter().for_each(|want| leave::take_again(pool, want));
     // What somebody gives back is there for everybody, wherever in the queue he is.
     queue.retain(|want| match has_already(pool, want) {
         false => true,
@@ -113,7 +116,7 @@ fn decide(pool: &mut Pool, free: &mut Amounts, blocked: &mut Vec<Blocked>, want:
     }
     let has = held.map(|held| held.amounts).unwrap_or_default();
     // Nodes that are gone count: others were given in their place already, or there are none.
-    let given = held.map_or(0, |held| held.nodes.len());
+    let given = held.map_or(0, Reservation::kept);
     let more = want.amounts.minus(has);
     let more_nodes = want.nodes.saturating_sub(given);
     let blocks = Blocked { needs: more, nodes: more_nodes };
@@ -149,7 +152,7 @@ fn decide(pool: &mut Pool, free: &mut Amounts, blocked: &mut Vec<Blocked>, want:
 fn has_already(pool: &Pool, want: &Want) -> bool {
     pool.reservations
         .get(&want.tenant)
-        .is_some_and(|held| held.amounts.covers(want.amounts) && held.nodes.len() >= want.nodes)
+        .is_some_and(|held| held.amounts.covers(want.amounts) && held.kept() >= want.nodes)
 }
 
 /// Whether the pool as it is, with what can be made, could serve a wish if nobody else had anything of it.
@@ -208,7 +211,8 @@ fn whole_nodes(pool: &Pool, want: &Want, more: usize, blocked: &[Blocked]) -> Re
         .reservations
         .get(&want.tenant)
         .into_iter()
-        .flat_map(|held| held.nodes.iter().map(|node| node.name.as_str()))
+        .flat_map(|held| held.nodes.iter().filter(|node| !held.leaving.contains(&node.name)))
+        .map(|node| node.name.as_str())
         .collect();
     let room = |name: &str| pool.nodes.get(name).map(|node| node.allocatable).unwrap_or_default();
     let mut by_size = free.clone();
@@ -243,10 +247,11 @@ fn give(pool: &mut Pool, want: Want, nodes: Vec<NodeRef>) {
     pool.waiting.remove(&want.tenant);
     let before = pool.reservations.remove(&want.tenant);
     let since = before.as_ref().map_or(want.since, |held| held.since);
+    let leaving = before.as_ref().map(|held| held.leaving.clone()).unwrap_or_default();
     let mut all: Vec<NodeRef> = before.into_iter().flat_map(|held| held.nodes).chain(nodes).collect();
     all.sort();
     let Want { tenant, subscription, uid, amounts, .. } = want;
-    pool.reservations.insert(tenant, Reservation { subscription, uid, amounts, nodes: all, since });
+    pool.reservations.insert(tenant, Reservation { subscription, uid, amounts, nodes: all, leaving, since });
 }
 
 /// Gives tenants whose nodes are gone others in their place, also of those that are held back. Gives the tenants that lost one.

@@ -11,12 +11,14 @@
 mod common;
 
 use common::{cores, node, pool, want, wants_nodes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use tenantry_crds::pool::{CleanedNode, MAX_WAITING, ServerPoolSpec, ServerPoolStatus, Tenancy};
+use tenantry_crds::pool::{CleanedNode, ExchangedNode, MAX_WAITING, ServerPoolSpec, ServerPoolStatus, Tenancy};
 use tenantry_crds::quantity::Quantity;
 use tenantry_servers::record::{Known, restore, status, take_back};
-use tenantry_servers::{Decision, Lack, Mark, NodeRef, Pool, Resource, marks, record, settle};
+use tenantry_servers::{
+    Decision, Lack, Mark, NodeRef, Pool, Resource, Traces, Want, leave, marks, record, settle, to_look_at,
+};
 
 fn held(pool: &Pool, tenant: &str) -> Vec<String> {
     pool.reservations[tenant].nodes.iter().map(|node| node.name.clone()).collect()
@@ -254,10 +256,17 @@ fn a_record_is_read_as_it_was_written_and_keeps_its_order() {
 
 #[test]
 fn a_mark_is_what_label_and_taint_say_together() {
-    for mark in [Mark::None, Mark::Enrolling, Mark::Free, Mark::Tenant("t1".into()), Mark::Quarantined] {
+    for mark in [
+        Mark::None,
+        Mark::Enrolling,
+        Mark::Free,
+        Mark::Tenant("t1".into()),
+        Mark::Leaving("t1".into()),
+        Mark::Quarantined,
+    ] {
         assert_eq!(Mark::read(mark.label(), mark.taint()), mark);
     }
-    for (label, taint) in [(Some("t1"), None), (Some("t1"), Some("t2")), (None, Some("t1"))] {
+    for (label, taint) in [(Some("t1"), None), (Some("t1"), Some("t2")), (Some("t1"), Some("free"))] {
         assert_eq!(Mark::read(label, taint), Mark::None, "{label:?} {taint:?}");
     }
     let gone = NodeRef { name: "n0".into(), uid: "another".into() };
@@ -294,4 +303,119 @@ fn an_order_costs_less_than_a_millisecond() {
         let most = if cfg!(debug_assertions) { Duration::from_millis(50) } else { Duration::from_millis(1) };
         assert!(each < most, "{tenancy:?}: {each:?} for one order");
     }
+}
+
+/// What is on servers, as it was seen.
+fn seen(tenant: &str, pods: &[&str], volumes: &[&str]) -> BTreeMap<String, Traces> {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    BTreeMap::from([(tenant.to_owned(), Traces { pods: names(pods), volumes: names(volumes) })])
+}
+
+fn leaving(pool: &Pool, tenant: &str) -> Vec<String> {
+    pool.reservations[tenant].leaving.iter().cloned().collect()
+}
+
+fn puts_right(pool: &mut Pool) {
+    for (name, mark) in marks(pool) {
+        pool.nodes.get_mut(&name).unwrap().mark = mark;
+    }
+}
+
+fn exchanged(node: &str, tenant: &str) -> ServerPoolSpec {
+    let act = ExchangedNode { node: node.into(), tenant: tenant.into(), by: "ada".into() };
+    ServerPoolSpec { tenancy: Tenancy::Dedicated, exchange: vec![act], ..ServerPoolSpec::default() }
+}
+
+#[test]
+fn what_a_tenant_has_too_much_of_goes_when_nothing_is_on_it_and_is_quarantined() {
+    let mut pool = pool(Tenancy::Dedicated, 4, 8);
+    settle(&mut pool, [wants_nodes("a", 3, 0)]);
+    puts_right(&mut pool);
+    let fewer = [wants_nodes("a", 1, 0)];
+    let spec = ServerPoolSpec::default();
+    assert_eq!(
+        to_look_at(&pool, &[wants_nodes("a", 3, 0)], &spec),
+        BTreeSet::new(),
+        "it asks for all it has"
+    );
+    assert_eq!(to_look_at(&pool, &fewer, &spec), BTreeSet::from(["a".to_owned()]));
+    leave(&mut pool, &fewer, &spec, &BTreeMap::new(), &BTreeSet::new(), 5);
+    assert_eq!(leaving(&pool, "a"), [""; 0], "nothing is decided about what was not seen");
+    // What is empty goes first, and what holds a volume never.
+    leave(&mut pool, &fewer, &spec, &seen("a", &["n0"], &["n2"]), &BTreeSet::new(), 5);
+    assert_eq!(leaving(&pool, "a"), ["n0", "n1"]);
+    settle(&mut pool, fewer.clone());
+    assert_eq!(pool.reservations["a"].kept(), 1);
+    assert_eq!(marks(&pool)["n0"], Mark::Leaving("a".into()));
+    puts_right(&mut pool);
+    assert_eq!((pool.nodes["n1"].mark.label(), pool.nodes["n1"].mark.taint()), (None, Some("a")));
+    assert_eq!(pool.free_nodes(), ["n3"], "they are nobody else's yet");
+    // Seen before it was closed says nothing; with a pod on it, it stays.
+    leave(&mut pool, &fewer, &spec, &seen("a", &["n0"], &["n2"]), &BTreeSet::new(), 6);
+    assert_eq!(leaving(&pool, "a"), ["n0", "n1"]);
+    let closed = BTreeSet::from(["n0".to_owned(), "n1".to_owned()]);
+    leave(&mut pool, &fewer, &spec, &seen("a", &["n0"], &["n2"]), &closed, 7);
+    assert_eq!(
+        (leaving(&pool, "a"), held(&pool, "a")),
+        (vec!["n0".to_owned()], vec!["n0".to_owned(), "n2".to_owned()])
+    );
+    assert_eq!((pool.quarantined["n1"].tenant.as_str(), pool.quarantined["n1"].since), ("a", 7));
+    assert_eq!(marks(&pool)["n1"], Mark::Quarantined);
+    // Who asks for more again has first what it has not left yet.
+    settle(&mut pool, [wants_nodes("a", 2, 8)]);
+    assert_eq!((leaving(&pool, "a"), pool.reservations["a"].kept()), (vec![], 2));
+    // What is left and gone is forgotten, and nothing takes its place.
+    pool.reservations.get_mut("a").unwrap().leaving.insert("n0".into());
+    pool.nodes.remove("n0");
+    settle(&mut pool, []);
+    assert_eq!((leaving(&pool, "a"), held(&pool, "a")), (vec![], vec!["n2".to_owned()]));
+}
+
+#[test]
+fn what_is_left_to_a_tenant_holds_what_it_is_promised() {
+    let mut pool = pool(Tenancy::Dedicated, 2, 8);
+    let two = Want { nodes: 2, ..want("a", 12, 0) };
+    settle(&mut pool, [two.clone()]);
+    let one = [Want { nodes: 1, ..two }];
+    leave(&mut pool, &one, &ServerPoolSpec::default(), &seen("a", &[], &[]), &BTreeSet::new(), 5);
+    assert_eq!(leaving(&pool, "a"), [""; 0], "one has 8 cores, and 12 are promised");
+    let smaller = [Want { nodes: 1, ..want("a", 8, 0) }];
+    pool.nodes.get_mut("n0").unwrap().ready = false;
+    leave(&mut pool, &smaller, &ServerPoolSpec::default(), &seen("a", &["n0"], &[]), &BTreeSet::new(), 5);
+    assert_eq!(leaving(&pool, "a"), ["n0"], "what does not work goes before what is empty");
+}
+
+#[test]
+fn a_server_that_does_not_work_is_exchanged_when_somebody_says_so_and_it_is_possible() {
+    let start = || {
+        let mut pool = pool(Tenancy::Dedicated, 2, 8);
+        pool.reserve_nodes = 1;
+        settle(&mut pool, [wants_nodes("a", 1, 0)]);
+        puts_right(&mut pool);
+        pool
+    };
+    let wants = [wants_nodes("a", 1, 0)];
+    let tries = |change: &dyn Fn(&mut Pool), spec: &ServerPoolSpec, volumes: &[&str]| {
+        let mut pool = start();
+        pool.nodes.get_mut("n0").unwrap().schedulable = false;
+        change(&mut pool);
+        leave(&mut pool, &wants, spec, &seen("a", &["n0"], volumes), &BTreeSet::new(), 5);
+        settle(&mut pool, wants.clone());
+        (leaving(&pool, "a"), held(&pool, "a"))
+    };
+    let said = exchanged("n0", "a");
+    let (n0, both) = (vec!["n0".to_owned()], vec!["n0".to_owned(), "n1".to_owned()]);
+    assert_eq!(tries(&|_| {}, &said, &[]), (n0.clone(), both), "what is held back is there for this");
+    let stays = (vec![], n0);
+    assert_eq!(tries(&|_| {}, &ServerPoolSpec::default(), &[]), stays, "nobody says so");
+    assert_eq!(tries(&|_| {}, &exchanged("n0", "b"), &[]), stays, "that is about another tenant");
+    assert_eq!(
+        tries(&|pool| pool.nodes.get_mut("n0").unwrap().schedulable = true, &said, &[]),
+        stays,
+        "it works again"
+    );
+    assert_eq!(tries(&|_| {}, &said, &["n0"]), stays, "a volume can be used nowhere else");
+    assert_eq!(tries(&|pool| drop(pool.nodes.remove("n1")), &said, &[]), stays, "there is no other one");
+    let smaller = |pool: &mut Pool| pool.nodes.get_mut("n1").unwrap().allocatable.cpu = cores(4);
+    assert_eq!(tries(&smaller, &said, &[]), stays, "the other one has less");
 }

@@ -4,6 +4,7 @@ use super::roots::Root;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use std::sync::Arc;
+use tenantry_checklist::item::SERVERS_RELEASED;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::subscription::ChecklistEntry;
 use tokio::sync::Semaphore;
@@ -60,6 +61,13 @@ impl Events {
         }
     }
 
+    /// Publishes that a tenant lost its share of the servers, because it was suspended for too long.
+    pub(crate) async fn released(&self, root: &Root, old: &[ChecklistEntry], new: &[ChecklistEntry]) {
+        for entry in newly(old, new, |entry| entry.reason == SERVERS_RELEASED) {
+            self.publish(root, EventType::Warning, "Servers", SERVERS_RELEASED, &entry.message).await;
+        }
+    }
+
     async fn publish(&self, root: &Root, kind: EventType, action: &str, reason: &str, note: &str) {
         let mut note = note.to_owned();
         note.truncate(note.floor_char_boundary(NOTE_BYTES));
@@ -89,8 +97,17 @@ impl Events {
 
 /// Entries that are overdue and were not before.
 fn newly_overdue<'a>(old: &[ChecklistEntry], new: &'a [ChecklistEntry]) -> Vec<&'a ChecklistEntry> {
-    let was = |name: &str| old.iter().any(|entry| entry.name == name && entry.overdue);
-    new.iter().filter(|entry| entry.overdue && !was(&entry.name)).collect()
+    newly(old, new, |entry| entry.overdue)
+}
+
+/// Entries of which something holds that did not before.
+fn newly<'a>(
+    old: &[ChecklistEntry],
+    new: &'a [ChecklistEntry],
+    holds: impl Fn(&ChecklistEntry) -> bool,
+) -> Vec<&'a ChecklistEntry> {
+    let was = |name: &str| old.iter().any(|entry| entry.name == name && holds(entry));
+    new.iter().filter(|entry| holds(entry) && !was(&entry.name)).collect()
 }
 
 /// The most important condition that changed, with the kind of its event.

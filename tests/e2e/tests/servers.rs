@@ -16,6 +16,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use tenantry_crds::common::Condition;
 use tenantry_crds::pool::{ServerPool, ServerPoolStatus};
 use tenantry_crds::subscription::ItemState;
 use tenantry_crds::{ServicePlan, TenantSubscription};
@@ -521,4 +522,108 @@ async fn until_running(world: &World, namespace: &str, node: &str) {
         }
     };
     tokio::time::timeout(wait::PATIENCE, found).await.unwrap();
+}
+
+/// A tenant that has too many servers gives back at once what is empty and the rest when its pods have gone; one that does not
+/// work is exchanged when a person says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_servers_are_given_back_and_exchanged() {
+    let mut three = plan("three", json!({"dedicatedNodes": 3}));
+    let one = plan("one", json!({"dedicatedNodes": 1}));
+    three["spec"]["downgradableTo"] = json!(["one"]);
+    let world = start(&[three, one], &[own()]).await;
+    for name in names("o", 3) {
+        add_own(&world, &name).await;
+    }
+    world.apply_all(&[on("three", "acme")]).await.unwrap();
+    let live = world.until("acme", |sub| is_live(sub) && servers(sub).len() == 3).await.unwrap();
+    let id = live.status.unwrap().tenant.unwrap().id;
+    let nodes: Api<Node> = Api::all(world.client.clone());
+
+    // Fewer: the plan is another one, and what is left of three is one.
+    world.patch("acme", json!({"spec": {"planRef": {"name": "one"}}})).await.unwrap();
+    world.until("acme", |sub| is_live(sub) && servers(sub).len() == 1).await.unwrap();
+    let kept = servers(&world.until("acme", is_live).await.unwrap())[0].clone();
+    // What ran on the others goes on running there until it is replaced, and then it is on the one that is left.
+    delete_pods(&world, "acme").await;
+    world.until("acme", is_live).await.unwrap();
+    let left = until_pool(&world, "hall-own", |status| status.quarantined.len() == 2).await;
+    assert_eq!(left.reservations[0].nodes.len(), 1);
+    assert!(left.quarantined.iter().all(|known| known.tenant == id && known.node != kept), "{left:?}");
+    assert!(proven(&world).await["acme"] > 0);
+    at_rest(&world).await;
+
+    // One that is cordoned is kept until somebody says otherwise, and then there has to be another one.
+    cordon(&world, &kept, true).await;
+    let told = |text: &'static str| {
+        move |sub: &TenantSubscription| {
+            entry(sub, "servers")
+                .is_some_and(|entry| entry.reason == "NodesNotReady" && entry.message.contains(text))
+        }
+    };
+    world.until("acme", told("name it in spec.exchange of the pool")).await.unwrap();
+    let pools: Api<ServerPool> = Api::all(world.client.clone());
+    let act = json!({"spec": {"exchange": [{"node": kept, "tenant": id, "by": "kubernetes-admin"}]}});
+    pools.patch("hall-own", &PatchParams::default(), &Patch::Merge(act)).await.unwrap();
+    world.until("acme", told("another takes its place when one is free")).await.unwrap();
+    add_own(&world, "o-98").await;
+    world.until("acme", |sub| is_live(sub) && servers(sub) == ["o-98"]).await.unwrap();
+    let both = until_pool(&world, "hall-own", |status| status.reservations[0].nodes.len() == 2).await;
+    assert!(both.reservations[0].nodes.iter().any(|node| node.name == kept && node.leaving), "{both:?}");
+    let old = nodes.get(&kept).await.unwrap().metadata.labels.unwrap_or_default();
+    assert_eq!(old.get(TENANT), None, "nothing new gets there");
+    // It is drained, as its provider would.
+    delete_pods(&world, "acme").await;
+    world.until("acme", is_live).await.unwrap();
+    let left = until_pool(&world, "hall-own", |status| status.quarantined.len() == 3).await;
+    let has: Vec<&str> = left.reservations[0].nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(has, ["o-98"]);
+    assert!(proven(&world).await["acme"] > 0);
+}
+
+/// Who is suspended keeps its share for as long as its plan says. Then it is told, others have it, and only then it may have to wait
+/// when it is resumed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_suspended_for_too_long_gives_its_share_back_and_is_told() {
+    let plans =
+        [plan("half", json!({"cpu": "30", "suspendedGrace": "4s"})), plan("kept", json!({"cpu": "30"}))];
+    let world = start(&plans, &[shared()]).await;
+    add_shared(&world, "s-0").await;
+    world.apply_all(&[on("half", "one"), on("kept", "two")]).await.unwrap();
+    for name in ["one", "two"] {
+        world.until(name, is_live).await.unwrap();
+    }
+    world.apply_all(&[on("half", "three")]).await.unwrap();
+    world.until("three", stands("servers", ItemState::Waiting, "OutOfCapacity")).await.unwrap();
+    // Without a grace the share is kept, however long it takes: the one that has one is suspended later and gives it back first.
+    for name in ["two", "one"] {
+        world
+            .tenantry(&["suspend", name, "--reason", "billing", "--message", "pay invoice 7"])
+            .await
+            .unwrap();
+        world.until(name, |sub| is_true(sub, "Suspended")).await.unwrap();
+    }
+    let said = world.until("one", stands("servers", ItemState::Waiting, "ServersReleased")).await.unwrap();
+    assert!(is_true(&said, "Suspended") && said.status.as_ref().unwrap().servers.is_none());
+    let told = &entry(&said, "servers").unwrap().message;
+    assert!(told.contains("its plan keeps servers for 4s"), "{told}");
+    let conditions = &said.status.as_ref().unwrap().conditions;
+    let is_told =
+        |one: &Condition| one.type_ == "ServersReady" && one.message.contains("its share was given back");
+    assert!(conditions.iter().any(is_told), "{conditions:?}");
+    world.until("three", is_live).await.unwrap();
+    wait::told(&world.client, |event| event.reason.as_deref() == Some("ServersReleased")).await.unwrap();
+    let status = until_pool(&world, "hall-shared", |status| status.tenants == 2 && status.queue == 0).await;
+    let held: BTreeSet<&str> = status.reservations.iter().map(|held| held.subscription.as_str()).collect();
+    assert_eq!(held, BTreeSet::from(["two", "three"]));
+    assert!(is_true(&world.until("two", |sub| is_true(sub, "Suspended")).await.unwrap(), "Suspended"));
+    at_rest(&world).await;
+    // Resumed, it waits for its turn with nothing running, and goes on when there is room.
+    world.tenantry(&["resume", "one", "--all"]).await.unwrap();
+    world.until("one", stands("servers", ItemState::Waiting, "OutOfCapacity")).await.unwrap();
+    assert_eq!(world.running("tenant-one").await.unwrap(), 0);
+    let orders: Api<TenantSubscription> = Api::all(world.client.clone());
+    orders.delete("three", &DeleteParams::default()).await.unwrap();
+    world.until("one", is_live).await.unwrap();
+    proven(&world).await;
 }

@@ -337,7 +337,11 @@ mod tests {
     #[test]
     fn the_table_counts_by_fault_and_workload() {
         let judged = |fault: Fault, is_good: bool| Judged {
-            plan: Plan { workload: Workload::Resume, at: Some("get a {name} #1".parse().unwrap()), fault },
+            plan: Plan {
+                workload: Workload::ServersLeave,
+                at: Some("get a {name} #1".parse().unwrap()),
+                fault,
+            },
             findings: if is_good { Vec::new() } else { vec![Finding { oracle: "O1", what: String::new() }] },
             took: Duration::ZERO,
         };

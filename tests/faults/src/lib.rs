@@ -10,6 +10,7 @@ pub mod campaign;
 pub mod defect;
 pub mod files;
 pub mod gate;
+mod hall;
 pub mod history;
 pub mod holds;
 pub mod journal;

@@ -50,9 +50,9 @@ enum Command {
     },
     /// Whether the oracles find defects that were put into the product on purpose.
     Defects {
-        /// Only the one of this name.
+        /// Only the one of this name; may be given several times.
         #[arg(long)]
-        only: Option<String>,
+        only: Vec<String>,
     },
     /// The requests, lists and watches at which a fault can strike.
     Places,
@@ -94,7 +94,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.command {
         Command::Gate => run_gate(&binary, &directory).await,
         Command::All { workload, fault } => run_all(&binary, &directory, *workload, fault).await,
-        Command::Defects { only } => run_defects(&binary, &directory, only.as_deref()).await,
+        Command::Defects { only } => run_defects(&binary, &directory, only).await,
         Command::Places => places(&binary, &directory).await,
         Command::Leaders { seed } => run_leaders(&binary, &directory, *seed).await,
         Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
@@ -139,12 +139,12 @@ async fn run_all(binary: &Path, directory: &Path, only: Option<Workload>, faults
     Ok(failed == 0 && skipped == 0)
 }
 
-async fn run_defects(binary: &Path, directory: &Path, only: Option<&str>) -> Result<bool> {
+async fn run_defects(binary: &Path, directory: &Path, only: &[String]) -> Result<bool> {
     let defects = defects()?;
     let seeded = seedbed::build(&defects, binary, directory)?;
     let programs = Programs { plain: binary.to_owned(), seeded };
     let chosen: Vec<Defect> =
-        defects.into_iter().filter(|defect| only.is_none_or(|only| defect.name == only)).collect();
+        defects.into_iter().filter(|defect| only.is_empty() || only.contains(&defect.name)).collect();
     let has_cases = chosen.iter().any(|defect| !defect.cases.is_empty());
     let is_needed = |workload: &Workload| {
         has_cases || chosen.iter().flat_map(|defect| &defect.plans).any(|plan| plan.workload == *workload)

@@ -55,6 +55,14 @@ pub enum Workload {
     Suspend,
     /// Lifts the suspension of such a tenant, which gets back what it had.
     Resume,
+    /// Orders a tenant with a server of its own.
+    ServersOrder,
+    /// Moves a tenant that shares servers to one of its own.
+    ServersMove,
+    /// Moves it back; its server is cleaned by a person and is nobody's again.
+    ServersBack,
+    /// Deletes the subscription of a tenant with a server of its own, which is cleaned and nobody's again.
+    ServersLeave,
 }
 
 /// What happens to a request.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::hall::{NODES, POOLS};
 use crate::runs;
 
 /// Stands for the name of a tenant.
@@ -18,6 +19,8 @@ pub const NAME: &str = "{name}";
 const ANY: &str = "*";
 /// Prefix of the namespace of a tenant.
 const NAMESPACE_PREFIX: &str = "tenant-";
+/// Stands for the name of a node: which one a tenant gets depends on who was there before.
+const NODE: &str = "{node}";
 /// Stands before how far a status says that its tenant is.
 const MILESTONE: char = '@';
 
@@ -150,6 +153,12 @@ impl Site {
         self.verb == Verb::List && self.namespace.is_empty()
     }
 
+    /// Whether it is about who has which servers: the record of a pool, or what a node says.
+    #[must_use]
+    pub fn is_of_servers(&self) -> bool {
+        self.resource == POOLS || self.resource == NODES
+    }
+
     /// Whether it writes a status that tells of runs, see [`runs::milestone`].
     #[must_use]
     pub fn is_milestone(&self) -> bool {
@@ -241,12 +250,16 @@ pub fn name(line: RequestLine<'_>) -> Option<Named> {
     let object = object.or_else(|| said("/metadata/name").filter(|_| verb == Verb::Create)).unwrap_or(ANY);
     let tenant = tenant_of(&resource, namespace, object).or_else(|| said("/regarding/name"));
     let subject = tenant.unwrap_or_default();
-    let is_event = plural == "events";
+    let masked = match resource.as_str() {
+        "nodes" if object != ANY => NODE.to_owned(),
+        _ if plural == "events" => ANY.to_owned(),
+        _ => runs::masked(&placeheld(object, subject)),
+    };
     let mut site = Site {
         verb,
         subresource: subresource.unwrap_or_default().to_owned(),
         namespace: placeheld(namespace, subject),
-        name: if is_event { ANY.to_owned() } else { runs::masked(&placeheld(object, subject)) },
+        name: masked,
         resource,
     };
     if let Some(milestone) = line.body.filter(|_| site.is_status()).and_then(runs::milestone) {
@@ -383,6 +396,23 @@ mod tests {
                 json!({"metadata": {"name": "acme.17"}, "regarding": {"name": "acme"}}),
                 "create events.events.k8s.io default/*",
                 Some("acme"),
+            ),
+            (
+                "PATCH",
+                "/api/v1/nodes/own-7",
+                "application/json-patch+json",
+                json!([]),
+                "patch nodes {node}",
+                None,
+            ),
+            ("GET", "/api/v1/nodes?limit=100", "", json!({}), "list nodes *", None),
+            (
+                "PATCH",
+                "/apis/tenantry.io/v1alpha1/serverpools/hall-own/status",
+                "application/json-patch+json",
+                json!([]),
+                "patch serverpools.tenantry.io/status hall-own",
+                None,
             ),
             (
                 "PUT",

@@ -2,6 +2,7 @@
 //! client, a clock and processes.
 
 mod disasters;
+mod hall;
 mod suspensions;
 
 use std::collections::HashMap;
@@ -79,6 +80,10 @@ pub struct Stage {
     clock: Option<Clock>,
     /// Customers and nodes.
     players: Players,
+    /// Scheduler, nodes and who cleans them, once there is somebody who needs them.
+    housekeepers: Option<Players>,
+    /// Servers so far.
+    servers: u32,
     pub(crate) world: World,
 }
 
@@ -130,6 +135,8 @@ impl Stage {
             is_stale: false,
             clock: None,
             players: Players::start(world.client.clone()).await?,
+            housekeepers: None,
+            servers: 0,
             world,
         };
         stage.begin_anew().await?;
@@ -168,6 +175,7 @@ impl Stage {
         }
         let gone = |state: &State| !state.keys().any(|key| key.resource == SUBSCRIPTIONS);
         self.recorder.until("that all subscriptions are gone", gone).await?;
+        self.close_hall().await?;
         self.pool.clear();
         self.earlier.clear();
         self.wire.begin(&Plan::reference(Workload::Provision), "");
@@ -199,6 +207,9 @@ impl Stage {
     }
 
     async fn ordered(&mut self, workload: Workload, names: &[String]) -> Result<()> {
+        if workload.is_of_servers() {
+            self.open_hall(Self::servers_for(workload, names.len())).await?;
+        }
         try_join_all(names.iter().map(|name| self.order(workload, name))).await?;
         let mut quiet = QUIET;
         if workload.is_of_suspensions() {
@@ -208,6 +219,9 @@ impl Stage {
             quiet = SETTLED;
         }
         self.are_prepared(workload, names).await?;
+        if workload.begins_with_a_server() {
+            self.guest().await?;
+        }
         self.quiet(quiet).await?;
         Ok(())
     }
@@ -318,10 +332,16 @@ impl Stage {
     /// A tenant for a workload: a new name, or one that is live.
     pub(crate) async fn subject(&mut self, workload: Workload) -> Result<String> {
         if !workload.needs_tenant() {
+            if workload.is_of_servers() {
+                self.open_hall(1).await?;
+            }
             return Ok(self.fresh());
         }
         if !self.has_stock(workload) {
             self.stock(workload, 1).await?;
+        }
+        if workload == Workload::ServersMove {
+            self.open_hall(1).await?;
         }
         let place = self.pool.iter().position(|(for_workload, _)| *for_workload == workload);
         Ok(self.pool.remove(place.context("a tenant was just ordered")?).1)
@@ -339,18 +359,19 @@ impl Stage {
 
     pub(crate) async fn act(&self, workload: Workload, tenant: &str) -> Result<()> {
         match workload {
-            Workload::Provision => self.order(workload, tenant).await,
+            Workload::Provision | Workload::ServersOrder => self.order(workload, tenant).await,
             // That his data is not kept any longer a person says when he is asked.
             Workload::OffboardDelete
             | Workload::OffboardRetain
             | Workload::OffboardExport
-            | Workload::OffboardArchive => self.send("DELETE", &subscription(tenant), &Value::Null).await,
+            | Workload::OffboardArchive
+            | Workload::ServersLeave => self.send("DELETE", &subscription(tenant), &Value::Null).await,
             Workload::Upgrade => {
                 let [_, version] = VERSIONS;
                 let patch = json!({"spec": {"applicationRef": {"version": version}}});
                 self.send("PATCH", &subscription(tenant), &patch).await
             }
-            Workload::PlanUp | Workload::PlanDown => {
+            Workload::PlanUp | Workload::PlanDown | Workload::ServersMove | Workload::ServersBack => {
                 let patch = json!({"spec": {"planRef": {"name": workload.next_plan()}}});
                 self.send("PATCH", &subscription(tenant), &patch).await
             }

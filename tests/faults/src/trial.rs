@@ -148,6 +148,8 @@ async fn try_one(
     let for_the_work = match plan.workload {
         Workload::HandOver => FIVE_JOBS,
         Workload::OffboardExport => FIVE_JOBS / 4,
+        // What a tenant left is looked at every five seconds.
+        _ if plan.workload.is_of_servers() => FIVE_JOBS / 2,
         _ => Duration::ZERO,
     };
     stage.recorder.wait_at_most(patience + of_the_fault(plan) + for_the_work);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::hall;
 use crate::history::{Key, SUBSCRIPTIONS, State, within};
 use crate::plan::Workload;
 use crate::players::acts::is_at_rest;
@@ -31,7 +32,7 @@ pub struct WorkloadError {
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Provision,
         Self::OffboardDelete,
         Self::OffboardRetain,
@@ -43,21 +44,40 @@ impl Workload {
         Self::HandOver,
         Self::Suspend,
         Self::Resume,
+        Self::ServersOrder,
+        Self::ServersMove,
+        Self::ServersBack,
+        Self::ServersLeave,
     ];
 
-    /// Whether the gate performs it. Suspensions, other plans and the ends of several steps are for the full matrix.
+    /// Whether the gate performs it. Suspensions, other plans, servers and the ends of several steps are for the full matrix.
     #[must_use]
     pub fn is_of_the_gate(self) -> bool {
-        !self.is_of_suspensions() && !self.has_steps() && self.next_plan().is_none()
+        !self.is_of_suspensions() && !self.has_steps() && self.next_plan().is_none() && !self.is_of_servers()
+    }
+
+    /// Whether it is about who has which servers.
+    #[must_use]
+    pub fn is_of_servers(self) -> bool {
+        matches!(self, Self::ServersOrder | Self::ServersMove | Self::ServersBack | Self::ServersLeave)
+    }
+
+    /// Whether it begins with a tenant that has a server of its own.
+    #[must_use]
+    pub fn begins_with_a_server(self) -> bool {
+        matches!(self, Self::ServersBack | Self::ServersLeave)
     }
 
     /// The plan that it moves a tenant to.
     #[must_use]
     pub fn next_plan(self) -> Option<&'static str> {
         let [small, large] = PLANS;
+        let [own, shared] = hall::PLANS;
         match self {
             Self::PlanUp => Some(large),
             Self::PlanDown => Some(small),
+            Self::ServersMove => Some(own),
+            Self::ServersBack => Some(shared),
             _ => None,
         }
     }
@@ -77,13 +97,13 @@ impl Workload {
     /// Whether it begins with a tenant that is live already.
     #[must_use]
     pub fn needs_tenant(self) -> bool {
-        self != Self::Provision
+        !matches!(self, Self::Provision | Self::ServersOrder)
     }
 
     /// Whether it ends a tenant.
     #[must_use]
     pub fn ends(self) -> bool {
-        matches!(self, Self::OffboardDelete | Self::OffboardRetain) || self.has_steps()
+        matches!(self, Self::OffboardDelete | Self::OffboardRetain | Self::ServersLeave) || self.has_steps()
     }
 
     /// What is ordered for it.
@@ -97,10 +117,17 @@ impl Workload {
         };
         let [version, _] = VERSIONS;
         let [small, large] = PLANS;
-        let plan = if self == Self::PlanDown { large } else { small };
+        let [own, shared] = hall::PLANS;
+        let plan = match self {
+            Self::PlanDown => large,
+            Self::ServersMove => shared,
+            Self::ServersOrder | Self::ServersBack | Self::ServersLeave => own,
+            _ => small,
+        };
         let application = match self {
             Self::HandOver => "handover",
             Self::Suspend | Self::Resume => "autoscaled",
+            _ if self.is_of_servers() => "housed",
             _ => "probe",
         };
         let mut order = json!({
@@ -127,6 +154,7 @@ impl Workload {
                 "holds": [{"item": "data-trial", "reason": "the hand-over begins later"}],
             }),
             Self::Suspend | Self::Resume => json!({}),
+            _ if self.is_of_servers() => json!({}),
             _ => {
                 json!({"parameters": {"volume": self != Self::OffboardDelete}})
             }
@@ -148,6 +176,8 @@ impl Workload {
             }
             Self::Suspend => Self::Provision.is_done(state, tenant) && suspension::is_scaled(state, tenant),
             Self::Resume => Self::Suspend.is_done(state, tenant),
+            Self::ServersMove => is_in(state, tenant, hall::PLANS[1]),
+            Self::ServersBack | Self::ServersLeave => Self::ServersOrder.is_done(state, tenant),
             _ => Self::Provision.is_done(state, tenant),
         }
     }
@@ -176,6 +206,15 @@ impl Workload {
                 subscription.is_some_and(|found| is_live(found, first) && !suspension::is_told(found))
                     && suspension::are_followed(state, tenant)
             }
+            Self::ServersOrder => is_in(state, tenant, hall::PLANS[0]),
+            Self::ServersMove | Self::ServersBack => self.next_plan().is_some_and(|plan| {
+                subscription.and_then(|found| settled_plan(found)) == Some(plan) && is_in(state, tenant, plan)
+            }),
+            Self::ServersLeave => {
+                Self::OffboardDelete.is_done(state, tenant)
+                    && hall::is_settled(state)
+                    && hall::shares(state, tenant).is_empty()
+            }
             Self::OffboardRetain => subscription.is_none(),
             Self::OffboardDelete | Self::OffboardExport | Self::OffboardArchive => {
                 let namespace = Key::new("namespaces", "", &format!("tenant-{tenant}"));
@@ -199,6 +238,10 @@ impl fmt::Display for Workload {
             Self::HandOver => "hand-over",
             Self::Suspend => "suspend",
             Self::Resume => "resume",
+            Self::ServersOrder => "servers-order",
+            Self::ServersMove => "servers-move",
+            Self::ServersBack => "servers-back",
+            Self::ServersLeave => "servers-leave",
         })
     }
 }
@@ -210,6 +253,16 @@ impl FromStr for Workload {
         let found = Self::ALL.into_iter().find(|workload| workload.to_string() == text);
         found.ok_or_else(|| WorkloadError { text: text.to_owned() })
     }
+}
+
+/// Whether a tenant is live, has its share in the pool of this plan and nowhere else, and runs there.
+fn is_in(state: &State, tenant: &str, plan: &str) -> bool {
+    let [version, _] = VERSIONS;
+    let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
+    subscription.is_some_and(|found| is_live(found, version))
+        && hall::shares(state, tenant) == [plan]
+        && hall::is_settled(state)
+        && hall::is_housed(state, tenant)
 }
 
 /// The plan that a subscription runs, once nothing of another one may stand any more and that is over.
@@ -282,7 +335,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&workload).unwrap(), format!("\"{workload}\""));
         }
         assert!(
-            "nonsense".parse::<Workload>().unwrap_err().to_string().ends_with("hand-over, suspend, resume")
+            "nonsense".parse::<Workload>().unwrap_err().to_string().ends_with("servers-back, servers-leave")
         );
     }
 

@@ -1,6 +1,9 @@
 //! What a checklist's items and how far they are say about when all of it will be done; pure.
 
-use super::{CONFIRMATION_MISSING, Forecast, ItemInput, Kind, NO_SERVER_POOL, NOT_BEFORE, OUT_OF_CAPACITY};
+use super::{
+    CONFIRMATION_MISSING, Forecast, ItemInput, Kind, NO_SERVER_POOL, NOT_BEFORE, OUT_OF_CAPACITY,
+    SERVERS_RELEASED,
+};
 use crate::forecast::{Estimate, Progress, Step, completion, length};
 use crate::time;
 use jiff::{SignedDuration, Timestamp};
@@ -85,8 +88,10 @@ fn progress(item: &ItemInput, entry: &ChecklistEntry) -> Progress {
             Progress::WaitingForPeople(time::instant(&entry.since))
         }
         ItemState::Waiting if entry.reason == NOT_BEFORE => Progress::Ahead,
-        // When somebody leaves or adds servers nobody knows.
-        ItemState::Waiting if [OUT_OF_CAPACITY, NO_SERVER_POOL].contains(&entry.reason.as_str()) => {
+        // When somebody leaves or adds servers, or a suspension ends, nobody knows.
+        ItemState::Waiting
+            if [OUT_OF_CAPACITY, NO_SERVER_POOL, SERVERS_RELEASED].contains(&entry.reason.as_str()) =>
+        {
             Progress::Stuck
         }
         ItemState::Waiting => began,

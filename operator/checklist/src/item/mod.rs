@@ -50,6 +50,8 @@ pub const OUT_OF_CAPACITY: &str = "OutOfCapacity";
 pub const NO_SERVER_POOL: &str = "NoServerPool";
 /// Reason of an item whose pods wait for their share of the servers.
 pub const SERVERS_OPEN: &str = "ServersOpen";
+/// Reason of the item about servers of a tenant that was suspended for so long that its share was given back.
+pub const SERVERS_RELEASED: &str = "ServersReleased";
 /// Reason of an item whose outcome could not be recorded.
 pub const JOURNAL_UNAVAILABLE: &str = "JournalUnavailable";
 /// Reason of an item that was refused too often.

@@ -20,13 +20,17 @@ fn gold() -> ServicePlanSpec {
 #[test]
 fn each_entitlement_that_shrinks_is_named_and_growth_is_not() {
     type Change = fn(&mut ServicePlanSpec);
-    let table: [(Change, &str); 22] = [
+    let table: [(Change, &str); 23] = [
         (|p| p.servers.cpu = "7999m".to_owned(), "servers.cpu from 8 to 7999m"),
         (|p| p.servers.memory = "16G".to_owned(), "servers.memory from 16Gi to 16G"),
         (|p| p.servers.limit_ratio = "1.99".to_owned(), "servers.limitRatio from 2 to 1.99"),
         (|p| p.servers.disk = "1Gi".to_owned(), "servers.disk from 40Gi to 1Gi"),
         (|p| p.servers.pods = 49, "servers.pods from 50 to 49"),
         (|p| p.servers.dedicated_nodes = None, "servers.dedicatedNodes from 2 to 0"),
+        (
+            |p| p.servers.suspended_grace = Some("720h".to_owned()),
+            "servers.suspendedGrace from for ever to 720h",
+        ),
         (|p| p.network.load_balancers = 0, "network.loadBalancers from 1 to 0"),
         (|p| p.network.node_ports = 1, "network.nodePorts from 2 to 1"),
         (

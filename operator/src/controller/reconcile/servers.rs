@@ -3,7 +3,7 @@
 use super::dereference::Snapshot;
 use super::prepare::{Left, Prepared, PreparedItem};
 use crate::controller::context::Context;
-use crate::controller::servers::{Standing, Wish, promised, tenancy};
+use crate::controller::servers::{Standing, Told, Wish, promised, tenancy};
 use jiff::Timestamp;
 use tenantry_apply::object::{Desired, Policy};
 use tenantry_apply::record::Ledger;
@@ -11,10 +11,12 @@ use tenantry_blueprint::baseline::{self, Limits, PlanError};
 use tenantry_blueprint::decorate::runs_pods;
 use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
+use tenantry_checklist::duration;
 use tenantry_checklist::item::{self, Evidence, OUT_OF_CAPACITY, SERVERS_OPEN};
 use tenantry_checklist::order::Order;
-use tenantry_checklist::time;
+use tenantry_checklist::time::instant;
 use tenantry_crds::subscription::ItemState;
+use tenantry_crds::suspension::SuspensionScope;
 use tenantry_servers::Room;
 
 /// What an order asks for: what its plan promises and, while objects of another plan may stand in the same pool, the larger of
@@ -76,6 +78,13 @@ pub(super) fn standing(context: &Context, snapshot: &Snapshot, prepared: &Prepar
         context.servers.withdraw(&snapshot.root.uid);
         return Standing { granted: true, ..Standing::default() };
     };
+    if let Some(grace) = Grace::of(prepared).filter(|grace| grace.ends <= snapshot.now) {
+        // What is told first is given back by `leave_others`, when none of its pods is there: nothing is restored by a status that
+        // says it has nothing.
+        context.servers.withdraw(&snapshot.root.uid);
+        let waits = Some(Told::released(&grace.told, grace.since));
+        return Standing { granted: true, idle: true, waits, ..Standing::default() };
+    }
     let recorded = snapshot.status.tenant.as_ref().is_some_and(|tenant| tenant.id == wish.tenant.as_str());
     let since = waits_since(snapshot, prepared).unwrap_or(snapshot.now);
     let mut standing = context.servers.ask(wish, recorded, since.as_second());
@@ -93,7 +102,32 @@ fn waits_since(snapshot: &Snapshot, prepared: &Prepared) -> Option<Timestamp> {
             && entry.reason == OUT_OF_CAPACITY
             && prepared.items.iter().any(|one| one.item.servers.is_some() && one.item.name == entry.name)
     })?;
-    Some(time::instant(&waits.since))
+    Some(instant(&waits.since))
+}
+
+/// When a tenant loses its share because it is suspended and runs nothing; nothing where it does not.
+pub(super) fn released_at(prepared: &Prepared) -> Option<Timestamp> {
+    prepared.wish.as_ref()?;
+    Grace::of(prepared).map(|grace| grace.ends)
+}
+
+/// For how long a plan keeps the share of a tenant that is suspended.
+struct Grace {
+    told: String,
+    since: Timestamp,
+    ends: Timestamp,
+}
+
+impl Grace {
+    /// From the suspensions that let nothing run. A new one beside an older one prolongs nothing.
+    fn of(prepared: &Prepared) -> Option<Self> {
+        let told = prepared.order.definitions.plan.spec.servers.suspended_grace.clone()?;
+        let stops = |scope: SuspensionScope| scope != SuspensionScope::Network;
+        let holds = prepared.suspension.holds.iter().filter(|hold| stops(hold.scope));
+        let since = holds.map(|hold| instant(&hold.at)).min()?;
+        let ends = since.checked_add(duration::parse(&told).ok()?).ok()?;
+        Some(Self { told, since, ends })
+    }
 }
 
 /// Whether an object waits for servers: what runs pods, and what bounds those that run already. What was written stays as it is.

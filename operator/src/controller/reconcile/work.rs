@@ -440,6 +440,8 @@ async fn finish(
     next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));
     let effective_at = job.change.pending.as_ref().map(|pending| pending.effective_at);
     next = earlier(next, deadline(snapshot, effective_at.filter(|at| *at > snapshot.now)));
+    let released_at = servers::released_at(prepared);
+    next = earlier(next, deadline(snapshot, released_at.filter(|at| *at > snapshot.now)));
     let latest = prepared.order.billing.as_ref().and_then(payment::latest);
     next = earlier(next, deadline(snapshot, latest.filter(|at| *at > snapshot.now)));
     let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());

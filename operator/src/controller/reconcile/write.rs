@@ -111,6 +111,7 @@ pub(crate) async fn status(
     }
     context.events.transition(&snapshot.root, &old.conditions, &new.conditions).await;
     context.events.overdue(&snapshot.root, &old.checklist, &new.checklist).await;
+    context.events.released(&snapshot.root, &old.checklist, &new.checklist).await;
     Ok(Written { root, status: new })
 }
 

@@ -3,7 +3,7 @@
 //! There is one, so decisions come one after the other, and what waits while one is written is decided together. A pool is
 //! written before any tenant is told, over the record that was looked at.
 
-use super::leaving::{is_empty, is_gone};
+use super::leaving::{is_empty, is_gone, traces};
 use super::making;
 use super::nodes::of_pool;
 use super::say::{self, conditions};
@@ -18,7 +18,7 @@ use tenantry_crds::ServerPool;
 use tenantry_crds::pool::{PoolReservation, ServerPoolStatus};
 use tenantry_servers::making::makable;
 use tenantry_servers::record::{self, Known, restore, take_back};
-use tenantry_servers::{Decision, Mark, Pool, marks, settle};
+use tenantry_servers::{Decision, Mark, Pool, leave, marks, settle, to_look_at};
 use tokio::time::Instant;
 
 /// First and longest wait after a write that did not happen.
@@ -42,6 +42,8 @@ struct Look {
     decisions: BTreeMap<String, Decision>,
     /// Those whose share was given back.
     left: BTreeSet<String>,
+    /// Those about whom it has to be seen what is on their own servers.
+    open: BTreeSet<String>,
 }
 
 /// Sits at the desk for as long as this process leads.
@@ -116,8 +118,39 @@ impl Desk {
         tell(context, &object, &status, &look);
         let marked = self.mark(context, &look).await;
         let freed = self.look_after_left(context, &look, &known, &status).await;
+        let left = self.look_at_own(context, &look).await;
         let made = making::carry_out(self, context, &object, &status).await;
-        [marked, freed, made].into_iter().flatten().min()
+        [marked, freed, left, made].into_iter().flatten().min()
+    }
+
+    /// Looks at what is on servers that tenants have too much of, leave, or shall have exchanged. What is left is looked at until
+    /// nothing is on it; the others again only when something else happened.
+    async fn look_at_own(&mut self, context: &Context, look: &Look) -> Option<Instant> {
+        let key = |tenant: &str| format!("{}/{tenant}", look.name);
+        self.looks.retain(|what, _| {
+            what.split_once('/').is_none_or(|(pool, tenant)| pool != look.name || look.open.contains(tenant))
+        });
+        let (mut next, mut unused) = (None, None);
+        for tenant in &look.open {
+            let Some(held) = look.pool.reservations.get(tenant) else { continue };
+            let next = if held.leaving.is_empty() { &mut unused } else { &mut next };
+            if !self.is_due(&key(tenant), next) {
+                continue;
+            }
+            // What is not marked yet may still get something.
+            let is_closed = |name: &&String| {
+                look.pool.nodes.get(*name).is_some_and(|node| node.mark == Mark::Leaving(tenant.clone()))
+            };
+            let closed: BTreeSet<String> = held.leaving.iter().filter(is_closed).cloned().collect();
+            match traces(context, held).await {
+                Ok(traces) => context.servers.has_traces(&look.name, tenant, traces, closed),
+                Err(error) => {
+                    tracing::warn!(tenant, %error, "what is on a tenant's servers cannot be looked at yet")
+                }
+            }
+            self.again(&key(tenant), next);
+        }
+        next
     }
 
     /// Puts on each node what it has to carry, and looks at those that were not seen empty yet.
@@ -235,8 +268,9 @@ fn decide(
     known: &BTreeMap<String, Known>,
     now: jiff::Timestamp,
 ) -> Option<(Arc<ServerPool>, ServerPoolStatus, Option<Look>)> {
-    let state = context.servers.lock();
+    let mut state = context.servers.lock();
     let object = Arc::clone(state.pools.get(name)?);
+    let (seen, closed) = state.traces.remove(name).unwrap_or_default();
     let before = object.status.clone().unwrap_or_default();
     let nodes = of_pool(name, write::specs(state.pools.values().map(|pool| &**pool)), &state.nodes);
     let at = time::time(now);
@@ -280,8 +314,11 @@ fn decide(
         root.is_some_and(|root| root.deleting_since.is_none()) && !elsewhere
     });
     let mut made = making::known(&state, name, &before);
+    let wants = state.wants(&object);
+    leave(&mut pool, &wants, &object.spec, &seen, &closed, seconds);
     pool.makable = makable(&object.spec, &made, &pool, &making::origins(&state.nodes));
-    let decisions = settle(&mut pool, state.wants(&object));
+    let decisions = settle(&mut pool, wants.iter().cloned());
+    let open = to_look_at(&pool, &wants, &object.spec);
     let making = making::decide(&state, &object, &mut pool, &mut made, &before, &at);
     let in_order: Vec<Decision> = decisions.values().cloned().collect();
     let mut status = record::status(&pool, &before, generation);
@@ -298,7 +335,7 @@ fn decide(
         status.conditions.push(condition);
         status.coming = coming;
     }
-    let look = Look { name: name.to_owned(), pool, decisions, left };
+    let look = Look { name: name.to_owned(), pool, decisions, left, open };
     Some((Arc::clone(&object), status, Some(look)))
 }
 

@@ -8,13 +8,14 @@ use crate::controller::context::Context;
 use crate::controller::reconcile::prepare::Prepared;
 use crate::controller::reconcile::suspension::RUNNING;
 use crate::controller::roots::RootObject;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeSpec, Pod};
 use kube::api::{Api, ListParams};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tenantry_apply::object::TENANT_ID_LABEL;
 use tenantry_checklist::access::NAMESPACE_PREFIX;
 use tenantry_crds::pool::{PoolReservation, Tenancy};
+use tenantry_servers::{Reservation, Traces};
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -22,6 +23,8 @@ use tokio::time::timeout;
 const HOSTNAME: &str = "kubernetes.io/hostname";
 /// Wait before a tenant that moved is looked at again while something of it is where it was.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The same of one that is suspended: all that can be left of it is a volume, which nobody takes away meanwhile.
+const LOOK_AT_REST: Duration = Duration::from_secs(300);
 
 /// Why it cannot be said.
 #[derive(Debug, Error)]
@@ -61,6 +64,7 @@ pub(crate) async fn leave_others(
     }
     let own: BTreeSet<&str> =
         standing.has.iter().flat_map(|has| has.nodes.iter().map(String::as_str)).collect();
+    let wait = if standing.idle { LOOK_AT_REST } else { LOOK_AGAIN };
     let mut again = None;
     for (pool, tenancy, held) in others {
         let namespace = &prepared.owner.namespace;
@@ -70,11 +74,11 @@ pub(crate) async fn leave_others(
         };
         match found {
             Ok(true) => context.servers.has_left(&pool, tenant),
-            Ok(false) => again = Some(LOOK_AGAIN),
+            Ok(false) => again = Some(wait),
             Err(error) => {
                 let subscription = &prepared.owner.subscription;
                 tracing::warn!(%subscription, pool, %error, "what a tenant left cannot be looked at yet");
-                again = Some(LOOK_AGAIN);
+                again = Some(wait);
             }
         }
     }
@@ -141,28 +145,47 @@ async fn nodes_with_pods(context: &Context, namespace: &str) -> Result<BTreeSet<
     Ok(found.items.into_iter().filter_map(|pod| pod.spec?.node_name).collect())
 }
 
+/// What is on the servers of a tenant that are its own.
+pub(super) async fn traces(context: &Context, held: &Reservation) -> Result<Traces, LookError> {
+    let namespace = format!("{NAMESPACE_PREFIX}{}", held.subscription);
+    let own: BTreeSet<&str> = held.nodes.iter().map(|node| node.name.as_str()).collect();
+    let mut pods = nodes_with_pods(context, &namespace).await?;
+    pods.retain(|node| own.contains(node.as_str()));
+    let volumes = nodes_with_volumes(context, &namespace).await?;
+    Ok(Traces { pods, volumes })
+}
+
 /// Whether a volume that a claim of a namespace has can only be used on one of these nodes.
 async fn has_volumes_on(
     context: &Context,
     namespace: &str,
     nodes: &BTreeSet<&str>,
 ) -> Result<bool, LookError> {
+    let pinned = nodes_with_volumes(context, namespace).await?;
+    Ok(pinned.iter().any(|node| nodes.contains(node.as_str())))
+}
+
+/// Nodes that volumes which claims of a namespace have can only be used on.
+async fn nodes_with_volumes(context: &Context, namespace: &str) -> Result<BTreeSet<String>, LookError> {
     let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
     let found = answer(volumes.list(&ListParams::default())).await?;
-    Ok(found.items.into_iter().filter_map(|volume| volume.spec).any(|spec| {
-        let is_its = spec.claim_ref.and_then(|claim| claim.namespace).as_deref() == Some(namespace);
+    let is_its = |spec: &PersistentVolumeSpec| {
+        spec.claim_ref.as_ref().and_then(|claim| claim.namespace.as_deref()) == Some(namespace)
+    };
+    let specs = found.items.into_iter().filter_map(|volume| volume.spec).filter(is_its);
+    let hosts = specs.flat_map(|spec| {
         let terms = spec
             .node_affinity
             .and_then(|affinity| affinity.required)
             .map(|required| required.node_selector_terms);
-        let mut pinned = terms
+        terms
             .into_iter()
             .flatten()
             .flat_map(|term| term.match_expressions.unwrap_or_default())
             .filter(|expression| expression.key == HOSTNAME)
-            .flat_map(|expression| expression.values.unwrap_or_default());
-        is_its && pinned.any(|host| nodes.contains(host.as_str()))
-    }))
+            .flat_map(|expression| expression.values.unwrap_or_default())
+    });
+    Ok(hosts.collect())
 }
 
 async fn answer<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, LookError> {
@@ -175,6 +198,16 @@ impl super::Servers {
     /// Nothing of a tenant is in a pool any more: its share there is given back.
     pub(super) fn has_left(&self, pool: &str, tenant: &str) {
         self.lock().left.insert((pool.to_owned(), tenant.to_owned()));
+        self.changed.notify_one();
+    }
+
+    /// What was seen on the own servers of a tenant, and those on which nothing new could get at that moment.
+    pub(super) fn has_traces(&self, pool: &str, tenant: &str, traces: Traces, closed: BTreeSet<String>) {
+        let mut state = self.lock();
+        let (seen, known) = state.traces.entry(pool.to_owned()).or_default();
+        seen.insert(tenant.to_owned(), traces);
+        known.extend(closed);
+        drop(state);
         self.changed.notify_one();
     }
 }

@@ -143,7 +143,7 @@ fn awaited(one: &MadeNode, pool: &Pool, origins: &Origins) -> Option<String> {
     match &node.mark {
         _ if !node.ready => Some(format!("node {name} of {what} is not ready")),
         Mark::None | Mark::Enrolling => Some(format!("node {name} of {what} was not seen empty yet")),
-        Mark::Free | Mark::Tenant(_) | Mark::Quarantined => None,
+        Mark::Free | Mark::Tenant(_) | Mark::Leaving(_) | Mark::Quarantined => None,
     }
 }
 

@@ -24,15 +24,16 @@ pub(crate) use watch::{follow_nodes, follow_pools};
 
 use making::Found;
 use nodes::SeenNode;
-use say::Told;
+use say::Remedy;
+pub(crate) use say::Told;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tenantry_checklist::access::TenantId;
 use tenantry_crds::ServerPool;
-use tenantry_crds::pool::Tenancy;
+use tenantry_crds::pool::{PoolNode, PoolReservation, Tenancy};
 use tenantry_crds::subscription::ServersStatus;
 use tenantry_servers::record::{amounts, written};
-use tenantry_servers::{Amounts, Decision, Room, Want};
+use tenantry_servers::{Amounts, Decision, Room, Traces, Want};
 use tokio::sync::Notify;
 
 /// What a tenant asks for.
@@ -97,6 +98,8 @@ struct State {
     found: BTreeMap<(String, String), Found>,
     /// What is in the way of such an object, by pool and name.
     obstacles: BTreeMap<(String, String), String>,
+    /// What was seen on tenants' own servers since the desk looked last, and those that were closed by then, by pool.
+    traces: BTreeMap<String, (BTreeMap<String, Traces>, BTreeSet<String>)>,
 }
 
 // === impl Servers ===
@@ -186,20 +189,18 @@ impl State {
             tenancy: pool.spec.tenancy,
             chip_power: pool.spec.chip_power.clone(),
             amounts: held.amounts.clone(),
-            nodes: held.nodes.iter().map(|node| node.name.clone()).collect(),
+            nodes: kept(held).map(|node| node.name.clone()).collect(),
             price_key: pool.spec.price_key.clone(),
             // Counted where it is told.
             ..ServersStatus::default()
         });
         let granted = held.is_some_and(|held| {
             amounts(&held.amounts).is_some_and(|has| has.covers(wish.amounts))
-                && held.nodes.len() >= wish.nodes
+                && kept(held).count() >= wish.nodes
         });
         let decision = self.decisions.get(&(name.clone(), tenant.to_owned()));
         let waits = match (granted, decision) {
-            (true, decision) => {
-                self.not_ready(&name, held.map_or(&[][..], |held| &held.nodes), tenant, decision)
-            }
+            (true, decision) => self.not_ready(pool, held, decision),
             (false, Some(decision)) => {
                 Some(Told::waits(&name, decision, pool.status.as_ref().and_then(say::making)))
             }
@@ -212,29 +213,41 @@ impl State {
     /// What is wrong with the nodes of a tenant that has them on record.
     fn not_ready(
         &self,
-        pool: &str,
-        nodes: &[tenantry_crds::pool::PoolNode],
-        tenant: &str,
+        pool: &ServerPool,
+        held: Option<&PoolReservation>,
         decision: Option<&Decision>,
     ) -> Option<Told> {
+        let held = held.filter(|held| !held.nodes.is_empty())?;
         // Before nodes are seen nothing is said about them: what was said before stays true.
-        if nodes.is_empty() || !self.nodes_known {
+        if !self.nodes_known {
             return None;
         }
-        let mut wrong = Vec::new();
-        for node in nodes {
+        let (mut wrong, mut fails, mut is_asked) = (Vec::new(), false, false);
+        let asks =
+            |node: &str| pool.spec.exchange.iter().any(|act| act.node == node && act.tenant == held.tenant);
+        for node in kept(held) {
+            if self.nodes.get(&node.name).is_some_and(|seen| !seen.ready || !seen.schedulable) {
+                fails = true;
+                is_asked |= asks(&node.name);
+            }
             match self.nodes.get(&node.name).filter(|seen| seen.uid == node.uid) {
                 None => wrong.push(format!("{} is gone", node.name)),
                 Some(seen) if !seen.ready => wrong.push(format!("{} is not ready", node.name)),
                 Some(seen) if !seen.schedulable => wrong.push(format!("{} is cordoned", node.name)),
-                Some(seen) if seen.mark != tenantry_servers::Mark::Tenant(tenant.to_owned()) => {
+                Some(seen) if seen.mark != tenantry_servers::Mark::Tenant(held.tenant.clone()) => {
                     wrong.push(format!("{} is being prepared", node.name));
                 }
                 Some(_) => {}
             }
         }
-        (!wrong.is_empty())
-            .then(|| Told::nodes(pool, &wrong, matches!(decision, Some(Decision::Short { .. }))))
+        let remedy = match (decision, fails, is_asked) {
+            (Some(Decision::Short { .. }), ..) => Remedy::Add,
+            (_, true, true) => Remedy::AddOrUnpin,
+            (_, true, false) => Remedy::Exchange,
+            (_, false, _) => Remedy::Wait,
+        };
+        let name = pool.metadata.name.as_deref().unwrap_or_default();
+        (!wrong.is_empty()).then(|| Told::nodes(name, &wrong, remedy))
     }
 
     /// Everybody who asks for a share of this pool.
@@ -253,6 +266,11 @@ impl State {
             })
             .collect()
     }
+}
+
+/// The nodes of a tenant that it does not leave.
+fn kept(held: &PoolReservation) -> impl Iterator<Item = &PoolNode> {
+    held.nodes.iter().filter(|node| !node.leaving)
 }
 
 impl Wish {

@@ -204,7 +204,8 @@ pub(super) fn of_pool<'a>(
     let is_shared = pools.iter().any(|(name, spec)| *name == pool && spec.tenancy == Tenancy::Shared);
     let mine = nodes.iter().filter(|(_, node)| owner(node) == Some(pool));
     // What was one tenant's is nobody else's before it was cleaned, whichever pool it would belong to by its labels.
-    let is_anothers = |node: &SeenNode| matches!(node.mark, Mark::Tenant(_) | Mark::Quarantined);
+    let is_anothers =
+        |node: &SeenNode| matches!(node.mark, Mark::Tenant(_) | Mark::Leaving(_) | Mark::Quarantined);
     mine.filter(|(_, node)| !is_shared || !is_anothers(node))
         .map(|(name, seen)| {
             let mut node = seen.node();

@@ -3,7 +3,7 @@
 use super::Wish;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeSet;
-use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY};
+use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY, SERVERS_RELEASED};
 use tenantry_checklist::report::holds_since;
 use tenantry_crds::common::{Condition, ConditionStatus};
 use tenantry_crds::pool::{ServerPoolSpec, ServerPoolStatus, Tenancy};
@@ -25,6 +25,19 @@ pub(crate) struct Told {
     pub(crate) message: String,
 }
 
+/// What can be done about nodes that are not as they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing: they will be.
+    Wait,
+    /// There has to be another one.
+    Add,
+    /// Somebody has to want another one.
+    Exchange,
+    /// Somebody does, and it is not possible yet.
+    AddOrUnpin,
+}
+
 // === impl Told ===
 
 impl Told {
@@ -43,6 +56,15 @@ impl Told {
     /// Somebody who just asked.
     pub(super) fn deciding(pool: &str) -> Self {
         Self { reason: "Reserving", message: format!("asks pool {pool} for its share") }
+    }
+
+    /// Somebody who was suspended for longer than his plan keeps servers for him.
+    pub(crate) fn released(grace: &str, since: jiff::Timestamp) -> Self {
+        let message = format!(
+            "its share was given back, because it is suspended since {since} and its plan keeps servers for {grace}; it asks for \
+             them again when it is resumed, and waits where there is no room then"
+        );
+        Self { reason: SERVERS_RELEASED, message }
     }
 
     /// Somebody who waits. `making` is what the pool says of nodes that are made.
@@ -77,13 +99,22 @@ impl Told {
     }
 
     /// Somebody whose nodes are not all as they should be.
-    pub(super) fn nodes(pool: &str, wrong: &[String], short: bool) -> Self {
+    pub(super) fn nodes(pool: &str, wrong: &[String], remedy: Remedy) -> Self {
         let more = wrong.len().saturating_sub(NAMED);
         let mut names = wrong.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         if more > 0 {
             names = format!("{names} and {more} more");
         }
-        let remedy = if short { "; no free node takes its place, so add one to the pool" } else { "" };
+        let remedy = match remedy {
+            Remedy::Wait => "",
+            Remedy::Add => "; no free node takes its place, so add one to the pool",
+            Remedy::Exchange => {
+                "; what is on it is kept for its return, or name it in spec.exchange of the pool to have another in its place"
+            }
+            Remedy::AddOrUnpin => {
+                "; another takes its place when one is free that has as much and no volume is pinned to this one"
+            }
+        };
         Self { reason: "NodesNotReady", message: format!("of its servers in pool {pool}, {names}{remedy}") }
     }
 }

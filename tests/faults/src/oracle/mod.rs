@@ -2,7 +2,8 @@
 //!
 //! An oracle says what it found wrong. Those in [`history`] look at every revision, those in [`requests`] at what was
 //! asked for, those in [`outcome`] compare with runs without a fault, those in [`fencing`] ask who led,
-//! [`jobs`] how often work was done, [`suspension`] what is taken away and given back, and [`journal`] what is on record.
+//! [`jobs`] how often work was done, [`suspension`] what is taken away and given back, [`servers`] who has which servers, and
+//! [`journal`] what is on record.
 
 pub mod exit;
 pub mod fencing;
@@ -12,6 +13,7 @@ pub mod journal;
 pub mod outcome;
 pub mod plan_change;
 pub mod requests;
+pub mod servers;
 pub mod suspension;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -62,6 +64,7 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     findings.extend(suspension::recorded_before_stopped(record));
     findings.extend(suspension::forgotten_after_given_back(record));
     findings.extend(suspension::suspended_is_honest(record));
+    findings.extend(servers::one_tenant_a_server(record));
     findings.extend(journal::recorded_once(record));
     findings.extend(requests::uid_is_named(record));
     findings.extend(requests::deletions_are_of_the_tenant(record));
@@ -81,6 +84,14 @@ pub fn judge(plan: &Plan, record: &Record, reference: Option<&Reference>) -> Vec
     if plan.fault != Fault::TimeTravel {
         findings.extend(match plan.workload {
             Workload::OffboardDelete => outcome::nothing_is_left(record),
+            Workload::ServersLeave => {
+                let mut findings = outcome::nothing_is_left(record);
+                findings.extend(servers::nothing_leaks(record));
+                findings
+            }
+            Workload::ServersOrder | Workload::ServersMove | Workload::ServersBack => {
+                servers::nothing_leaks(record)
+            }
             Workload::OffboardExport | Workload::OffboardArchive => {
                 let mut findings = outcome::nothing_is_left(record);
                 findings.extend(exit::kept_until_a_person_says(record));

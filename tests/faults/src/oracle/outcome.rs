@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Finding;
+use crate::hall::{NODES, POOLS};
 use crate::history::{Record, SUBSCRIPTIONS, Sort, State, TENANT_LABEL};
 use crate::mask;
 use crate::plan::Workload;
@@ -46,9 +47,10 @@ impl Reference {
     pub fn of(record: &Record) -> Self {
         let tells_of_runs = record.exchanges.iter().any(|exchange| exchange.place.site.is_milestone());
         let sites = record.exchanges.iter().filter(|exchange| {
-            exchange.tenant.as_ref() == Some(&record.tenant)
+            let site = &exchange.place.site;
+            (exchange.tenant.as_ref() == Some(&record.tenant) || site.is_of_servers())
                 && exchange.is_effect()
-                && exchange.place.site.is_essential()
+                && site.is_essential()
                 && is_steady(&exchange.place, tells_of_runs)
         });
         Self {
@@ -159,10 +161,16 @@ pub fn late_is_harmless(record: &Record) -> Vec<Finding> {
     let mut found = BTreeSet::new();
     for change in &record.changes {
         let before = known.insert(change.key.clone(), Arc::clone(&change.object));
-        let masked = |object: &Value| mask::masked(&change.key, object, record, &ids);
+        // Of what nobody but the controller writes the status counts.
+        let is_pool = change.key.resource == POOLS;
+        let masked = |object: &Value| match is_pool {
+            true => object["status"].clone(),
+            false => mask::masked(&change.key, object, record, &ids),
+        };
         let is_other = change.sort != Sort::Changed
             || before.is_none_or(|before| masked(&before) != masked(&change.object));
-        if change.revision > at && record.concerns(&change.key) && is_other {
+        let is_about = record.concerns(&change.key) || is_pool || change.key.resource == NODES;
+        if change.revision > at && is_about && is_other {
             let what = format!("{} changed because of a late request", change.key);
             found.insert(Finding::new("O6", what));
         }

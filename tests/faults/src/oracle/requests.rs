@@ -13,7 +13,7 @@ use crate::site::Verb;
 pub fn uid_is_named(record: &Record) -> Vec<Finding> {
     let nameless = |exchange: &&crate::wire::Exchange| {
         let site = &exchange.place.site;
-        exchange.tenant.is_some()
+        (exchange.tenant.is_some() || site.is_of_servers())
             && exchange.uid.is_none()
             && site.is_essential()
             && site.verb.is_write()
@@ -105,6 +105,8 @@ mod tests {
             "delete configmaps tenant-{name}/settings #1",
             "apply configmaps tenant-{name}/settings #1",
             "patch tenantsubscriptions.tenantry.io/status {name} #1",
+            "patch serverpools.tenantry.io/status hall-own #1",
+            "patch nodes {node} #1",
         ] {
             assert_eq!(uid_is_named(&with(place, None)).len(), 1, "{place}");
         }

@@ -36,7 +36,7 @@ pub(super) fn acts(state: &State, by: &str) -> Vec<Act> {
     customers.chain(nodes).collect()
 }
 
-fn of_kind<'a>(state: &'a State, resource: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
+pub(super) fn of_kind<'a>(state: &'a State, resource: &'a str) -> impl Iterator<Item = (&'a Key, &'a Value)> {
     let range = state.range(Key::new(resource, "", "")..);
     range.take_while(move |(key, _)| key.resource == resource).map(|(key, object)| (key, &**object))
 }

@@ -35,6 +35,9 @@ impl Stage {
         self.recorder.begin();
         // They as well have seen what was never there.
         self.players = Players::start(self.client.clone()).await?;
+        if self.housekeepers.is_some() {
+            self.housekeepers = Some(Players::housekeepers(self.client.clone()).await?);
+        }
         let ended =
             self.slot.gone(PATIENCE).await.context("it does not find out that the store went back")?;
         ensure!(!ended.success(), "the store went back and it ended as if nothing had happened: {ended}");
