@@ -9,7 +9,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use crate::health::{Health, health};
+use crate::health::health;
 use crate::object::{Kind, ObjectId};
 use crate::observed::{Metadata, Observed};
 
@@ -118,12 +118,11 @@ impl Child for ChildFull {
         let metadata = &self.parsed.metadata;
         let generation = metadata.generation;
         let mut observed = Observed::of(kind, metadata);
+        // Also where the status is kept: one application's predicate must not hide the health of everybody else's objects.
+        observed.health = health(kind, generation, &self.spec, &self.status);
         if retain {
-            observed.health = Health::Unknown;
             let object = json!({"metadata": {"generation": generation}, "status": self.status});
             observed.retained = Some(Box::new(object));
-        } else {
-            observed.health = health(kind, generation, &self.spec, &self.status);
         }
         observed
     }
@@ -223,6 +222,7 @@ dynamic_resource!(ChildFull, false);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Health;
 
     fn deployment() -> Value {
         json!({
@@ -261,7 +261,13 @@ mod tests {
     #[test]
     fn a_predicate_gets_status_and_generation() {
         let full: ChildFull = serde_json::from_value(deployment()).unwrap();
-        let retained = full.observe(&kind(), true).retained.unwrap();
+        let seen = full.observe(&kind(), true);
+        assert_eq!(
+            seen.health,
+            Health::Current,
+            "who asks for no predicate is judged by the rules of the kind"
+        );
+        let retained = seen.retained.unwrap();
         assert_eq!(retained.pointer("/metadata/generation"), Some(&json!(3)));
         assert_eq!(retained.pointer("/status/replicas"), Some(&json!(2)));
     }

@@ -272,13 +272,15 @@ impl Record {
     ) -> Option<Change> {
         let same_object = self.observed.uid == observed.uid;
         if written.is_some() {
-            // An answer carries metadata only: what the watch said of health holds until it says more, but not for
-            // another generation, which its controller has not seen.
+            // An answer carries metadata only: what the watch said of health and status holds until it says more, but not
+            // for another generation, which its controller has not seen.
             self.unconfirmed |= self.observed.resource_version < observed.resource_version;
-            let outdated =
-                has_generation(&id.kind) && observed.token.revision != self.observed.token.revision;
-            if same_object && !outdated && observed.health == Health::Unknown {
+            let is_changed = observed.token.revision != self.observed.token.revision;
+            if same_object && observed.health == Health::Unknown && !(has_generation(&id.kind) && is_changed)
+            {
                 observed.health = self.observed.health.clone();
+            }
+            if same_object && !is_changed && observed.retained.is_none() {
                 observed.retained = self.observed.retained.take();
             }
             self.baseline = written.map(Box::new);

@@ -203,8 +203,10 @@ impl Workload {
                 subscription.is_some_and(|found| is_over(found)) && suspension::are_followed(state, tenant)
             }
             Self::Resume => {
-                subscription.is_some_and(|found| is_live(found, first) && !suspension::is_told(found))
-                    && suspension::are_followed(state, tenant)
+                let is_over = |found: &Value| found.pointer("/status/operation/completedAt").is_some();
+                let is_back =
+                    |found: &Value| is_live(found, first) && !suspension::is_told(found) && is_over(found);
+                subscription.is_some_and(|found| is_back(found)) && suspension::are_followed(state, tenant)
             }
             Self::ServersOrder => is_in(state, tenant, hall::PLANS[0]),
             Self::ServersMove | Self::ServersBack => self.next_plan().is_some_and(|plan| {
@@ -370,6 +372,7 @@ mod tests {
             let condition = |name: &&str| json!({"type": name, "status": "True", "observedGeneration": 2});
             subscription["status"]["conditions"] = conditions.iter().map(condition).collect();
             subscription["status"]["suspension"] = suspension;
+            subscription["status"]["operation"] = json!({"completedAt": "2026-01-01T00:00:00Z"});
             state.insert(key.clone(), Arc::new(subscription));
             let web = json!({"metadata": {"generation": 3}, "spec": {"replicas": wanted},
                 "status": {"observedGeneration": 3, "replicas": has}});
@@ -382,6 +385,8 @@ mod tests {
             Workload::Suspend.is_done(&suspended, "acme") && Workload::Resume.is_prepared(&suspended, "acme")
         );
         assert!(!Workload::Suspend.is_done(&with(&["Suspended"], holds.clone(), [0, 3]), "acme"));
+        let going_on = with(&["Suspended", "Reconciling"], holds.clone(), [0, 0]);
+        assert!(!Workload::Suspend.is_done(&going_on, "acme"), "its route is not accepted yet");
         let live = with(&["Ready", "Live"], Value::Null, [3, 3]);
         assert!(Workload::Resume.is_done(&live, "acme") && Workload::Suspend.is_prepared(&live, "acme"));
         let others = [

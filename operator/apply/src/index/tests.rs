@@ -126,6 +126,22 @@ fn an_answer_keeps_the_health_and_an_equal_version_may_bring_it() {
 }
 
 #[test]
+fn a_late_answer_keeps_the_status_that_the_watch_brought() {
+    let mut index = synced();
+    let kept = Some(Box::new(serde_json::json!({"status": {"phase": "Ready"}})));
+    let status = |index: &Index| match index.see(&id("a")) {
+        Seen::Present(observed, _) => observed.retained,
+        _ => None,
+    };
+    index.deliver(&id("a"), Observed { retained: kept.clone(), ..object("u", 2, 1) });
+    index.record(&id("a"), object("u", 2, 1), Baseline::default());
+    assert_eq!(status(&index), kept, "no event will come to bring it again");
+    let next = Token { ours: 1, foreign: 0, revision: 2 };
+    index.record(&id("a"), Observed { token: next, ..object("u", 3, 1) }, Baseline::default());
+    assert_eq!(status(&index), None, "it was that of another generation");
+}
+
+#[test]
 fn health_of_an_earlier_generation_says_nothing_of_a_new_one() {
     let mut index = synced();
     index.deliver(&id("a"), object("u", 1, 1));
