@@ -52,7 +52,7 @@ fn text(subscription: &TenantSubscription, now: Timestamp) -> Result<String, std
         writeln!(out, "Waiting for:   {}", status.waiting_for)?;
     }
     if let Some(operation) = &status.operation {
-        writeln!(out, "Operation:     {}", progress::operation(operation, now))?;
+        writeln!(out, "Operation:     {}", progress::operation(operation, &status.checklist, now))?;
     }
     if let Some(go_live) = &status.go_live {
         writeln!(out, "Live since:    {}", progress::go_live(go_live, now))?;

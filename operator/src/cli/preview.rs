@@ -4,6 +4,7 @@
 use super::output::Format;
 use super::{Outcome, client, explain};
 use crate::controller::roots::Root;
+use crate::controller::servers::{Outlook, OutlookRoom};
 use crate::manifests::{DEFAULT_NAMESPACE, SERVICE_ACCOUNT};
 use crate::preview::changes::{Changed, Changes, Object, Pods};
 use crate::preview::known::{Known, PlanChange};
@@ -64,6 +65,9 @@ struct Tenant {
     /// The change to another plan, and when it would take effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_change: Option<PlanChange>,
+    /// Whether there is room among the provider's servers, where a pool accounts for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<OutlookRoom>,
     #[serde(flatten)]
     changes: Changes,
     /// Seconds that the items concerned usually take, one after the other: machines, and people.
@@ -85,9 +89,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let client = client().await?;
     let account = ServiceAccount { namespace: arguments.namespace.clone(), name: SERVICE_ACCOUNT.to_owned() };
     let known = Known::load(&client, account).await?;
+    let outlook = Outlook::load(&client).await;
+    let mut outlook =
+        outlook.map_err(|error| explain(error, "cannot read pools of servers and their nodes"))?;
     let mut preview = match &arguments.name {
-        Some(name) => of_subscription(&client, &known, name, arguments).await?,
-        None => of_files(&client, &known, &arguments.filename).await?,
+        Some(name) => of_subscription(&client, &known, &mut outlook, name, arguments).await?,
+        None => of_files(&client, &known, &mut outlook, &arguments.filename).await?,
     };
     for tenant in &mut preview.tenants {
         known.try_out(&client, MANAGER, &mut tenant.changes).await;
@@ -101,6 +108,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 async fn of_subscription(
     client: &Client,
     known: &Known,
+    outlook: &mut Outlook,
     name: &str,
     arguments: &Arguments,
 ) -> anyhow::Result<Preview> {
@@ -116,14 +124,19 @@ async fn of_subscription(
     let parameters =
         PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }.dry_run();
     let tenant = match api.patch(name, &parameters, &Patch::Merge(&patch)).await {
-        Ok(object) => tenant(client, known, Some(root), name, &object.spec, &[]).await,
+        Ok(object) => tenant(client, known, outlook, Some(root), name, &object.spec, &[]).await,
         Err(error) => Tenant::refused(name, vec![explain(error, "the API server refuses it").to_string()]),
     };
     Ok(Preview { refused: BTreeMap::new(), tenants: vec![tenant] })
 }
 
 /// Definitions and orders as files have them. Definitions count for the orders beside them, whatever their order.
-async fn of_files(client: &Client, known: &Known, files: &[PathBuf]) -> anyhow::Result<Preview> {
+async fn of_files(
+    client: &Client,
+    known: &Known,
+    outlook: &mut Outlook,
+    files: &[PathBuf],
+) -> anyhow::Result<Preview> {
     let mut documents = Vec::new();
     for file in files {
         let text =
@@ -169,11 +182,11 @@ async fn of_files(client: &Client, known: &Known, files: &[PathBuf]) -> anyhow::
     for (name, kinds) in &moved {
         let Some(root) = known.root(name).filter(|_| !orders.contains_key(name)) else { continue };
         let spec = root.spec().with_context(|| format!("the order of {name} cannot be read"))?;
-        preview.tenants.push(tenant(client, known, Some(root), name, &spec, kinds).await);
+        preview.tenants.push(tenant(client, known, outlook, Some(root), name, &spec, kinds).await);
     }
     for (name, spec) in &orders {
         let kinds = moved.get(name).map(Vec::as_slice).unwrap_or_default();
-        preview.tenants.push(tenant(client, known, known.root(name), name, spec, kinds).await);
+        preview.tenants.push(tenant(client, known, outlook, known.root(name), name, spec, kinds).await);
     }
     preview.tenants.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(preview)
@@ -244,6 +257,7 @@ fn spec_of<S: DeserializeOwned>(mut object: DynamicObject) -> anyhow::Result<S> 
 async fn tenant(
     client: &Client,
     known: &Known,
+    outlook: &mut Outlook,
     root: Option<&Root>,
     name: &str,
     spec: &TenantSubscriptionSpec,
@@ -271,11 +285,13 @@ async fn tenant(
         }
     };
     let changes = Changes::between(before.as_ref(), &after);
+    let servers = after.wish.as_ref().and_then(|wish| outlook.ask(wish, jiff::Timestamp::now().as_second()));
     let (machine_seconds, people_seconds) = changes.seconds(&after);
     Tenant {
         name: name.to_owned(),
         refused: Vec::new(),
         plan_change,
+        servers,
         changes,
         machine_seconds,
         people_seconds,
@@ -300,6 +316,7 @@ impl Tenant {
             name: name.to_owned(),
             refused,
             plan_change: None,
+            servers: None,
             changes,
             machine_seconds: 0,
             people_seconds: 0,
@@ -324,7 +341,7 @@ fn told(preview: &Preview, wide: bool) -> String {
 }
 
 fn of_tenant(one: &Tenant, wide: bool, lines: &mut Vec<String>) {
-    let Tenant { name, refused, plan_change, changes, machine_seconds, people_seconds } = one;
+    let Tenant { name, refused, plan_change, servers, changes, machine_seconds, people_seconds } = one;
     if !refused.is_empty() {
         lines.push(format!("{name} would be refused, and stay as it is:"));
         lines.extend(refused.iter().map(|why| format!("  {why}")));
@@ -340,8 +357,10 @@ fn of_tenant(one: &Tenant, wide: bool, lines: &mut Vec<String>) {
         };
         lines.push(format!("{name}: {direction:?} from plan {from} to {to} {when}"));
     }
+    let waits = servers.as_ref().filter(|room| !room.fits);
     if changes.is_empty() {
         lines.push(format!("{name}: nothing would change"));
+        lines.extend(waits.map(|room| format!("  {}", room.told())));
         return;
     }
     let Changes { added, changed, removed, kept, runs, signatures, items } = changes;
@@ -382,5 +401,8 @@ fn of_tenant(one: &Tenant, wide: bool, lines: &mut Vec<String>) {
         0 => String::new(),
         people => format!(", and {} for people", length(*people)),
     };
-    lines.push(format!("  usually takes at most {}{people}", length(*machine_seconds)));
+    lines.extend(servers.iter().map(|room| format!("  {}", room.told())));
+    let first =
+        if waits.is_some() { " from the moment it has its servers, which nobody can foretell" } else { "" };
+    lines.push(format!("  usually takes at most {}{people}{first}", length(*machine_seconds)));
 }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tenantry_checklist::item::{NO_SERVER_POOL, OUT_OF_CAPACITY};
 use tenantry_checklist::plan_change::pending;
 use tenantry_checklist::time::{self, distance, length, readable};
 use tenantry_crds::TenantSubscriptionStatus;
@@ -19,8 +20,8 @@ pub(super) fn mark(state: ItemState) -> char {
     }
 }
 
-/// An operation in one line: what was promised, and what came of it or is expected.
-pub(super) fn operation(operation: &OperationStatus, now: Timestamp) -> String {
+/// An operation in one line: what was promised, and what came of it or is expected. `checklist` says why nothing is.
+pub(super) fn operation(operation: &OperationStatus, checklist: &[ChecklistEntry], now: Timestamp) -> String {
     let kind = operation.kind;
     let started = time::instant(&operation.started_at);
     let Some(promise) = &operation.promise else { return unpromised(operation, started) };
@@ -36,11 +37,20 @@ pub(super) fn operation(operation: &OperationStatus, now: Timestamp) -> String {
     }
     let expected = match &operation.estimated_completion {
         Some(at) => format!("expected {}", distance(time::instant(at), now)),
-        None => "nobody can say when it will be done, see the checklist".to_owned(),
+        None => match checklist.iter().find(|entry| waits_for_servers(entry)) {
+            Some(entry) => {
+                format!("it waits for servers, and nobody can say until when, see item {}", entry.name)
+            }
+            None => "nobody can say when it will be done, see the checklist".to_owned(),
+        },
     };
     let due = time::instant(&promise.completion);
     let late = if due < now { ", which is over" } else { "" };
     format!("{kind:?}, promised for {}{late} ({promised}); {expected}", readable(due))
+}
+
+fn waits_for_servers(entry: &ChecklistEntry) -> bool {
+    entry.state == ItemState::Waiting && [OUT_OF_CAPACITY, NO_SERVER_POOL].contains(&entry.reason.as_str())
 }
 
 /// The same where nothing was promised.
@@ -109,7 +119,7 @@ pub(super) fn tree(name: &str, status: &TenantSubscriptionStatus, now: Timestamp
     let phase = status.phase.map(|phase| format!("{phase:?}")).unwrap_or_default();
     let mut lines = vec![format!("{name}: {phase} {}", status.progress).trim_end().to_owned()];
     if let Some(running) = &status.operation {
-        lines.push(format!("  {}", operation(running, now)));
+        lines.push(format!("  {}", operation(running, &status.checklist, now)));
     }
     lines.extend(plan_change(status, now).map(|change| format!("  plan changes {change}")));
     let mut parts: Vec<(String, Vec<&ChecklistEntry>)> = Vec::new();
@@ -206,15 +216,22 @@ mod tests {
     fn an_operation_says_what_was_promised_and_what_came_of_it() {
         let mut told = status().operation.unwrap();
         assert!(
-            operation(&told, at(10_000)).contains("promised for 1970-01-01T02:01:15Z, which is over (75s")
+            operation(&told, &[], at(10_000))
+                .contains("promised for 1970-01-01T02:01:15Z, which is over (75s")
         );
         told.estimated_completion = None;
         assert!(
-            operation(&told, at(10)).ends_with("; nobody can say when it will be done, see the checklist")
+            operation(&told, &[], at(10))
+                .ends_with("; nobody can say when it will be done, see the checklist")
         );
+        let mut checklist = status().checklist;
+        checklist[1].state = ItemState::Waiting;
+        checklist[1].reason = OUT_OF_CAPACITY.to_owned();
+        let waits = "; it waits for servers, and nobody can say until when, see item application";
+        assert!(operation(&told, &checklist, at(10)).ends_with(waits));
         told.completed_at = Some(time::time(at(90)));
         assert_eq!(
-            operation(&told, at(200)),
+            operation(&told, &[], at(200)),
             "Provision done on 1970-01-01T00:01:30Z after 90s; promised were 75s of work and 2h for people"
         );
     }

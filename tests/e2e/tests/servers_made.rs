@@ -183,11 +183,12 @@ async fn at_rest(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
-    let mut world = start(json!({"maxNodes": 2, "nodePool": node_pool()})).await;
+    let mut world = start(json!({"maxNodes": 2, "nodePool": {}})).await;
     let pools: Api<ServerPool> = Api::all(world.client.clone());
-    let again = async |reserve: i32| {
-        let patch = json!({"spec": {"chipPower": format!("1.{reserve}")}});
-        pools.patch(POOL, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    // What has changed is tried at once.
+    let change = async |field: &str, value: Value| {
+        let patch = Patch::Merge(json!({"spec": {field: value}}));
+        pools.patch(POOL, &PatchParams::default(), &patch).await.unwrap();
     };
     // What is in the way is said with its remedy, to the pool and to who waits.
     world.apply_all(&[on("alone", "acme")]).await.unwrap();
@@ -200,9 +201,11 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     let told = world.until("acme", waits("tenantry manifests karpenter")).await.unwrap();
     let operation = told.status.as_ref().unwrap().operation.as_ref().unwrap();
     assert_eq!(operation.estimated_completion, None, "nobody knows when");
+    let described = world.tenantry(&["describe", "acme"]).await.unwrap();
+    assert!(described.contains("it waits for servers, and nobody can say until when"), "{described}");
     let rights = world.tenantry(&["manifests", "karpenter"]).await.unwrap();
     world.apply(&rights).await.unwrap();
-    again(1).await;
+    change("chipPower", json!("1.1")).await;
     world.until("acme", waits("install Karpenter")).await.unwrap();
     let recorded = until_pool(&world, |status| said(status).contains("Hindered")).await;
     assert_eq!(
@@ -211,7 +214,21 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
         "recorded before it is made"
     );
     world.cluster.install_crds(&[Crd::NodePool]).await.unwrap();
-    again(2).await;
+    change("chipPower", json!("1.2")).await;
+    world.until("acme", waits("correct spec.template of the pool")).await.unwrap();
+    change("template", json!({"nodePool": node_pool()})).await;
+
+    // Who would order as well is told what would come of it.
+    let file = world.directory().join("bolt.yaml");
+    std::fs::write(&file, serde_json::to_string(&on("alone", "bolt")).unwrap()).unwrap();
+    let preview = ["preview", "-f", file.to_str().unwrap(), "-o", "json"];
+    let shown: Value = serde_json::from_str(&world.tenantry(&preview).await.unwrap()).unwrap();
+    let room = &shown["tenants"][0]["servers"];
+    assert_eq!(
+        (&room["pool"], &room["fits"], &room["nodesMade"], &room["lacks"]["nodes"]),
+        (&json!(POOL), &json!(false), &json!(1), &json!("1")),
+        "{shown:#}"
+    );
 
     // It is made as its template and the pool say, by the real definition.
     let status = until_pool(&world, |status| status.made.iter().any(|one| one.uid.is_some())).await;
@@ -258,8 +275,7 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     at_rest(&world).await;
 
     // Another price key is another fact, told once.
-    let key = json!({"spec": {"priceKey": "hall-whole-2027"}});
-    pools.patch(POOL, &PatchParams::default(), &Patch::Merge(key)).await.unwrap();
+    change("priceKey", json!("hall-whole-2027")).await;
     let second = |sub: &TenantSubscription| {
         sub.status.as_ref().and_then(|status| status.servers.as_ref()).is_some_and(|has| has.number == 2)
     };
@@ -302,7 +318,7 @@ async fn cluster_api_makes_as_many_as_may_be() {
     let full = until_pool(&world, |status| said(status).contains("AtTheMost")).await;
     assert!(said(&full).contains("raise spec.template.maxNodes"), "{full:?}");
     let orders: Api<TenantSubscription> = Api::all(world.client.clone());
-    // Who goes to shared servers leaves it as well.
+    // Who goes to shared servers leaves it as well, and is told before whether there is room.
     world.cluster.add_node("s-0", &[(CLASS, "hall")], &[]).await.unwrap();
     let shared = json!({"apiVersion": "tenantry.io/v1alpha1", "kind": "ServerPool", "metadata": {"name": "hall-shared"},
         "spec": {"class": "hall", "tenancy": "Shared"}});
@@ -312,6 +328,9 @@ async fn cluster_api_makes_as_many_as_may_be() {
         pool.and_then(|pool| pool.status.as_ref()).is_some_and(|status| status.nodes == 1)
     };
     wait::until(pools, "hall-shared", has_node).await.unwrap();
+    let preview = ["preview", "acme", "--plan", "side"];
+    let shown = world.tenantry(&preview).await.unwrap();
+    assert!(shown.contains("pool hall-shared has room for it now"), "{shown}");
     world.patch("acme", json!({"spec": {"planRef": {"name": "side"}}})).await.unwrap();
     take_away(&world, "MachineDeployment", &name, "m-0").await;
     let status = until_pool(&world, |status| {

@@ -10,6 +10,7 @@ mod desk;
 mod leaving;
 mod making;
 mod nodes;
+mod outlook;
 mod promise;
 mod say;
 mod watch;
@@ -17,6 +18,7 @@ mod write;
 
 pub(crate) use desk::run;
 pub(crate) use leaving::leave_others;
+pub(crate) use outlook::{Outlook, Room as OutlookRoom};
 pub(crate) use promise::{promised, tenancy};
 pub(crate) use watch::{follow_nodes, follow_pools};
 
