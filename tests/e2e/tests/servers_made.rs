@@ -183,11 +183,12 @@ async fn at_rest(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
-    let mut world = start(json!({"maxNodes": 2, "nodePool": node_pool()})).await;
+    let mut world = start(json!({"maxNodes": 2, "nodePool": {}})).await;
     let pools: Api<ServerPool> = Api::all(world.client.clone());
-    let again = async |reserve: i32| {
-        let patch = json!({"spec": {"chipPower": format!("1.{reserve}")}});
-        pools.patch(POOL, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    // What has changed is tried at once.
+    let change = async |field: &str, value: Value| {
+        let patch = Patch::Merge(json!({"spec": {field: value}}));
+        pools.patch(POOL, &PatchParams::default(), &patch).await.unwrap();
     };
     // What is in the way is said with its remedy, to the pool and to who waits.
     world.apply_all(&[on("alone", "acme")]).await.unwrap();
@@ -204,7 +205,7 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     assert!(described.contains("it waits for servers, and nobody can say until when"), "{described}");
     let rights = world.tenantry(&["manifests", "karpenter"]).await.unwrap();
     world.apply(&rights).await.unwrap();
-    again(1).await;
+    change("chipPower", json!("1.1")).await;
     world.until("acme", waits("install Karpenter")).await.unwrap();
     let recorded = until_pool(&world, |status| said(status).contains("Hindered")).await;
     assert_eq!(
@@ -213,7 +214,21 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
         "recorded before it is made"
     );
     world.cluster.install_crds(&[Crd::NodePool]).await.unwrap();
-    again(2).await;
+    change("chipPower", json!("1.2")).await;
+    world.until("acme", waits("correct spec.template of the pool")).await.unwrap();
+    change("template", json!({"nodePool": node_pool()})).await;
+
+    // Who would order as well is told what would come of it.
+    let file = world.directory().join("bolt.yaml");
+    std::fs::write(&file, serde_json::to_string(&on("alone", "bolt")).unwrap()).unwrap();
+    let preview = ["preview", "-f", file.to_str().unwrap(), "-o", "json"];
+    let shown: Value = serde_json::from_str(&world.tenantry(&preview).await.unwrap()).unwrap();
+    let room = &shown["tenants"][0]["servers"];
+    assert_eq!(
+        (&room["pool"], &room["fits"], &room["nodesMade"], &room["lacks"]["nodes"]),
+        (&json!(POOL), &json!(false), &json!(1), &json!("1")),
+        "{shown:#}"
+    );
 
     // Who would order as well is told what would come of it.
     let file = world.directory().join("bolt.yaml");
@@ -272,8 +287,7 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     at_rest(&world).await;
 
     // Another price key is another fact, told once.
-    let key = json!({"spec": {"priceKey": "hall-whole-2027"}});
-    pools.patch(POOL, &PatchParams::default(), &Patch::Merge(key)).await.unwrap();
+    change("priceKey", json!("hall-whole-2027")).await;
     let second = |sub: &TenantSubscription| {
         sub.status.as_ref().and_then(|status| status.servers.as_ref()).is_some_and(|has| has.number == 2)
     };
