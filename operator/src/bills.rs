@@ -273,3 +273,74 @@ impl Found {
         self.faults.is_empty() && self.parked.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_day_or_an_instant_says_up_to_when() {
+        let now = "2027-01-31T12:00:00Z".parse::<Timestamp>().unwrap();
+        assert_eq!(as_of("2027-01-31T12:00:00Z").unwrap(), AsOf::from(now));
+        assert_eq!(as_of("2027-01-31").unwrap(), AsOf::end_of("2027-01-31".parse().unwrap()).unwrap());
+        assert!(
+            as_of("2027-02-02").unwrap().is_ahead_of(now) && !as_of("2027-02-01").unwrap().is_ahead_of(now)
+        );
+        for wrong in ["", "tomorrow", "2027-02-30", "20270131", "2027-01-31T12:00:00"] {
+            let refusal = as_of(wrong).unwrap_err();
+            assert_eq!(refusal.field, "asOf", "{wrong:?}: {refusal}");
+        }
+    }
+
+    fn plan(currency: Option<&str>, price: &str) -> ServicePlanSpec {
+        let charges = json!([{"name": "base", "type": "Recurring", "interval": "Month", "price": price}]);
+        let mut spec = json!({
+            "displayName": "Gold", "tier": "Gold", "lifecycle": "Published", "upgradableTo": ["gold"],
+            "network": {"qualityOfService": "Assured"},
+            "servers": {"class": "standard", "cpu": "8", "memory": "16Gi", "limitRatio": "2", "disk": "40Gi", "pods": 50},
+            "storage": {"classes": [{"name": "fast", "totalCapacity": "200Gi", "maxVolumes": 10}]},
+            "accounts": {"seats": 3, "roles": ["administrator"]}, "security": {"profile": "restricted"},
+            "monitoring": {"mode": "RealTime", "retention": "720h"},
+            "serviceLevel": {"availability": "99.9", "support": {"firstResponse": "30m"}},
+        });
+        if let Some(currency) = currency {
+            spec["currency"] = json!(currency);
+            spec["charges"] = charges;
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    /// What supposing a change to a plan comes to, for a tenant of a plan that offers it.
+    fn supposed(present: ServicePlanSpec, other: ServicePlanSpec) -> Result<Vec<&'static str>, Refusal> {
+        let status = json!({"accepted": {
+            "plan": "silver@0123456789", "application": "erp@1", "version": "erp-1@1", "blueprint": "standard@1",
+        }});
+        let standing = Standing {
+            name: "acme".to_owned(),
+            spec: TenantSubscriptionSpec::default(),
+            status: serde_json::from_value(status).unwrap(),
+        };
+        let other = OtherPlan { name: "gold".to_owned(), spec: other, present: Some(present) };
+        let mut supposed = Supposed::default();
+        other.suppose("t1", &standing, Timestamp::UNIX_EPOCH, &mut supposed)?;
+        let word = |happening: &Happening| match happening.event.change {
+            Change::ChangePlan { .. } => "change",
+            Change::Pause => "pause",
+            Change::Resume => "resume",
+            _ => "other",
+        };
+        Ok(supposed.happenings.iter().map(word).collect())
+    }
+
+    #[test]
+    fn another_plan_is_supposed_as_it_would_happen() {
+        let (free, priced) = (|| plan(None, ""), |price: &str| plan(Some("EUR"), price));
+        assert_eq!(supposed(priced("1.00"), priced("2.00")).unwrap(), ["change"]);
+        assert_eq!(supposed(priced("1.00"), free()).unwrap(), ["pause"]);
+        assert_eq!(supposed(free(), priced("2.00")).unwrap(), ["change", "resume"]);
+        let closed = ServicePlanSpec { upgradable_to: Vec::new(), ..priced("1.00") };
+        assert_eq!(supposed(closed, priced("2.00")).unwrap_err().field, "plan");
+        assert_eq!(supposed(priced("1.00"), priced("0.001")).unwrap_err().field, "charges[base].price");
+    }
+}

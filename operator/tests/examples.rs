@@ -339,7 +339,7 @@ fn the_kustomization_lists_every_object() {
         .iter()
         .map(|entry| entry.as_str().expect("a path").to_owned())
         .collect();
-    let all: BTreeSet<String> = ["plans", "packed", "tenants"]
+    let all: BTreeSet<String> = ["billing", "plans", "packed", "tenants"]
         .into_iter()
         .flat_map(|folder| names(folder).into_iter().map(move |name| format!("{folder}/{name}.yaml")))
         .collect();

@@ -4,7 +4,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 /// Values of one statement. SQLite takes 32,766, PostgreSQL twice as many, but SQLite looks for the name of each value, such as `$7`,
 /// among all before it, so what a statement costs grows with the square of this.
-const VALUES: usize = 1_000;
+const VALUES: usize = 300;
 
 /// A value of a row.
 #[derive(Clone, Debug)]

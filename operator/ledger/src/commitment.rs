@@ -11,7 +11,7 @@ use crate::lines::{Owed, Run};
 use crate::money::{percent, sum};
 use crate::profile::Profile;
 use crate::refusal::Refusal;
-use crate::timeline::Granted;
+use crate::timeline::{Granted, State};
 
 /// What is missing from a minimum; never negative.
 #[must_use]
@@ -67,11 +67,13 @@ pub(crate) fn lines(run: &Run<'_>, into: &mut Vec<Line>, from: usize) -> Result<
     Ok(())
 }
 
-/// The commitments of the price lists, each over the charged time in which its list was in force.
+/// The commitments of the price lists, each over the charged time in which its list was in force. Who tries something has promised
+/// nothing yet, so a trial is no such time.
 fn minimums<'a>(run: &Run<'a>) -> Vec<Minimum<'a>> {
     let mut minimums: Vec<Minimum<'a>> = Vec::new();
     let mut list = None;
-    for segment in run.line.segments.iter().filter(|segment| segment.state.charged) {
+    let promises = |state: &State<'_>| state.charged && !state.is_free();
+    for segment in run.line.segments.iter().filter(|segment| promises(&segment.state)) {
         let Some(commitment) = &segment.state.list.commitment else { continue };
         let same = list == Some(segment.state.list.id.as_str());
         list = Some(segment.state.list.id.as_str());

@@ -89,10 +89,9 @@ impl KillBill {
         let path = format!("/1.0/kb/accounts/{account}/invoices?includeInvoiceComponents=true");
         let invoices = self.caller.json(Method::GET, &path, Ask::default()).await?;
         for invoice in invoices.as_array().into_iter().flatten() {
-            let items = invoice.get("items").and_then(Value::as_array).into_iter().flatten();
-            for item in items
-                .filter(|item| item.get("itemDetails").is_some_and(|details| *details == document.number))
-            {
+            let mut items = invoice.get("items").and_then(Value::as_array).into_iter().flatten();
+            let is_it = |item: &&Value| item.get("itemDetails").is_some_and(|details| *details == document.number);
+            if let Some(item) = items.find(is_it) {
                 let amount = item.get("amount").map(Value::to_string).unwrap_or_default();
                 if Decimal::parse("amount", &amount)?.value()
                     != Decimal::parse("payable", &document.payable)?.value()

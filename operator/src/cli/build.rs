@@ -97,7 +97,10 @@ fn build(folder: &Path) -> anyhow::Result<(Option<Built>, Vec<Finding>)> {
 
 /// Plans and orders have no templates and are applied as they are.
 fn is_packed(packed: &Packed) -> bool {
-    !matches!(packed.definition, Definition::Plan(_) | Definition::Subscription(_) | Definition::Pool(_))
+    matches!(
+        packed.definition,
+        Definition::Blueprint(_) | Definition::Application(_) | Definition::Version(_)
+    )
 }
 
 /// A name of objects that a folder's name gives: `4.2.1` becomes `4-2-1`.

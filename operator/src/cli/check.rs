@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use super::files::{Library, finding};
+use crate::controller::billing::agreement::agreement;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use jsonschema::Validator;
@@ -25,9 +26,9 @@ use tenantry_checklist::sizing::{Offer, told};
 use tenantry_checklist::{Problem, plan};
 use tenantry_crds::subscription::SizingVerdict;
 use tenantry_crds::{
-    Blueprint, GROUP, HostedApplication, HostedApplicationSpec, HostedApplicationVersion,
-    HostedApplicationVersionSpec, ServerPool, ServicePlan, ServicePlanSpec, TenantSubscription,
-    TenantSubscriptionSpec, VERSION,
+    BillingAccount, BillingAccountSpec, Blueprint, GROUP, HostedApplication, HostedApplicationSpec,
+    HostedApplicationVersion, HostedApplicationVersionSpec, InvoiceIssuer, ServerPool, ServicePlan,
+    ServicePlanSpec, TenantSubscription, TenantSubscriptionSpec, VERSION,
 };
 
 /// Longest message about one value, in characters: some quote the value, which may be a whole object.
@@ -93,7 +94,8 @@ pub(super) fn definitions(library: &Library, schemas: &Schemas, given: Given) ->
         let own = match &packed.definition {
             Definition::Subscription(_) => continue,
             // Its schema and rules say all.
-            Definition::Pool(_) => Vec::new(),
+            Definition::Pool(_) | Definition::Issuer(_) => Vec::new(),
+            Definition::Account(spec) => problems(map, &account(library, packed.name(), spec)),
             Definition::Blueprint(spec) => check_blueprint(Source { spec, map }),
             Definition::Application(spec) => application(library, Source { spec, map }, given),
             Definition::Version(spec) => version(library, Source { spec, map }, given),
@@ -109,6 +111,23 @@ fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort();
     findings.dedup();
     findings
+}
+
+/// What an account cannot be billed by, if its issuer is there as well.
+fn account(library: &Library, name: &str, spec: &BillingAccountSpec) -> Vec<Problem> {
+    let issuer = &spec.issuer_ref.name;
+    let Some(refusal) = library.issuer_named(issuer).and_then(|issuer| agreement(name, spec, issuer).err())
+    else {
+        return Vec::new();
+    };
+    // What is agreed has a name of its own for each field of both.
+    let own = ["currency", "timeZone"].into_iter().find(|field| refusal.field == format!("account.{field}"));
+    let (field, of) = match own {
+        Some(field) => (format!("spec.{field}"), String::new()),
+        None if refusal.field.starts_with("coupons") => (format!("spec.{}", refusal.field), String::new()),
+        None => ("spec.issuerRef.name".to_owned(), format!("{} of InvoiceIssuer {issuer}: ", refusal.field)),
+    };
+    vec![Problem::new(field, "AccountInvalid", format!("{of}{}; {}", refusal.reason, refusal.remedy))]
 }
 
 fn application(library: &Library, source: Source<'_, HostedApplicationSpec>, given: Given) -> Vec<Finding> {
@@ -328,6 +347,8 @@ fn broken_rules(packed: &Packed) -> Vec<(String, String)> {
         Definition::Plan(_) => rules::<ServicePlan>(object),
         Definition::Pool(_) => rules::<ServerPool>(object),
         Definition::Subscription(_) => rules::<TenantSubscription>(object),
+        Definition::Issuer(_) => rules::<InvoiceIssuer>(object),
+        Definition::Account(_) => rules::<BillingAccount>(object),
     }
 }
 

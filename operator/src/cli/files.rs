@@ -17,15 +17,17 @@ use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest, Moves, SelectInput, select};
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::{
-    BlueprintSpec, GROUP, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
-    TenantSubscriptionSpec,
+    BlueprintSpec, GROUP, HostedApplicationSpec, HostedApplicationVersionSpec, InvoiceIssuerSpec,
+    ServicePlanSpec, TenantSubscriptionSpec,
 };
 
 /// Kinds of Tenantry, for documents that forgot their group.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
+    "BillingAccount",
     "Blueprint",
     "HostedApplication",
     "HostedApplicationVersion",
+    "InvoiceIssuer",
     "ServerPool",
     "ServicePlan",
     "TenantSubscription",
@@ -154,6 +156,15 @@ impl Library {
         })
     }
 
+    /// The issuer of this name.
+    pub(super) fn issuer_named(&self, name: &str) -> Option<&InvoiceIssuerSpec> {
+        let named = self.named(name, |definition| match definition {
+            Definition::Issuer(spec) => Some(spec),
+            _ => None,
+        });
+        named.map(|source| source.spec)
+    }
+
     /// The application version whose object has this name, such as `erp-4.2.1`.
     pub(super) fn version_named(&self, name: &str) -> Option<Source<'_, HostedApplicationVersionSpec>> {
         self.named(name, |definition| match definition {
@@ -271,6 +282,8 @@ pub(super) fn noun(packed: &Packed) -> &'static str {
         Definition::Plan(_) => "plan",
         Definition::Pool(_) => "pool",
         Definition::Subscription(_) => "subscription",
+        Definition::Issuer(_) => "issuer",
+        Definition::Account(_) => "account",
     }
 }
 

@@ -4,7 +4,7 @@
 //! An order says who pays. The account and its issuer are objects that others make: they are followed only where an order names
 //! one, so a cluster without prices asks for nothing. What happened to a tenant comes from the journal ([`feed`]).
 
-mod agreement;
+pub(crate) mod agreement;
 pub(crate) mod deliveries;
 pub(crate) mod endpoint;
 pub(crate) mod feed;

@@ -29,7 +29,7 @@ pub fn account(currency: &str, name: &str) -> Value {
     })
 }
 
-/// The shipped definitions at plain prices: silver at 100.00, gold at 300.00 a month, and a checklist that tells the ledger of them.
+/// The shipped definitions at plain prices: silver at 100.00, gold at 300.00 a month.
 ///
 /// # Errors
 /// When a file of the examples cannot be read.
@@ -43,15 +43,6 @@ pub fn definitions() -> Result<Vec<Value>> {
     for object in &mut definitions {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (kind, name) = (text("/kind").to_owned(), text("/metadata/name").to_owned());
-        if kind == "Blueprint" {
-            let mut items =
-                object.pointer("/spec/items").and_then(Value::as_array).cloned().unwrap_or_default();
-            items.push(json!({
-                "name": "billing", "title": "Who pays, and at which prices", "category": "Billing",
-                "dependsOn": ["contract"], "billing": {},
-            }));
-            *object = with(object.clone(), "spec.items", json!(items));
-        }
         if let Some(price) = price_of(&name)
             && kind == "ServicePlan"
         {

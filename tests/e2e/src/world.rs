@@ -166,7 +166,7 @@ impl World {
         install::apply(&self.client, &discovery, documents).await.map(|_| ())
     }
 
-    /// Applies the definitions of the examples: plans, blueprint, applications and versions.
+    /// Applies the definitions of the examples, without prices: plans, blueprint, applications and versions.
     ///
     /// # Errors
     /// When the API server refuses an object.
@@ -265,13 +265,30 @@ pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// The definitions of the examples: plans, blueprint, applications and versions.
+/// The definitions of the examples as they are shipped: plans with their prices, blueprint, applications and versions.
 ///
 /// # Errors
 /// When a file cannot be read or is not YAML.
-pub fn definitions() -> Result<Vec<Value>> {
+pub fn shipped() -> Result<Vec<Value>> {
     let mut documents = install::directory(&examples().join("plans"))?;
     documents.extend(install::directory(&examples().join("packed"))?);
+    Ok(documents)
+}
+
+/// The same without prices: most orders of tests name nobody who pays.
+///
+/// # Errors
+/// As [`shipped`].
+pub fn definitions() -> Result<Vec<Value>> {
+    let mut documents = shipped()?;
+    let plans = documents
+        .iter_mut()
+        .filter(|document| document.get("kind").is_some_and(|kind| kind == "ServicePlan"));
+    for spec in plans.filter_map(|plan| plan.get_mut("spec")?.as_object_mut()) {
+        for field in ["currency", "charges", "trial", "introduction", "minimum"] {
+            spec.remove(field);
+        }
+    }
     Ok(documents)
 }
 

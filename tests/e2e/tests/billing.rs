@@ -526,8 +526,7 @@ async fn people_are_charged_by_tiers_from_the_day_on_which_they_come() {
     world.run_controller_by(&clock).unwrap();
     let third = documents(&world, "acme", 3).await;
     assert_eq!(third[2][2], "40.00");
-    let acme = world.until("acme", counted(3)).await.unwrap();
-    assert_eq!(billing(&acme).quantities.unwrap().revision, 2);
+    assert_eq!(billing(&world.until("acme", counted(3)).await.unwrap()).quantities.unwrap().revision, 2);
     let proof = shown(&world, &["ledger", "verify"]).await;
     assert_eq!((&proof["faults"], &proof["parked"]), (&json!([]), &json!([])), "{proof}");
 }
@@ -546,8 +545,7 @@ async fn bundles_and_coupons_reduce_what_an_account_pays() {
     let sign_up = |order: Value| {
         with(order, "spec.billing", json!({"accountRef": {"name": "acme"}, "startOn": "SignUp"}))
     };
-    let issuer = with(issuer(), "spec.bundles", bundle);
-    world.apply_all(&[issuer, account, sign_up(mail("acme"))]).await.unwrap();
+    world.apply_all(&[with(issuer(), "spec.bundles", bundle), account, sign_up(mail("acme"))]).await.unwrap();
     // 100.00, less 50 %, less 5.00.
     assert_eq!(documents(&world, "acme", 1).await[0][2], "45.00");
     world.apply_all(&[sign_up(erp("bolt"))]).await.unwrap();

@@ -10,8 +10,8 @@ use crate::suggest;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tenantry_crds::{
-    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServerPoolSpec, ServicePlanSpec,
-    TenantSubscriptionSpec,
+    BillingAccountSpec, BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec,
+    InvoiceIssuerSpec, ServerPoolSpec, ServicePlanSpec, TenantSubscriptionSpec,
 };
 
 /// Actions that an item may have in a later release.
@@ -25,6 +25,8 @@ pub(super) fn unknown(object: &Value, sources: &SourceMap) -> Vec<Finding> {
         Some("HostedApplicationVersion") => shape_of::<HostedApplicationVersionSpec>(),
         Some("ServicePlan") => shape_of::<ServicePlanSpec>(),
         Some("ServerPool") => shape_of::<ServerPoolSpec>(),
+        Some("InvoiceIssuer") => shape_of::<InvoiceIssuerSpec>(),
+        Some("BillingAccount") => shape_of::<BillingAccountSpec>(),
         Some("TenantSubscription") => shape_of::<TenantSubscriptionSpec>(),
         _ => return Vec::new(),
     };

@@ -15,8 +15,8 @@ use serde_json::Value;
 use tenantry_crds::blueprint::Item;
 use tenantry_crds::common::Manifest;
 use tenantry_crds::{
-    BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec, ServerPoolSpec, ServicePlanSpec,
-    TenantSubscriptionSpec,
+    BillingAccountSpec, BlueprintSpec, HostedApplicationSpec, HostedApplicationVersionSpec,
+    InvoiceIssuerSpec, ServerPoolSpec, ServicePlanSpec, TenantSubscriptionSpec,
 };
 
 /// Largest packed object, in bytes of compact JSON. Clients that apply from Git store it once more in an annotation,
@@ -49,6 +49,10 @@ pub enum Definition {
     Subscription(TenantSubscriptionSpec),
     /// A pool of servers.
     Pool(ServerPoolSpec),
+    /// Somebody who sells.
+    Issuer(InvoiceIssuerSpec),
+    /// Somebody who pays.
+    Account(BillingAccountSpec),
 }
 
 // === impl Packed ===
@@ -226,10 +230,12 @@ fn definition(object: &Value, sources: &SourceMap) -> Result<Definition, Finding
         "ServicePlan" => typed(spec, sources).map(Definition::Plan),
         "TenantSubscription" => typed(spec, sources).map(Definition::Subscription),
         "ServerPool" => typed(spec, sources).map(Definition::Pool),
+        "InvoiceIssuer" => typed(spec, sources).map(Definition::Issuer),
+        "BillingAccount" => typed(spec, sources).map(Definition::Account),
         _ => Err(error(
             sources.field("/kind"),
             "the kind is not one of tenantry",
-            "write Blueprint, HostedApplication, HostedApplicationVersion, ServerPool, ServicePlan or TenantSubscription",
+            "write BillingAccount, Blueprint, HostedApplication, HostedApplicationVersion, InvoiceIssuer, ServerPool, ServicePlan or TenantSubscription",
         )),
     }
 }

@@ -162,6 +162,22 @@ fn platinum_at_the_price_of_silver_from_a_monthly_minimum_on() {
 }
 
 #[test]
+fn a_trial_promises_nothing() {
+    let mut list = list("silver", &[monthly("base", "30.00")]);
+    list["phases"] = json!([
+        {"length": {"unit": "Day", "count": 31}, "discount": "100"},
+        {"length": {"unit": "Month", "count": 1}, "discount": "50"},
+    ]);
+    list["commitment"] = json!({"amount": "100.00", "interval": {"unit": "Month", "count": 1}});
+    let mut shop = Shop::new(vec![list]);
+    shop.starts("one", "2025-01-01", "erp", "silver");
+    assert_eq!(shop.run("2025-02-01"), ["one base 2025-02-01..2025-03-01 15.00 EUR"]);
+    let second =
+        ["one base 2025-03-01..2025-04-01 30.00 EUR", "one commitment 2025-02-01..2025-03-01 85.00 EUR"];
+    assert_eq!(shop.run("2025-03-01"), second);
+}
+
+#[test]
 fn a_commitment_is_filled_up_and_prorated_or_owed_in_full_at_the_end() {
     // Half of March's base fee stayed, 14.52; 15 of 31 days of the minimum are 48.39.
     for (early_end, filled) in [("Prorate", "33.87"), ("Full", "85.48")] {

@@ -16,7 +16,7 @@ use tenantry_crds::TenantSubscription;
 use tenantry_e2e::kept::{self, Kept};
 use tenantry_e2e::people::Signer;
 use tenantry_e2e::report::{Page, Report, Tenant};
-use tenantry_e2e::world::examples;
+use tenantry_e2e::world::{self, examples};
 use tenantry_e2e::{Setup, World, install, node, process, wait};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,10 +97,13 @@ async fn interruptible(demo: impl Future<Output = Result<bool>>) -> Result<bool>
 async fn run(setup: Setup, directory: &Path) -> Result<bool> {
     println!("{STARTING}");
     let mut world = World::start(setup).await?;
-    world.apply_definitions().await?;
+    apply_priced(&world).await?;
     let mark = world.cluster.audit().await?.mark().await?;
     world.run_controller(&[])?;
     let all_live = show(&world, setup, mark, directory).await?;
+    if all_live {
+        show_bills(&world, &process::journal(world.directory())).await?;
+    }
     if let Some(controller) = world.controller.take() {
         if !all_live {
             std::fs::write(kept::log_file(directory), controller.log()?)?;
@@ -134,10 +137,13 @@ async fn start_kept(setup: Setup, directory: &Path) -> Result<bool> {
 /// Takes the tenants to Live on `cluster`, and says how to use and how to stop what is left running.
 async fn run_kept(cluster: Cluster, setup: Setup, directory: &Path) -> Result<bool> {
     let world = World::on(cluster, setup).await?;
-    world.apply_definitions().await?;
+    apply_priced(&world).await?;
     let mark = world.cluster.audit().await?.mark().await?;
     let kept = Kept::start(world.identity(), directory)?;
     let all_live = show(&world, setup, mark, directory).await?;
+    if all_live {
+        show_bills(&world, &process::journal(directory)).await?;
+    }
     println!(
         "Left running: the Kubernetes API and the controller (process {}, http://{}/metrics,",
         kept.pid, kept.admin
@@ -190,6 +196,31 @@ async fn show(world: &World, setup: Setup, mark: Mark, directory: &Path) -> Resu
         println!("Not every tenant was live within {} s.", LIMIT.as_secs());
     }
     Ok(report.all_live())
+}
+
+/// Applies the definitions with their prices, and who sells and pays.
+async fn apply_priced(world: &World) -> Result<()> {
+    world.apply_all(&world::shipped()?).await?;
+    world.apply_all(&install::directory(&examples().join("billing"))?).await
+}
+
+/// What each tenant's first invoice will be, as the ledger knows it by now. Nothing was invoiced yet: each plan begins with a trial.
+async fn show_bills(world: &World, database: &str) -> Result<()> {
+    let subscriptions: Api<TenantSubscription> = Api::all(world.client.clone());
+    for subscription in subscriptions.list(&ListParams::default()).await? {
+        let name = subscription.name_any();
+        let is_billed = |subscription: Option<&TenantSubscription>| {
+            let billing =
+                subscription.and_then(|subscription| subscription.status.as_ref()?.billing.as_ref());
+            billing.is_some_and(|billing| billing.next_invoice_date.is_some())
+        };
+        wait::until(subscriptions.clone(), &name, is_billed)
+            .await
+            .with_context(|| format!("nothing will be invoiced to {name}"))?;
+        let page = world.tenantry(&["preview-invoice", &name, "--database", database]).await?;
+        println!("\nThe first invoice of {name} will be:\n{page}");
+    }
+    Ok(())
 }
 
 /// Creates subscriptions as the administrator; gives when each was sent.
