@@ -1,6 +1,6 @@
 # Every target does its own set-up on a machine with Rust and Go.
 
-.PHONY: help bench demo faults faults-all test up down generate lint deny clean
+.PHONY: help bench demo faults faults-all servers test up down generate lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ faults: ## Break things at every write of a tenant's beginning and end, and judg
 
 faults-all: ## Break things in every way at every request (hours)
 	@scripts/faults all
+
+servers: ## Give two thousand tenants their share of two hundred servers, and count what is asked at rest (minutes)
+	@scripts/servers
 
 up: ## Start the demo and leave it running to play with
 	@scripts/demo --keep

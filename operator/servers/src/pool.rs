@@ -123,7 +123,7 @@ impl Reservation {
     /// How many nodes it keeps.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.nodes.len() - self.leaving.len()
+        self.nodes.len().saturating_sub(self.leaving.len())
     }
 }
 

@@ -46,11 +46,11 @@ pub(crate) fn pools() -> [Value; 2] {
 
 /// A node that is given as a whole, or the shared one, and what it says of itself.
 pub(crate) fn node(name: &str, is_own: bool) -> (Value, Value) {
-    let mut labels =
-        json!({CLASS_LABEL: CLASS, "kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64"});
-    if is_own {
-        labels[OWN.0] = json!(OWN.1);
-    }
+    let hostname = "kubernetes.io/hostname";
+    let labels = match is_own {
+        true => json!({CLASS_LABEL: CLASS, hostname: name, OWN.0: OWN.1}),
+        false => json!({CLASS_LABEL: CLASS, hostname: name}),
+    };
     let has = if is_own {
         json!({"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"})
     } else {

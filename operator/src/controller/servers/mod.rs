@@ -180,7 +180,9 @@ impl State {
     fn standing(&self, pool: &ServerPool, wish: &Wish) -> Standing {
         let name = pool.metadata.name.clone().unwrap_or_default();
         let tenant = wish.tenant.as_str();
-        let held = pool.status.as_ref().and_then(|status| {
+        // What is just being given back is not had any more: who comes back meanwhile asks anew.
+        let is_left = self.left.contains(&(name.clone(), tenant.to_owned()));
+        let held = pool.status.as_ref().filter(|_| !is_left).and_then(|status| {
             status.reservations.iter().find(|held| held.tenant == tenant && held.uid == wish.uid)
         });
         let has = held.map(|held| ServersStatus {
@@ -277,5 +279,95 @@ impl Wish {
     /// What it amounts to once it is had, as people read it.
     pub(crate) fn promised(&self) -> tenantry_crds::pool::PoolAmounts {
         written(self.amounts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A pool of whole servers in which one tenant has three nodes, the last of which it leaves.
+    fn pool() -> ServerPool {
+        let nodes = json!([{"name": "n0", "uid": "u0"}, {"name": "n1", "uid": "u1"},
+            {"name": "n2", "uid": "u2", "leaving": true}]);
+        let amounts = written(Amounts::default());
+        serde_json::from_value(json!({
+            "metadata": {"name": "own"}, "spec": {"class": "hall", "tenancy": "Dedicated"},
+            "status": {"reservations": [{"tenant": "t1", "subscription": "acme", "uid": "s1", "amounts": amounts,
+                "nodes": nodes, "since": "2026-01-01T00:00:00Z"}]},
+        }))
+        .unwrap()
+    }
+
+    fn wish(nodes: usize) -> Wish {
+        Wish {
+            subscription: "acme".to_owned(),
+            uid: "s1".to_owned(),
+            tenant: "t1".parse().unwrap(),
+            class: "hall".to_owned(),
+            tenancy: Tenancy::Dedicated,
+            amounts: Amounts::default(),
+            largest: Room::default(),
+            nodes,
+        }
+    }
+
+    fn servers() -> Servers {
+        let servers = Servers::default();
+        servers.lock().pools.insert("own".to_owned(), Arc::new(pool()));
+        servers
+    }
+
+    #[test]
+    fn what_a_tenant_leaves_is_not_what_it_has() {
+        let standing = servers().ask(&wish(2), true, 0);
+        assert!(standing.granted);
+        assert_eq!(standing.has.unwrap().nodes, ["n0", "n1"]);
+        assert!(!servers().ask(&wish(3), true, 0).granted, "the third is on its way out");
+    }
+
+    #[test]
+    fn who_comes_back_while_his_share_is_given_back_asks_anew() {
+        let servers = servers();
+        servers.has_left("own", "t1");
+        let standing = servers.ask(&wish(2), true, 0);
+        assert!(!standing.granted && standing.has.is_none());
+        servers.lock().left.clear();
+        assert!(servers.ask(&wish(2), true, 0).granted);
+    }
+
+    #[test]
+    fn a_server_that_fails_is_told_with_what_can_be_done() {
+        let seen = |uid: &str, schedulable: bool| SeenNode {
+            uid: uid.to_owned(),
+            resource_version: "7".to_owned(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            allocatable: BTreeMap::new(),
+            ready: true,
+            schedulable,
+            mark: tenantry_servers::Mark::Tenant("t1".to_owned()),
+        };
+        let told = |exchange: serde_json::Value, works: bool| {
+            let servers = servers();
+            let mut pool = pool();
+            pool.spec.exchange = serde_json::from_value(exchange).unwrap();
+            let mut state = servers.lock();
+            state.pools.insert("own".to_owned(), Arc::new(pool));
+            state.nodes_known = true;
+            // What is left may be as it is.
+            for (name, uid, works) in [("n0", "u0", works), ("n1", "u1", true), ("n2", "u2", false)] {
+                state.nodes.insert(name.to_owned(), seen(uid, works));
+            }
+            drop(state);
+            servers.ask(&wish(2), true, 0).waits.map(|told| told.message)
+        };
+        assert_eq!(told(json!([]), true), None);
+        assert!(told(json!([]), false).unwrap().contains("n0 is cordoned; what is on it is kept"));
+        let said = json!([{"node": "n0", "tenant": "t1", "by": "ada"}]);
+        assert!(told(said, false).unwrap().contains("another takes its place when one is free"));
+        let of_another = json!([{"node": "n0", "tenant": "t2", "by": "ada"}]);
+        assert!(told(of_another, false).unwrap().contains("name it in spec.exchange"));
     }
 }

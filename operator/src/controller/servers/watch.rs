@@ -131,6 +131,9 @@ impl Servers {
     fn remove_pool(&self, name: &str) -> bool {
         let mut state = self.lock();
         state.decisions.retain(|(pool, _), _| pool != name);
+        // What was seen of it is nothing about another one of its name.
+        state.left.retain(|(pool, _)| pool != name);
+        state.traces.remove(name);
         let was_there = state.pools.remove(name).is_some();
         drop(state);
         self.changed.notify_one();

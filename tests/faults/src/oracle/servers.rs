@@ -228,8 +228,10 @@ fn is_left(state: &State, name: &str, node: &Value, tenant: &str) -> bool {
 
 /// Pools that promise more to tenants who share than their nodes have.
 fn overpromised(state: &State) -> Vec<String> {
-    let quantity =
-        |value: &Value| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(Quantity::ZERO);
+    let quantity = |of: &Value, pointer: &str| {
+        let read = of.pointer(pointer).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        read.unwrap_or(Quantity::ZERO)
+    };
     let sum = |all: &mut dyn Iterator<Item = Quantity>| all.fold(Quantity::ZERO, Quantity::plus);
     let mut wrong = Vec::new();
     for (key, pool) in
@@ -244,9 +246,11 @@ fn overpromised(state: &State) -> Vec<String> {
             [("cpu", "cpu"), ("memory", "memory"), ("disk", "ephemeral-storage"), ("pods", "pods")]
         {
             let promised =
-                sum(&mut entries(pool, "reservations").map(|held| quantity(&held["amounts"][field])));
+                sum(&mut entries(pool, "reservations")
+                    .map(|held| quantity(held, &format!("/amounts/{field}"))));
             let nodes = all(state, NODES).filter(|(_, node)| is_its(node));
-            let has = sum(&mut nodes.map(|(_, node)| quantity(&node["status"]["allocatable"][resource])));
+            let has =
+                sum(&mut nodes.map(|(_, node)| quantity(node, &format!("/status/allocatable/{resource}"))));
             if promised > has {
                 wrong.push(format!("{} promises {promised} of {resource} and has {has}", key.name));
             }
