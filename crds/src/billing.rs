@@ -1,8 +1,8 @@
 //! `InvoiceIssuer` and `BillingAccount`: who sells and who pays.
 
 use crate::common::{DECIMAL, DNS_LABEL, Reference};
-use crate::sink::Sink;
 use crate::prices::{AMOUNT, CURRENCY};
+use crate::sink::Sink;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

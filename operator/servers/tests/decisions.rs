@@ -13,7 +13,9 @@ mod common;
 use common::{cores, node, pool, want, wants_nodes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use tenantry_crds::pool::{CleanedNode, ExchangedNode, MAX_WAITING, ServerPoolSpec, ServerPoolStatus, Tenancy};
+use tenantry_crds::pool::{
+    CleanedNode, ExchangedNode, MAX_WAITING, ServerPoolSpec, ServerPoolStatus, Tenancy,
+};
 use tenantry_crds::quantity::Quantity;
 use tenantry_servers::record::{Known, restore, status, take_back};
 use tenantry_servers::{

@@ -90,7 +90,8 @@ impl KillBill {
         let invoices = self.caller.json(Method::GET, &path, Ask::default()).await?;
         for invoice in invoices.as_array().into_iter().flatten() {
             let mut items = invoice.get("items").and_then(Value::as_array).into_iter().flatten();
-            let is_it = |item: &&Value| item.get("itemDetails").is_some_and(|details| *details == document.number);
+            let is_it =
+                |item: &&Value| item.get("itemDetails").is_some_and(|details| *details == document.number);
             if let Some(item) = items.find(is_it) {
                 let amount = item.get("amount").map(Value::to_string).unwrap_or_default();
                 if Decimal::parse("amount", &amount)?.value()
