@@ -140,16 +140,14 @@ pub fn milestone(body: &Value) -> Option<String> {
     Some(format!("{item}-{}-{}", run["attempt"].as_i64()?, run["state"].as_str()?))
 }
 
-/// How far a suspension is, or its end.
+/// How far a suspension is, or its end. Only what changed is in a patch, and what is taken away is null there.
 fn suspended(status: &Value) -> Option<String> {
-    let conditions = status.get("conditions")?.as_array()?;
-    let told = conditions.iter().find(|condition| condition["type"] == "Suspended");
-    if let Some(told) = told {
-        return told["reason"].as_str().map(str::to_owned);
+    if status.get("suspension").is_some_and(Value::is_null) {
+        return Some("Resumed".to_owned());
     }
-    let operation = status.get("operation")?;
-    let is_over = operation["kind"] == "Resume" && operation.get("completedAt").is_some();
-    is_over.then(|| "Resumed".to_owned())
+    let conditions = status.get("conditions")?.as_array()?;
+    let told = conditions.iter().find(|condition| condition["type"] == "Suspended")?;
+    told["reason"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -193,7 +191,7 @@ mod tests {
         let told =
             |reason: &str| json!({"status": {"conditions": [{"type": "Suspended", "reason": reason}]}});
         assert_eq!(milestone(&told("InEffect")).as_deref(), Some("InEffect"));
-        let lifted = json!({"status": {"conditions": [], "operation": {"kind": "Resume", "completedAt": "2026-01-01T00:00:00Z"}}});
+        let lifted = json!({"status": {"conditions": [], "suspension": null}});
         assert_eq!(milestone(&lifted).as_deref(), Some("Resumed"));
         assert_eq!(milestone(&body(json!([{"name": "network"}]))), None);
         let both =
