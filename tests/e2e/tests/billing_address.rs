@@ -14,11 +14,12 @@ use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tenantry_crds::TenantSubscription;
+use tenantry_crds::subscription::ItemState;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
-use tenantry_e2e::wait::{PATIENCE, is_live};
+use tenantry_e2e::wait::{PATIENCE, is_live, stands};
 use tenantry_e2e::{NAMESPACE, Setup, World, process};
 use tokio::process::Command;
 
@@ -172,6 +173,20 @@ async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     let asked = asks(&world, &clerk, &["billing", "run", "--as-of", &today, "-o", "json"]).await.unwrap();
     assert_eq!(asked, json!({"closed": 0, "documents": [], "parked": []}));
     assert_eq!(asks(&world, &reader, &["ledger", "verify", "-o", "json"]).await.unwrap(), before);
+
+    // Who is not charged yet sees what his first invoice would be if he were from now on.
+    let later_on = Timestamp::now().checked_add((DAYS_OF_A_MONTH * 48).hours()).unwrap().to_string();
+    let waits = with(paid_by("carl", "acme"), "spec.goLive", json!({"notBefore": later_on}));
+    world.apply_all(&[waits]).await.unwrap();
+    world.until("carl", stands("billing", ItemState::Done, "InLedger")).await.unwrap();
+    let first = ["preview-invoice", "carl", "-o", "json"];
+    let shown = asks(&world, &reader, &first).await.unwrap();
+    assert_eq!(
+        (&shown[0]["lines"][0]["name"], &shown[0]["net"]),
+        (&json!("carl"), &json!("100.00")),
+        "{shown}"
+    );
+    assert_eq!(has(&world, &clock, &first).await.unwrap()[0]["net"], "100.00");
 
     // Who has the database does not write while a controller leads, and leads himself where none does.
     let close = ["billing", "run", "--as-of", &later, "-o", "json"];
