@@ -81,7 +81,7 @@ pub struct InvoiceIssuerSpec {
 }
 
 /// A discount for holding applications together.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerBundle {
     /// Name of the bundle.
@@ -89,6 +89,7 @@ pub struct IssuerBundle {
     pub name: String,
     /// Applications that an account must be charged for, all of them.
     #[schemars(length(min = 2, max = 16), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub applications: Vec<String>,
     /// By how many percent less what recurs costs of these applications, such as `10`.
     #[schemars(length(min = 1, max = 16), regex(pattern = DECIMAL))]

@@ -38,7 +38,7 @@ pub struct SinkAddress {
 }
 
 /// Files of each document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SinkFolder {
     /// Folder in the controller's file system.
@@ -47,6 +47,7 @@ pub struct SinkFolder {
     /// What is written of each document.
     #[serde(default = "json_and_html")]
     #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub forms: Vec<DocumentForm>,
 }
 

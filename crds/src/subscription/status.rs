@@ -128,13 +128,13 @@ pub struct BilledQuantities {
     pub revision: i32,
     /// Since when it is so.
     pub since: Time,
-    /// People in `spec.users`.
+    /// People in `spec.users` of the order.
     #[schemars(range(min = 0))]
     pub seats: i64,
-    /// `spec.inputs.namedUsers`.
+    /// People with a name of their own, as `spec.inputs.namedUsers` says.
     #[schemars(range(min = 0))]
     pub named_users: i64,
-    /// `spec.inputs.concurrentUsers`.
+    /// People at the same time, as `spec.inputs.concurrentUsers` says.
     #[schemars(range(min = 0))]
     pub concurrent_users: i64,
 }

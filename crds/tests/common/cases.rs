@@ -370,6 +370,7 @@ fn payers() -> Vec<Case> {
     let order = |billing: Value| with(base("TenantSubscription"), "/spec/billing", billing);
     let paid = || order(json!({"accountRef": {"name": "acme"}}));
     let latest = "2026-12-01T00:00:00Z";
+    let sinks = |sinks: Value| with(issuer(), "/spec/sinks", sinks);
     let coupons = |coupons: Value| with(account(), "/spec/coupons", coupons);
     const COUPON: &str = "a coupon takes off a percentage or an amount";
     let named = |length: usize| with(account(), "/metadata/name", json!("n".repeat(length)));
@@ -383,6 +384,21 @@ fn payers() -> Vec<Case> {
                 "/spec/bundles",
                 json!([{"name": "office", "applications": ["erp", "mail"], "percent": "10"}]),
             ),
+        ),
+        accepted(
+            "sinks",
+            sinks(json!([
+                {"name": "drop", "folder": {"path": "/srv/invoices", "forms": ["Json", "Ubl"]}},
+                {"name": "erp", "webhook": {"url": "https://erp.example.org/in"}},
+            ])),
+        ),
+        refused("a sink of no kind", sinks(json!([{"name": "a"}])), "a sink is of one kind"),
+        refused(
+            "a sink of two kinds",
+            sinks(
+                json!([{"name": "a", "stripe": {"url": "https://a.example"}, "killBill": {"url": "https://b.example"}}]),
+            ),
+            "a sink is of one kind",
         ),
         accepted(
             "coupons",

@@ -23,7 +23,7 @@ use tenantry_e2e::meddling::lose;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::traffic::{mark, writes_in};
 use tenantry_e2e::wait::{is_live, refusal};
-use tenantry_e2e::{Setup, World, install, wait, world};
+use tenantry_e2e::{Setup, World, wait, world};
 
 /// The tenants, each with the Service that the tests take away from it.
 const TENANTS: [(&str, &str); 2] = [("steady", "mail"), ("books", "web")];
@@ -45,8 +45,7 @@ async fn tenants_run_on_accepted_revisions_whatever_becomes_of_definitions() {
 
 /// A definition of the examples.
 fn definition(kind: &str, name: &str) -> Value {
-    let mut all = install::directory(&world::examples().join("plans")).unwrap();
-    all.extend(install::directory(&world::examples().join("packed")).unwrap());
+    let all = world::definitions().unwrap();
     let found = all.into_iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.unwrap_or_else(|| panic!("the examples have no {kind} {name}"))
 }

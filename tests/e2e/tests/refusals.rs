@@ -17,7 +17,7 @@ use tenantry_e2e::holdings::labelled;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::traffic::{line, mark, writes_in};
 use tenantry_e2e::wait::{is_live, refusal};
-use tenantry_e2e::{Setup, World, install, wait, world};
+use tenantry_e2e::{Setup, World, wait, world};
 
 /// An order that is refused.
 struct Case {
@@ -55,7 +55,7 @@ async fn what_cannot_be_carried_out_is_refused_and_made_good_by_correcting_it() 
 
 /// The smallest plan of the examples under another name.
 fn plan(name: &str, lifecycle: &str) -> Value {
-    let plans = install::directory(&world::examples().join("plans")).unwrap();
+    let plans = world::definitions().unwrap();
     let silver = plans.into_iter().find(|plan| plan["metadata"]["name"] == "silver").unwrap();
     with(with(silver, "metadata.name", json!(name)), "spec.lifecycle", json!(lifecycle))
 }

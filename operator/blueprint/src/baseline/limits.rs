@@ -83,7 +83,8 @@ impl Limits {
         })
     }
 
-    /// The same with the larger of both bounds. What a container gets that states nothing stays as it is.
+    /// The same with the larger of both bounds. What a container gets that states nothing stays as it is, but for scratch disk: what
+    /// still stands is bounded by nothing else.
     pub(super) fn with_room(self, other: &Self) -> Self {
         let max = Amounts {
             cpu: self.max.cpu.max(other.max.cpu),
@@ -91,7 +92,9 @@ impl Limits {
             disk: self.max.disk.max(other.max.disk),
         };
         let (ratio, max_volume) = (self.ratio.max(other.ratio), self.max_volume.max(other.max_volume));
-        Self { max, ratio, max_volume, ..self }
+        let disk = self.default_limit.disk.max(other.default_limit.disk);
+        let default_limit = Amounts { disk, ..self.default_limit };
+        Self { default_limit, max, ratio, max_volume, ..self }
     }
 
     pub(super) fn object(&self, namespace: &str) -> RenderedObject {

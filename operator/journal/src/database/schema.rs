@@ -13,6 +13,8 @@ pub(super) async fn migrate(dialect: Dialect, connection: &mut AnyConnection) ->
     match dialect {
         // The migrator takes no lock here.
         Dialect::Sqlite => {
+            // Whoever is later waits for who migrates, which writes to disk once for each step.
+            sqlx::raw_sql("PRAGMA busy_timeout = 60000").execute(&mut *connection).await?;
             let mut transaction = connection.begin_with(dialect.begin()).await?;
             migrator.run_direct(None, &mut *transaction, false).await?;
             transaction.commit().await?;
