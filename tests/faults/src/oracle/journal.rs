@@ -38,7 +38,7 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
                 findings.push(Finding::new("O12", what));
             }
             // What happened before the record began is known by its latest form only.
-            None if !is_earlier(&fact.id, &told) && !(resumed && is_whole(&fact.id, journal)) => {
+            None if !(is_earlier(&fact.id, &told) || (resumed && is_whole(&fact.id, journal))) => {
                 findings.push(Finding::new("O12", format!("{} never happened", fact.id)));
             }
             Some(_) | None => {}
