@@ -1,6 +1,6 @@
 # Every target does its own set-up on a machine with Rust and Go.
 
-.PHONY: help bench demo faults faults-all servers test up down generate lint deny clean
+.PHONY: help bench demo faults faults-all servers kills test up down generate lint deny clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ demo: ## Start a Kubernetes API, install Tenantry and take three tenants to Live
 
 bench: ## Measure what tenants cost, beside the raw limit (QUICK=1: a short run)
 	@scripts/bench
+
+kills: ## Kill whoever closes the month of a thousand accounts fifty times, and prove the ledger (long)
+	cargo test --workspace --test store -- --ignored --nocapture fifty
 
 test: ## Run everything: formatting, lints, licences, unit and end-to-end tests
 	@scripts/test
