@@ -4,6 +4,7 @@
 //! written before any tenant is told, over the record that was looked at.
 
 use super::leaving::{is_empty, is_gone, traces};
+use super::looks::{LOOK_AGAIN, Looks, Subject};
 use super::making;
 use super::nodes::of_pool;
 use super::say::{self, conditions};
@@ -23,16 +24,14 @@ use tokio::time::Instant;
 
 /// First and longest wait after a write that did not happen.
 const WRITE_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(30)];
-/// First and longest wait before a node, or what a tenant left, is looked at again.
-const LOOK_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
 
 /// What is being waited for.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+struct Desk {
     /// Writes that did not happen in a row, by pool.
     failed: HashMap<String, u32>,
-    /// When something is looked at again, and how often it was: nodes that are not empty, and what tenants left.
-    looks: HashMap<String, (Instant, u32)>,
+    /// What is looked at again.
+    looks: Looks,
 }
 
 /// A pool as it is looked at.
@@ -119,22 +118,20 @@ impl Desk {
         let marked = self.mark(context, &look).await;
         let freed = self.look_after_left(context, &look, &known, &status).await;
         let left = self.look_at_own(context, &look).await;
-        let made = making::carry_out(self, context, &object, &status).await;
+        let made = making::carry_out(&mut self.looks, context, &object, &status).await;
         [marked, freed, left, made].into_iter().flatten().min()
     }
 
     /// Looks at what is on servers that tenants have too much of, leave, or shall have exchanged. What is left is looked at until
     /// nothing is on it; the others again only when something else happened.
     async fn look_at_own(&mut self, context: &Context, look: &Look) -> Option<Instant> {
-        let key = |tenant: &str| format!("{}/{tenant}", look.name);
-        self.looks.retain(|what, _| {
-            what.split_once('/').is_none_or(|(pool, tenant)| pool != look.name || look.open.contains(tenant))
-        });
+        self.looks.keep_own(&look.name, &look.open);
         let (mut next, mut unused) = (None, None);
         for tenant in &look.open {
             let Some(held) = look.pool.reservations.get(tenant) else { continue };
             let next = if held.leaving.is_empty() { &mut unused } else { &mut next };
-            if !self.is_due(&key(tenant), next) {
+            let what = Subject::Own { pool: look.name.clone(), tenant: tenant.clone() };
+            if !self.looks.is_due(&what, next) {
                 continue;
             }
             // What is not marked yet may still get something.
@@ -148,7 +145,7 @@ impl Desk {
                     tracing::warn!(tenant, %error, "what is on a tenant's servers cannot be looked at yet")
                 }
             }
-            self.again(&key(tenant), next);
+            self.looks.again(what, next);
         }
         next
     }
@@ -158,35 +155,40 @@ impl Desk {
         let mut wanted = marks(&look.pool);
         let mut next = None;
         for (name, node) in &look.pool.nodes {
-            if node.mark != Mark::Enrolling || wanted.contains_key(name) || !self.is_due(name, &mut next) {
+            let what = Subject::Node(name.clone());
+            if node.mark != Mark::Enrolling
+                || wanted.contains_key(name)
+                || !self.looks.is_due(&what, &mut next)
+            {
                 continue;
             }
             match is_empty(context, name).await {
                 Ok(true) => {
                     wanted.insert(name.clone(), Mark::Free);
                 }
-                Ok(false) => self.again(name, &mut next),
+                Ok(false) => self.looks.again(what, &mut next),
                 Err(error) => {
                     tracing::warn!(node = name, %error, "it cannot be seen yet whether a node is empty");
-                    self.again(name, &mut next);
+                    self.looks.again(what, &mut next);
                 }
             }
         }
         for (name, mark) in wanted {
             let seen = context.servers.lock().nodes.get(&name).cloned();
             let Some(seen) = seen.filter(|seen| seen.mark != mark) else { continue };
+            let what = Subject::Node(name.clone());
             match write::mark(context, &name, &seen, &mark).await {
                 Ok(Some(seen)) => {
-                    self.looks.remove(&name);
+                    self.looks.forget(&what);
                     let tenants = context.servers.observe_node(name, seen);
                     tenants.into_iter().for_each(|tenant| context.queue.wake(tenant));
                 }
                 Ok(None) => {}
                 // The node itself comes with the watch, or is gone.
-                Err(ServersError::Outdated) => self.again(&name, &mut next),
+                Err(ServersError::Outdated) => self.looks.again(what, &mut next),
                 Err(error) => {
                     tracing::warn!(node = name, %error, "a node is not marked yet");
-                    self.again(&name, &mut next);
+                    self.looks.again(what, &mut next);
                 }
             }
         }
@@ -207,45 +209,23 @@ impl Desk {
         };
         let mut next = None;
         for held in status.reservations.iter().filter(is_orphan) {
-            if !self.is_due(&held.tenant, &mut next) {
+            let what = Subject::Left { pool: look.name.clone(), tenant: held.tenant.clone() };
+            if !self.looks.is_due(&what, &mut next) {
                 continue;
             }
             match is_gone(context, held, look.pool.tenancy).await {
                 Ok(true) => {
-                    self.looks.remove(&held.tenant);
+                    self.looks.forget(&what);
                     context.servers.has_left(&look.name, &held.tenant);
                 }
-                Ok(false) => self.again(&held.tenant, &mut next),
+                Ok(false) => self.looks.again(what, &mut next),
                 Err(error) => {
                     tracing::warn!(tenant = held.tenant, %error, "what a tenant left cannot be looked at yet");
-                    self.again(&held.tenant, &mut next);
+                    self.looks.again(what, &mut next);
                 }
             }
         }
         next
-    }
-
-    /// Whether something may be looked at now; else when.
-    pub(super) fn is_due(&self, what: &str, next: &mut Option<Instant>) -> bool {
-        match self.looks.get(what) {
-            Some((at, _)) if *at > Instant::now() => {
-                *next = next.map_or(Some(*at), |earlier| Some(earlier.min(*at)));
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// Nothing is looked at there any more.
-    pub(super) fn forget(&mut self, what: &str) {
-        self.looks.remove(what);
-    }
-
-    pub(super) fn again(&mut self, what: &str, next: &mut Option<Instant>) {
-        let (_, looks) = self.looks.get(what).copied().unwrap_or((Instant::now(), 0));
-        let at = Instant::now() + doubled(LOOK_AGAIN, looks);
-        self.looks.insert(what.to_owned(), (at, looks.saturating_add(1)));
-        *next = next.map_or(Some(at), |earlier| Some(earlier.min(at)));
     }
 }
 

@@ -3,7 +3,7 @@
 //! An object is on record before it is made and until it is gone, and is known by its UID from then on. So a crash between any two
 //! requests leaves none that nobody knows. While nothing of them is awaited, nothing is asked.
 
-use super::desk::Desk;
+use super::looks::{Looks, Subject};
 use super::nodes::SeenNode;
 use super::say::making_condition;
 use super::write::DEADLINE;
@@ -149,25 +149,30 @@ fn awaited(one: &MadeNode, pool: &Pool, origins: &Origins) -> Option<String> {
 
 /// Makes and removes what the record says, and looks after what is awaited. Gives when to look again.
 pub(super) async fn carry_out(
-    desk: &mut Desk,
+    looks: &mut Looks,
     context: &Context,
     object: &ServerPool,
     status: &ServerPoolStatus,
 ) -> Option<Instant> {
     let pool = object.metadata.name.as_deref().unwrap_or_default();
     let there: BTreeSet<String> = origins(&context.servers.lock().nodes).into_values().collect();
+    let subject = |one: &MadeNode| Subject::Made {
+        pool: pool.to_owned(),
+        object: one.name.clone(),
+        generation: object.metadata.generation.unwrap_or_default(),
+        removing: one.removing,
+    };
+    let made: Vec<Subject> = status.made.iter().map(subject).collect();
+    looks.keep_made(pool, &made);
     let mut next = None;
-    for one in &status.made {
+    for (one, what) in status.made.iter().zip(made) {
         let key = (pool.to_owned(), one.name.clone());
-        // With another template, or on the way out, it is tried at once.
-        let (generation, removing) = (object.metadata.generation.unwrap_or_default(), one.removing);
-        let what = format!("{pool}/{}/{generation}/{removing}", one.name);
         if one.uid.is_some() && !one.removing && there.contains(&one.name) {
             context.servers.hinders(key, None);
-            desk.forget(&what);
+            looks.forget(&what);
             continue;
         }
-        if !desk.is_due(&what, &mut next) {
+        if !looks.is_due(&what, &mut next) {
             continue;
         }
         match look(context, object, one).await {
@@ -176,8 +181,8 @@ pub(super) async fn carry_out(
                 context.servers.found(key, found);
                 // Its node takes a while.
                 match is_there {
-                    true => desk.again(&what, &mut next),
-                    false => desk.forget(&what),
+                    true => looks.again(what, &mut next),
+                    false => looks.forget(&what),
                 }
             }
             Look::Again(why) => {
@@ -185,7 +190,7 @@ pub(super) async fn carry_out(
                     tracing::debug!(pool, object = one.name, why, "a node is not made or given back yet");
                 }
                 context.servers.hinders(key, why);
-                desk.again(&what, &mut next);
+                looks.again(what, &mut next);
             }
         }
     }

@@ -8,6 +8,7 @@
 
 mod desk;
 mod leaving;
+mod looks;
 mod making;
 mod nodes;
 mod outlook;
