@@ -6,7 +6,7 @@
 //! what its label says is believed by nobody who could have put it there.
 
 use crate::marks::{ENROLLING, TAINT};
-use crate::pool::{Pool, Quarantine, Want};
+use crate::pool::{Pool, Quarantine, Reservation, Want};
 use crate::settle::could_ever;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +134,7 @@ fn wanted(pool: &Pool, at_most: usize) -> usize {
     let mut queue: Vec<&Want> = pool.waiting.values().collect();
     queue.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
     for want in queue {
-        let given = pool.reservations.get(&want.tenant).map_or(0, |held| held.nodes.len());
+        let given = pool.reservations.get(&want.tenant).map_or(0, Reservation::kept);
         let missing = want.nodes.saturating_sub(given);
         if wanted + missing + pool.reserve_nodes <= at_most {
             wanted += missing;

@@ -206,6 +206,18 @@ fn what_is_held_back_is_made_with_what_somebody_waits_for_and_stays() {
 }
 
 #[test]
+fn what_somebody_leaves_is_nothing_of_what_he_waits_for() {
+    let mut world = World::new(6, 0);
+    world.look(vec![wants_nodes("a", 2, 1)]);
+    world.settles();
+    let left = world.pool.reservations["a"].nodes[0].name.clone();
+    world.pool.nodes.get_mut(&left).unwrap().ready = false;
+    world.pool.reservations.get_mut("a").unwrap().leaving.insert(left);
+    world.look(vec![wants_nodes("a", 3, 2)]);
+    assert_eq!(world.made.len(), 4, "he keeps one of two and asks for three");
+}
+
+#[test]
 fn a_label_alone_takes_no_quarantine_away() {
     let mut world = World::new(3, 0);
     world.pool.nodes.insert("n0".to_owned(), node("u0", 16, Mark::Free));
