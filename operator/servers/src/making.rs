@@ -132,7 +132,7 @@ fn wanted(pool: &Pool, at_most: usize) -> usize {
     let lost = pool.reservations.values().flat_map(|held| &held.nodes).filter(|node| !pool.is_there(node));
     let mut wanted = lost.count();
     let mut queue: Vec<&Want> = pool.waiting.values().collect();
-    queue.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+    queue.sort_by(|one, other| one.turn(other));
     for want in queue {
         let given = pool.reservations.get(&want.tenant).map_or(0, Reservation::kept);
         let missing = want.nodes.saturating_sub(given);

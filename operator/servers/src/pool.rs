@@ -2,6 +2,7 @@
 
 use crate::amounts::{Amounts, Room};
 use crate::marks::Mark;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_crds::pool::Tenancy;
 use tenantry_crds::quantity::Quantity;
@@ -117,6 +118,15 @@ impl Node {
     }
 }
 
+// === impl Want ===
+
+impl Want {
+    /// Who is served first: whoever came first, and of two who came at once always the same one.
+    pub(crate) fn turn(&self, other: &Self) -> Ordering {
+        (self.since, &self.uid).cmp(&(other.since, &other.uid))
+    }
+}
+
 // === impl Reservation ===
 
 impl Reservation {
@@ -178,13 +188,12 @@ impl Pool {
     /// Names of usable nodes that are nobody's, were seen empty, and are given to nobody yet.
     #[must_use]
     pub fn free_nodes(&self) -> Vec<&str> {
-        let given = |name: &str| {
-            self.reservations.values().any(|held| held.nodes.iter().any(|node| node.name == name))
-        };
+        let given: BTreeSet<&str> =
+            self.reservations.values().flat_map(|held| &held.nodes).map(|node| node.name.as_str()).collect();
         let free = self.nodes.iter().filter(|(name, node)| {
             node.is_usable() && node.mark == Mark::Free && !self.quarantined.contains_key(*name)
         });
-        free.map(|(name, _)| name.as_str()).filter(|name| !given(name)).collect()
+        free.map(|(name, _)| name.as_str()).filter(|name| !given.contains(name)).collect()
     }
 
     /// Whether a node of a tenant is still the one that it was given.

@@ -74,7 +74,7 @@ pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMa
         }
     }
     // They stay in the order in which they came, however long ago that was: a record that is full takes nobody up.
-    newcomers.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+    newcomers.sort_by(Want::turn);
     let mut place = last.map_or(i64::MIN, |last| last.saturating_add(1));
     let mut before = None;
     for want in newcomers {
@@ -86,7 +86,7 @@ pub fn settle(pool: &mut Pool, wants: impl IntoIterator<Item = Want>) -> BTreeMa
         asking.insert(want.tenant.clone(), Want { since: place, ..want });
     }
     let mut queue: Vec<Want> = asking.into_values().collect();
-    queue.sort_by(|one, other| (one.since, &one.uid).cmp(&(other.since, &other.uid)));
+    queue.sort_by(Want::turn);
     queue.iter().for_each(|want| leave::take_again(pool, want));
     // What somebody gives back is there for everybody, wherever in the queue he is.
     queue.retain(|want| match has_already(pool, want) {
