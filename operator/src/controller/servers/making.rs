@@ -6,7 +6,7 @@
 use super::looks::{Looks, Subject};
 use super::nodes::SeenNode;
 use super::say::making_condition;
-use super::write::DEADLINE;
+use super::write::{MANAGER, ServersError, send};
 use super::{Servers, State};
 use crate::controller::context::Context;
 use http::{Method, Request};
@@ -19,10 +19,8 @@ use tenantry_crds::common::Condition;
 use tenantry_crds::pool::{MadeNode, NodeMaker, ServerPoolStatus};
 use tenantry_servers::making::{MADE_LABEL, Origins, POOL_UID_LABEL, maker, plan, render};
 use tenantry_servers::{Mark, Pool};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-/// Field manager of the objects that make nodes.
-const MANAGER: &str = "tenantry-servers";
 /// Characters of a pool's name in the name of an object, which is the value of a label as well.
 const OF_POOL: usize = 54;
 /// Random characters in the name of an object.
@@ -318,11 +316,8 @@ async fn request<T: serde::de::DeserializeOwned>(
     path: &str,
     body: Option<&Value>,
 ) -> Result<T, Refused> {
-    let gate = &context.executor.gate;
-    if !gate.may_write() {
-        return Err(Refused::Why("the lease is not held any more".to_owned()));
-    }
-    let body = body.map(serde_json::to_vec).transpose().map_err(|error| Refused::Why(error.to_string()))?;
+    let why = |error: ServersError| Refused::Why(error.to_string());
+    let body = body.map(serde_json::to_vec).transpose().map_err(|error| why(error.into()))?;
     let query = if method == Method::POST {
         format!("?fieldManager={MANAGER}&fieldValidation=Strict")
     } else {
@@ -333,14 +328,12 @@ async fn request<T: serde::de::DeserializeOwned>(
         .uri(format!("{path}{query}"))
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(body.unwrap_or_default())
-        .map_err(|error| Refused::Why(error.to_string()))?;
-    let late = || Refused::Why(format!("no answer in {} s", DEADLINE.as_secs()));
-    let answer = timeout(DEADLINE.min(gate.remaining()), context.client.request::<T>(request)).await;
-    answer.map_err(|_| late())?.map_err(|error| match error {
-        kube::Error::Api(status) if status.code == 404 => Refused::NotThere,
-        kube::Error::Api(status) if status.code == 409 => Refused::Conflict,
-        kube::Error::Api(status) => Refused::Why(remedy(status.code, &status.message, path)),
-        error => Refused::Why(error.to_string()),
+        .map_err(|error| why(error.into()))?;
+    send(context, request).await.map_err(|error| match error.status() {
+        Some(status) if status.code == 404 => Refused::NotThere,
+        Some(status) if status.code == 409 => Refused::Conflict,
+        Some(status) => Refused::Why(remedy(status.code, &status.message, path)),
+        None => why(error),
     })
 }
 

@@ -4,6 +4,7 @@ use super::nodes::{NodeObject, SeenNode};
 use crate::controller::context::Context;
 use http::{Method, Request};
 use kube::Resource;
+use kube::core::Status;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -15,8 +16,8 @@ use tenantry_servers::Mark;
 use thiserror::Error;
 use tokio::time::timeout;
 
-/// Field manager of pools' statuses and of what we put on nodes.
-const MANAGER: &str = "tenantry-servers";
+/// Field manager of pools' statuses, of what we put on nodes, and of the objects that make them.
+pub(super) const MANAGER: &str = "tenantry-servers";
 /// Deadline of one request.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -81,24 +82,47 @@ async fn patch<T: DeserializeOwned>(
     path: &str,
     operations: &impl Serialize,
 ) -> Result<T, ServersError> {
-    if !context.executor.gate.may_write() {
-        return Err(ServersError::NotLeader);
-    }
     let request = Request::builder()
         .method(Method::PATCH)
         .uri(format!("{path}?fieldManager={MANAGER}"))
         .header(http::header::CONTENT_TYPE, "application/json-patch+json")
         .body(serde_json::to_vec(operations)?)?;
-    let at_most = DEADLINE.min(context.executor.gate.remaining());
-    let answer = timeout(at_most, context.client.request::<T>(request)).await;
-    answer.map_err(|_| ServersError::Timeout)?.map_err(|error| match &error {
+    send(context, request).await.map_err(|error| match error.status() {
         // A test that fails is answered as what cannot be processed.
-        kube::Error::Api(status) if status.code == 409 || status.code == 422 || status.code == 404 => {
+        Some(status) if matches!(status.code, 404 | 409 | 422) => {
             tracing::debug!(%error, path, "was made from an old view");
             ServersError::Outdated
         }
-        _ => ServersError::Request(Box::new(error)),
+        _ => error,
     })
+}
+
+/// Sends a request, if this process may write, and for no longer than it may.
+pub(super) async fn send<T: DeserializeOwned>(
+    context: &Context,
+    request: Request<Vec<u8>>,
+) -> Result<T, ServersError> {
+    let gate = &context.executor.gate;
+    if !gate.may_write() {
+        return Err(ServersError::NotLeader);
+    }
+    let answer = timeout(DEADLINE.min(gate.remaining()), context.client.request::<T>(request)).await;
+    answer.map_err(|_| ServersError::Timeout)?.map_err(|error| ServersError::Request(Box::new(error)))
+}
+
+// === impl ServersError ===
+
+impl ServersError {
+    /// What the API server answered, where it refused.
+    pub(super) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Request(error) => match &**error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// The operations that turn one record into another. A record holds thousands of entries of which one changes, so of the lists
