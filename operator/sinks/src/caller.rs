@@ -2,6 +2,7 @@
 //!
 //! Redirects are not followed: who is configured is who is told.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,17 +76,10 @@ impl Caller {
                 "url: {base:?} is no address; write one such as https://billing.example.org/in"
             ))
         })?;
-        let host = uri.host().unwrap_or_default();
-        let is_here = host == "localhost"
-            || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if is_here => {}
-            _ => {
-                return Err(Trouble::refused(format!(
-                    "url: {base:?} would be called without TLS; write an https address"
-                )));
-            }
+        if !is_private(&uri) {
+            return Err(Trouble::refused(format!(
+                "url: {base:?} would be called without TLS; write an https address"
+            )));
         }
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let connector = HttpsConnectorBuilder::new()
@@ -154,6 +148,18 @@ impl Caller {
             was_answered: true,
             after: after.map(|wait| wait.min(LONGEST)),
         })
+    }
+}
+
+/// Whether nobody on the way reads what is sent to an address: it goes through TLS, or stays on this machine.
+#[must_use]
+pub fn is_private(address: &Uri) -> bool {
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match address.scheme_str() {
+        Some("https") => true,
+        Some("http") => is_here,
+        _ => false,
     }
 }
 

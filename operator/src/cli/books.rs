@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tenantry_journal::Database;
+use tenantry_sinks::caller::is_private;
 
 /// How long the controller may take: a proof of a large ledger takes its time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -85,16 +86,11 @@ async fn client(server: &Uri, token_file: Option<&Path>) -> anyhow::Result<Clien
         )?,
     };
     ensure!(
-        server.scheme_str() == Some("https") || is_loopback(server),
+        is_private(server),
         "--server: {server} would be sent a token that everybody on the way can read; use https, or forward the address with \
          kubectl port-forward and name it as http://127.0.0.1:PORT"
     );
     Ok(Client::try_from(config)?)
-}
-
-fn is_loopback(server: &Uri) -> bool {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// What of a kubeconfig gives a token. Anything else of it is for the API server alone.
@@ -170,8 +166,10 @@ mod tests {
             ("http://localhost:8086", true),
             ("http://10.0.0.1:8086", false),
             ("http://127.0.0.1.example:8086", false),
+            ("https://10.0.0.1:8086", true),
+            ("localhost:8086", false),
         ] {
-            assert_eq!(is_loopback(&server.parse().unwrap()), is, "{server}");
+            assert_eq!(is_private(&server.parse().unwrap()), is, "{server}");
         }
     }
 
