@@ -1,7 +1,7 @@
 //! `tenantry billing run`: closes what is due. Needs the billing address, or the database and a cluster in which nobody leads.
 
 use super::Outcome;
-use super::books::{Access, Way, open};
+use super::books::{Access, Way, reading};
 use super::leading::lead;
 use super::output::Format;
 use super::table::table;
@@ -52,10 +52,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             server.post("/v1/billing-runs", &request).await?
         }
         Way::Database(url) if *dry_run => {
-            let database = open(&url).await?;
-            let summary = Books::new(database.clone()).dry_run(until).await;
-            database.close().await;
-            summary?
+            reading(&url, async |database| Ok(Books::new(database.clone()).dry_run(until).await?)).await?
         }
         Way::Database(url) => {
             lead(namespace, &url, async |database, epoch| {

@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tenantry_billing::Books;
 use tenantry_journal::Database;
+use tenantry_ledger::document::Document;
 use tenantry_sinks::caller::is_private;
 
 /// How long the controller may take: a proof of a large ledger takes its time.
@@ -64,15 +66,39 @@ impl Access {
             ),
         }
     }
+
+    /// What the database says, or the leading controller at a path of its billing address.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        here: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match self.way().await? {
+            Way::Database(url) => reading(&url, here).await,
+            Way::Server(server) => server.get(path).await,
+        }
+    }
+
+    /// The document of a number.
+    pub(super) async fn document(&self, number: &str) -> anyhow::Result<Document> {
+        let path = format!("/v1/invoices/{number}");
+        self.ask(&path, async |database| Ok(Books::new(database.clone()).document(number).await?)).await
+    }
 }
 
 fn is_here(url: &str) -> bool {
     url.strip_prefix("sqlite:").is_some_and(|path| Path::new(path).exists())
 }
 
-/// Opens a database for reading.
-pub(super) async fn open(url: &DatabaseUrl) -> anyhow::Result<Database> {
-    Ok(Database::open_to_read(url.reveal()).await?)
+/// Reads in a database, and closes it again.
+pub(super) async fn reading<T>(
+    url: &DatabaseUrl,
+    work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let database = Database::open_to_read(url.reveal()).await?;
+    let read = work(&database).await;
+    database.close().await;
+    read
 }
 
 /// A client that shows the address a token, by the rules of the kubeconfig.

@@ -2,7 +2,7 @@
 //! send again, with the database, a cluster in which nobody leads.
 
 use super::Outcome;
-use super::books::{Access, Way, open};
+use super::books::{Access, Way};
 use super::leading::lead;
 use super::output::Format;
 use super::table::table;
@@ -12,6 +12,7 @@ use crate::manifests::DEFAULT_NAMESPACE;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tenantry_billing::{Books, Delivery, State};
+use tenantry_journal::Database;
 
 /// Arguments of `tenantry deliveries`.
 #[derive(Args, Debug)]
@@ -62,18 +63,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 async fn listed(arguments: &List) -> anyhow::Result<Outcome> {
     let List { number, access, output } = arguments;
-    let deliveries: Vec<Delivery> = match access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let deliveries = Books::new(database.clone()).deliveries(number.as_deref()).await;
-            database.close().await;
-            deliveries?
-        }
-        Way::Server(server) => {
-            let of = number.as_ref().map(|number| format!("?number={number}")).unwrap_or_default();
-            server.get(&format!("/v1/deliveries{of}")).await?
-        }
-    };
+    let of = number.as_ref().map(|number| format!("?number={number}")).unwrap_or_default();
+    let here =
+        async |database: &Database| Ok(Books::new(database.clone()).deliveries(number.as_deref()).await?);
+    let deliveries: Vec<Delivery> = access.ask(&format!("/v1/deliveries{of}"), here).await?;
     output.print(&deliveries, |_| text(&deliveries))?;
     let has_failed = deliveries.iter().any(|delivery| delivery.state == State::Failed);
     Ok(if has_failed { Outcome::Bad } else { Outcome::Good })

@@ -2,7 +2,7 @@
 //! or the billing address, and a client for what did not happen yet.
 
 use super::Outcome;
-use super::books::{Access, Way, open};
+use super::books::{Access, Way, reading};
 use super::output::Format;
 use super::table::table;
 use super::{client, explain};
@@ -10,10 +10,9 @@ use crate::bills::{self, Coming, OtherPlan, Standing};
 use clap::Args;
 use jiff::Timestamp;
 use kube::api::{Api, ListParams};
-use tenantry_billing::Books;
 use tenantry_checklist::revision::name_of;
 use tenantry_crds::{ServicePlan, TenantSubscription};
-use tenantry_journal::HistoryOf;
+use tenantry_journal::{Database, HistoryOf};
 use tenantry_ledger::document::{Document, Item};
 
 /// Whose invoices.
@@ -67,29 +66,15 @@ pub(crate) struct Next {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let documents = match arguments.access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let documents = bills::invoices(&database, &arguments.whose.history()).await;
-            database.close().await;
-            documents?
-        }
-        Way::Server(server) => server.get(&arguments.whose.path("invoices", None)).await?,
-    };
-    arguments.output.print(&documents, |wide| list(&documents, wide))?;
+    let Arguments { whose, access, output } = arguments;
+    let here = async |database: &Database| Ok(bills::invoices(database, &whose.history()).await?);
+    let documents = access.ask(&whose.path("invoices", None), here).await?;
+    output.print(&documents, |wide| list(&documents, wide))?;
     Ok(outcome(&documents, "nothing was billed under this name"))
 }
 
 pub(crate) async fn one(arguments: &One) -> anyhow::Result<Outcome> {
-    let document: Document = match arguments.access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let document = Books::new(database.clone()).document(&arguments.number).await;
-            database.close().await;
-            document?
-        }
-        Way::Server(server) => server.get(&format!("/v1/invoices/{}", arguments.number)).await?,
-    };
+    let document = arguments.access.document(&arguments.number).await?;
     arguments.output.print(&document, |wide| page(&document, wide))?;
     Ok(Outcome::Good)
 }
@@ -108,12 +93,11 @@ pub(crate) async fn next(arguments: &Next) -> anyhow::Result<Outcome> {
                 Some(plan) => Some(other_plan(plan, standing.as_ref()).await?),
                 None => None,
             };
-            let database = open(&url).await?;
             let of = whose.history();
-            let coming =
-                bills::coming(&database, &of, standing.as_ref(), other.as_ref(), Timestamp::now()).await;
-            database.close().await;
-            coming?
+            let here = async |database: &Database| {
+                Ok(bills::coming(database, &of, standing.as_ref(), other.as_ref(), Timestamp::now()).await?)
+            };
+            reading(&url, here).await?
         }
         Way::Server(server) => server.get(&whose.path("next-invoice", plan.as_deref())).await?,
     };

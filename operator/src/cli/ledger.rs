@@ -2,7 +2,7 @@
 //! the billing address.
 
 use super::Outcome;
-use super::books::{Access, Way, open};
+use super::books::{Access, Way};
 use super::leading::lead;
 use super::output::Format;
 use super::table::table;
@@ -13,6 +13,7 @@ use crate::manifests::DEFAULT_NAMESPACE;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tenantry_billing::Books;
+use tenantry_journal::Database;
 use tenantry_ledger::history::Acceptance;
 
 /// Arguments of `tenantry ledger`.
@@ -61,15 +62,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 async fn verify(arguments: &Verify) -> anyhow::Result<Outcome> {
-    let found: Found = match arguments.access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let found = bills::verify(&database).await;
-            database.close().await;
-            found?
-        }
-        Way::Server(server) => server.get("/v1/ledger/verification").await?,
-    };
+    let here = async |database: &Database| Ok(bills::verify(database).await?);
+    let found: Found = arguments.access.ask("/v1/ledger/verification", here).await?;
     arguments.output.print(&found, |_| text(&found))?;
     Ok(if found.is_good() { Outcome::Good } else { Outcome::Bad })
 }

@@ -2,18 +2,17 @@
 //! database or the billing address.
 
 use super::Outcome;
-use super::books::{Access, Way, open};
+use super::books::{Access, Way, reading};
 use super::table::table;
 use crate::printed;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
-use tenantry_billing::Books;
 use tenantry_documents::focus;
 use tenantry_documents::language::Language;
 use tenantry_documents::page::page;
 use tenantry_documents::standard::{Syntax, xml};
 use tenantry_documents::statement::{self, Statement};
-use tenantry_ledger::document::Document;
+use tenantry_journal::Database;
 
 /// Arguments of `tenantry print`.
 #[derive(Args, Debug)]
@@ -92,15 +91,7 @@ struct Time {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let document: Document = match arguments.access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let document = Books::new(database.clone()).document(&arguments.number).await;
-            database.close().await;
-            document?
-        }
-        Way::Server(server) => server.get(&format!("/v1/invoices/{}", arguments.number)).await?,
-    };
+    let document = arguments.access.document(&arguments.number).await?;
     let text = match arguments.form {
         Form::Html => page(&document, language(arguments.language, document.language.as_deref())?)?,
         Form::Ubl => xml(&document, Syntax::Ubl)?,
@@ -112,17 +103,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 pub(crate) async fn of_account(arguments: &OfAccount) -> anyhow::Result<Outcome> {
     let OfAccount { account, time, output, language: asked, access } = arguments;
-    let statement: Statement = match access.way().await? {
-        Way::Database(url) => {
-            let database = open(&url).await?;
-            let statement = printed::billed(&database, account, time.meant()).await;
-            database.close().await;
-            statement?
-        }
-        Way::Server(server) => {
-            server.get(&format!("/v1/accounts/{account}/statement?{}", time.query())).await?
-        }
-    };
+    let path = format!("/v1/accounts/{account}/statement?{}", time.query());
+    let here = async |database: &Database| Ok(printed::billed(database, account, time.meant()).await?);
+    let statement: Statement = access.ask(&path, here).await?;
     match output {
         StatementForm::Table => print!("{}", shown(&statement)),
         StatementForm::Json => println!("{}", serde_json::to_string_pretty(&statement)?),
@@ -138,10 +121,10 @@ pub(crate) async fn of_time(arguments: &OfTime) -> anyhow::Result<Outcome> {
     let OfTime { account, time, access } = arguments;
     let csv = match access.way().await? {
         Way::Database(url) => {
-            let database = open(&url).await?;
-            let rows = printed::focus(&database, account.as_deref(), time.meant()).await;
-            database.close().await;
-            focus::csv(&rows?)?
+            let here = async |database: &Database| {
+                Ok(printed::focus(database, account.as_deref(), time.meant()).await?)
+            };
+            focus::csv(&reading(&url, here).await?)?
         }
         Way::Server(server) => {
             let of = account.as_ref().map(|account| format!("&account={account}")).unwrap_or_default();
