@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
-use tenantry_journal::{DatabaseError, Epoch, in_time};
+use tenantry_journal::{Epoch, in_time};
 
 use crate::batch::{Value, insert};
 use crate::{Books, BooksError};
@@ -181,13 +181,13 @@ impl Books {
     /// # Errors
     /// When the database cannot be written, or somebody else writes now.
     pub async fn settle(&self, epoch: Epoch, settled: &[(Delivery, Settled)]) -> Result<(), BooksError> {
-        let mut connection = self.database.writer().await?;
-        in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
+        let settle = async |transaction: &mut AnyConnection| {
             for (delivery, what) in settled {
                 let Delivery { sink, number, attempt, state, next_at, .. } = delivery;
                 let (state, next_at, foreign, reason, answered) = match what {
-                    Settled::Sent(foreign) => (State::Sent, *next_at, foreign.as_deref().unwrap_or_default(), "", 0),
+                    Settled::Sent(foreign) => {
+                        (State::Sent, *next_at, foreign.as_deref().unwrap_or_default(), "", 0)
+                    }
                     Settled::Again { at, reason, was_answered } => {
                         (*state, *at, "", reason.as_str(), i64::from(*was_answered))
                     }
@@ -209,12 +209,9 @@ impl Books {
                 .execute(&mut *transaction)
                 .await?;
             }
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(())
-        })
-        .await?;
-        connection.give_back();
-        Ok(())
+            Ok(())
+        };
+        self.database.write(epoch, settle).await
     }
 
     /// Has a document delivered to a sink once more, in the place of every delivery of it there before. `by` asks for it.
@@ -230,9 +227,7 @@ impl Books {
         now: Timestamp,
     ) -> Result<Delivery, BooksError> {
         self.document(number).await?;
-        let mut connection = self.database.writer().await?;
-        let attempt = in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
+        let ask = async |transaction: &mut AnyConnection| {
             let last: Option<i64> = sqlx::query_scalar(
                 "SELECT MAX(attempt) FROM ledger_delivery WHERE sink = $1 AND number = $2",
             )
@@ -247,12 +242,10 @@ impl Books {
                 .await?;
             let attempt = last.unwrap_or(0) + 1;
             let asked = row(sink, number, attempt, State::Resend, now, &asked_by(by));
-            insert(&mut transaction, "ledger_delivery", COLUMNS, vec![asked]).await?;
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(attempt)
-        })
-        .await?;
-        connection.give_back();
+            insert(transaction, "ledger_delivery", COLUMNS, vec![asked]).await?;
+            Ok::<_, BooksError>(attempt)
+        };
+        let attempt = self.database.write(epoch, ask).await?;
         Ok(Delivery {
             sink: sink.to_owned(),
             number: number.to_owned(),

@@ -1,7 +1,7 @@
 //! What is still to be told to others, written in the transaction of what it tells of. Needs a connection.
 
 use sqlx::{AnyConnection, Row};
-use tenantry_journal::{DatabaseError, Epoch, in_time};
+use tenantry_journal::{Epoch, in_time};
 use tenantry_ledger::document::Document;
 
 use crate::batch::insert;
@@ -107,20 +107,15 @@ impl Books {
     /// # Errors
     /// When the database cannot be written, or somebody else writes now.
     pub async fn told(&self, epoch: Epoch, ids: &[String]) -> Result<(), BooksError> {
-        let mut connection = self.database.writer().await?;
-        in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
+        let mark = async |transaction: &mut AnyConnection| {
             for id in ids {
                 sqlx::query("UPDATE ledger_outbox SET is_done = 1 WHERE id = $1")
                     .bind(id.clone())
                     .execute(&mut *transaction)
                     .await?;
             }
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(())
-        })
-        .await?;
-        connection.give_back();
-        Ok(())
+            Ok(())
+        };
+        self.database.write(epoch, mark).await
     }
 }

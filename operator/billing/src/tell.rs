@@ -65,27 +65,22 @@ impl Books {
 
     /// Gives an account its place among those whose numbers begin alike.
     async fn place(&self, epoch: Epoch, account: &str, prefix: &str) -> Result<(), BooksError> {
-        let mut connection = self.database.writer().await?;
-        in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
+        let place = async |transaction: &mut AnyConnection| {
             let known: Option<String> = sqlx::query_scalar("SELECT id FROM ledger_account WHERE id = $1")
                 .bind(account.to_owned())
                 .fetch_optional(&mut *transaction)
                 .await?;
             if known.is_none() {
-                let place = next_of(&mut transaction, &format!("accounts of {prefix}")).await?;
+                let place = next_of(transaction, &format!("accounts of {prefix}")).await?;
                 let row = [account.into(), prefix.into(), place.into()];
-                insert(&mut transaction, "ledger_account", ["id", "prefix", "place"], vec![row]).await?;
+                insert(transaction, "ledger_account", ["id", "prefix", "place"], vec![row]).await?;
                 let row: [Value; 5] = [account.into(), 0.into(), "".into(), None.into(), "".into()];
                 let columns = ["account", "sequence", "hash", "next_due", "parked"];
-                insert(&mut transaction, "ledger_state", columns, vec![row]).await?;
+                insert(transaction, "ledger_state", columns, vec![row]).await?;
             }
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(())
-        })
-        .await?;
-        connection.give_back();
-        Ok(())
+            Ok(())
+        };
+        self.database.write(epoch, place).await
     }
 
     /// Keeps price lists and what happened, all of it or nothing, and says how many facts were new.
@@ -150,21 +145,16 @@ impl Books {
 
     /// Parks an account until something is told or a person accepts what was found.
     pub(crate) async fn park(&self, epoch: Epoch, loaded: &Loaded, reason: &str) -> Result<(), BooksError> {
-        let mut connection = self.database.writer().await?;
-        in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
+        let park = async |transaction: &mut AnyConnection| {
             sqlx::query("UPDATE ledger_state SET parked = $1 WHERE account = $2 AND sequence = $3")
                 .bind(reason.replace('\0', "\u{fffd}"))
                 .bind(loaded.account.clone())
                 .bind(loaded.head.sequence)
-                .execute(&mut *transaction)
+                .execute(transaction)
                 .await?;
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(())
-        })
-        .await?;
-        connection.give_back();
-        Ok(())
+            Ok(())
+        };
+        self.database.write(epoch, park).await
     }
 
     /// Keeps the facts that `what` makes of an account, and says how many.

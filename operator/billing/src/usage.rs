@@ -1,9 +1,9 @@
 //! What meters counted, hour by hour, kept in rows of many hours. Needs a connection.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::Row;
 use sqlx::any::AnyRow;
-use tenantry_journal::{Epoch, in_time};
+use sqlx::{AnyConnection, Row};
+use tenantry_journal::Epoch;
 use tenantry_ledger::event::Usage;
 use tenantry_ledger::refusal::Refusal;
 
@@ -46,15 +46,14 @@ impl Books {
         for (index, batch) in batches.iter().enumerate() {
             batch.check().map_err(|refusal| refusal.within(&format!("usage[{index}]")))?;
         }
-        let mut connection = self.database.writer().await?;
-        let new = in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
-            let known: Option<String> = sqlx::query_scalar("SELECT account FROM ledger_state WHERE account = $1")
-                .bind(account.to_owned())
-                .fetch_optional(&mut *transaction)
-                .await?;
+        let record = async |transaction: &mut AnyConnection| {
+            let known: Option<String> =
+                sqlx::query_scalar("SELECT account FROM ledger_state WHERE account = $1")
+                    .bind(account.to_owned())
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             if known.is_none() {
-                return Ok(Err(BooksError::Unknown { what: format!("account {account:?}") }));
+                return Err(BooksError::Unknown { what: format!("account {account:?}") });
             }
             let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM ledger_usage")
                 .fetch_one(&mut *transaction)
@@ -92,28 +91,30 @@ impl Books {
                         if row.try_get::<i64, _>("from_at")? == from
                             && row.try_get::<Vec<u8>, _>("quantities")? == bytes => {}
                     Some(_) => {
-                        return Ok(Err(BooksError::from(Refusal::new(
+                        return Err(BooksError::from(Refusal::new(
                             format!("usage[{} at {}]", batch.meter, batch.from),
                             "some of its hours were told before, otherwise",
                             "tell a correction: the next revision, with the differences",
-                        ))));
+                        )));
                     }
                 }
             }
             let new = rows.len();
             let columns = [
-                "sequence", "account", "subscription", "meter", "from_at", "hours", "revision", "quantities",
+                "sequence",
+                "account",
+                "subscription",
+                "meter",
+                "from_at",
+                "hours",
+                "revision",
+                "quantities",
                 "received_at",
             ];
-            insert(&mut transaction, "ledger_usage", columns, rows).await?;
-            transaction.commit().await?;
-            Ok::<_, tenantry_journal::DatabaseError>(Ok(new))
-        })
-        .await?;
-        if new.is_ok() {
-            connection.give_back();
-        }
-        new
+            insert(transaction, "ledger_usage", columns, rows).await?;
+            Ok(new)
+        };
+        self.database.write(epoch, record).await
     }
 }
 

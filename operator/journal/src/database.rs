@@ -111,6 +111,30 @@ impl Database {
         Ok(Borrowed { dialect: self.dialect, connection: self.write.acquire().await?, is_sound: false })
     }
 
+    /// Writes under the fence, in one transaction and in time: all that `work` writes, or nothing when it fails.
+    ///
+    /// # Errors
+    /// `Superseded` when somebody has taken over since `epoch`, and what `work` says. After an outage nobody knows whether it is
+    /// written.
+    pub async fn write<T, E: From<DatabaseError>>(
+        &self,
+        epoch: Epoch,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.writer().await?;
+        let done = in_time(async {
+            let mut transaction = connection.begin_held(epoch).await?;
+            let done = work(&mut transaction).await;
+            if done.is_ok() {
+                transaction.commit().await?;
+            }
+            Ok::<_, DatabaseError>(done)
+        })
+        .await??;
+        connection.give_back();
+        Ok(done)
+    }
+
     /// A connection that reads.
     ///
     /// # Errors

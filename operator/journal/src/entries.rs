@@ -100,16 +100,7 @@ impl Database {
     /// `Superseded` when somebody has taken over since `epoch`. After an outage nobody knows whether the entries are there;
     /// they may be appended again.
     pub async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<u64, DatabaseError> {
-        let mut connection = self.writer().await?;
-        let new = in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
-            let new = insert(&mut transaction, entries).await?;
-            transaction.commit().await?;
-            Ok::<_, DatabaseError>(new)
-        })
-        .await?;
-        connection.give_back();
-        Ok(new)
+        self.write(epoch, async |transaction| Ok(insert(transaction, entries).await?)).await
     }
 
     /// The ids of all entries of these tenants.
