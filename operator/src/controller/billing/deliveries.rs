@@ -5,7 +5,7 @@
 //! else. At rest there is no statement: the next delivery has a timer. Credentials are in one Secret of the controller's own
 //! namespace, are read when they are needed, and are in no log and no database.
 
-use super::worker::WAIT;
+use super::worker::{WAIT, until};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use futures::StreamExt;
@@ -39,8 +39,6 @@ const API_DEADLINE: Duration = Duration::from_secs(10);
 const PAGE: i64 = 100;
 /// So many are delivered at once.
 const AT_ONCE: usize = 4;
-/// The longest sleep of a timer: a clock that is set while it sleeps is noticed by then.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Delivers documents, until another process writes.
 ///
@@ -60,8 +58,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
         match carrier.pass().await {
             Ok(Some(next)) => {
                 tries = 0;
-                let wait = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default();
-                let _news = timeout((wait + Duration::from_millis(5)).min(LONGEST_SLEEP), news).await;
+                let _news = timeout(until(next), news).await;
             }
             Ok(None) => {
                 tries = 0;

@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
 }
 
 /// How long to sleep until an instant; a moment more, so that what is due then is due when it is looked at.
-fn until(at: Timestamp) -> Duration {
+pub(super) fn until(at: Timestamp) -> Duration {
     let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
     (wait + Duration::from_millis(5)).min(LONGEST_SLEEP)
 }
