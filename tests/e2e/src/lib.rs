@@ -3,6 +3,7 @@
 
 pub mod census;
 pub mod clock;
+pub mod hall;
 pub mod holdings;
 pub mod http;
 pub mod install;

@@ -1,8 +1,10 @@
-//! Plans with prices, and who sells and pays. Needs the files of the examples.
+//! Plans with prices, who sells and pays, and what was billed. Needs the files of the examples, processes and a clock.
 
 use crate::orders::{mail, with};
-use crate::world;
-use anyhow::Result;
+use crate::people::tenantry;
+use crate::wait::PATIENCE;
+use crate::{World, process, world};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 /// Somebody who sells, with a tax of ten percent.
@@ -57,4 +59,24 @@ pub fn definitions() -> Result<Vec<Value>> {
 #[must_use]
 pub fn paid_by(name: &str, account: &str) -> Value {
     with(mail(name), "spec.billing", json!({"accountRef": {"name": account}}))
+}
+
+/// Waits until a tenant has so many documents in the file beside the controllers.
+///
+/// # Errors
+/// When it has not within [`PATIENCE`].
+pub async fn until_billed(world: &World, name: &str, count: usize) -> Result<Vec<Value>> {
+    let (kubeconfig, database) = (world.cluster.kubeconfig(), process::journal(world.directory()));
+    let arguments = ["invoices", name, "--database", &database, "-o", "json"];
+    let waiting = async {
+        loop {
+            // Before the first one there may be no database, and the command ends with an error.
+            let said = tenantry(&kubeconfig, &arguments).await.unwrap_or_default();
+            let documents: Vec<Value> = serde_json::from_str(&said).unwrap_or_default();
+            if documents.len() >= count {
+                break documents;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.with_context(|| format!("{name} has no {count} documents"))
 }

@@ -1,8 +1,14 @@
-//! What the controller wrote, counted from the API server's audit log. Needs a client.
+//! What the controller asked and wrote, counted from the API server's audit log. Needs a client and a clock.
 
 use crate::{CONTROLLER_USER, World};
-use anyhow::Result;
+use anyhow::{Result, bail};
+use std::time::Duration;
 use tenantry_control_plane::{AuditEvent, Mark};
+
+/// A time in which whatever is looked at every second would show.
+const REST: Duration = Duration::from_secs(6);
+/// So many such times what is still on its way may take.
+const RESTS: usize = 6;
 
 /// Kinds whose statuses the controller writes besides those of tenants.
 const DEFINITIONS: [&str; 4] =
@@ -44,6 +50,25 @@ pub async fn writes_in(world: &World, mark: Mark, namespace: &str) -> Result<Vec
     let mut events = writes(world, mark).await?;
     events.retain(|event| event.namespace == namespace || is_namespace(event, namespace));
     Ok(events)
+}
+
+/// At rest nothing is asked but watches and the lease: after what is still on its way there soon is a time without.
+///
+/// # Errors
+/// When there is none, with what was asked last; when the API server does not answer.
+pub async fn at_rest(world: &World) -> Result<()> {
+    let mut lines = Vec::new();
+    for _ in 0..RESTS {
+        let mark = mark(world).await?;
+        tokio::time::sleep(REST).await;
+        let events = by_controller(world, mark).await?;
+        let asked = events.iter().filter(|event| event.verb != "watch" && event.resource != "leases");
+        lines = asked.map(line).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+    }
+    bail!("the controller is not at rest: {lines:?}")
 }
 
 /// One request as a line for messages of failed tests.

@@ -18,7 +18,7 @@ use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::{erp, mail, with};
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
+use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
 use tenantry_e2e::wait::{self, PATIENCE, is_live, stands};
 use tenantry_e2e::{NAMESPACE, Setup, World, process};
 
@@ -44,20 +44,10 @@ async fn shown_of(world: &World, database: &str, arguments: &[&str]) -> Value {
 
 /// Number, kind, net and gross of each document, once there are so many.
 async fn documents(world: &World, name: &str, count: usize) -> Vec<[String; 4]> {
-    let waiting = async {
-        loop {
-            let shown = shown(world, &["invoices", name]).await;
-            let documents = shown.as_array().cloned().unwrap_or_default();
-            if documents.len() >= count {
-                let said = |document: &Value, field: &str| document[field].as_str().unwrap().to_owned();
-                let fields = ["number", "kind", "net", "gross"];
-                break documents.iter().map(|document| fields.map(|field| said(document, field))).collect();
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{name} has no {count} documents"))
+    let said = |document: &Value, field: &str| document[field].as_str().unwrap().to_owned();
+    let fields = ["number", "kind", "net", "gross"];
+    let documents = until_billed(world, name, count).await.unwrap();
+    documents.iter().map(|document| fields.map(|field| said(document, field))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

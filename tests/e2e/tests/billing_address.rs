@@ -18,7 +18,7 @@ use tenantry_crds::subscription::ItemState;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
+use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
 use tenantry_e2e::wait::{PATIENCE, is_live, stands};
 use tenantry_e2e::{NAMESPACE, Setup, World, process};
 use tokio::process::Command;
@@ -85,22 +85,6 @@ fn is_billed(subscription: &TenantSubscription) -> bool {
     is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
 }
 
-/// Waits until a tenant has so many documents.
-async fn until_billed(world: &World, clock: &Clock, name: &str, count: usize) -> Vec<Value> {
-    let waiting = async {
-        loop {
-            let shown = has(world, clock, &["invoices", name, "-o", "json"]).await.unwrap_or_default();
-            let documents = shown.as_array().cloned().unwrap_or_default();
-            if documents.len() >= count {
-                break documents;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| panic!("{name} has no {count} documents"))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     let mut world = World::start(Setup::default()).await.unwrap();
@@ -112,7 +96,7 @@ async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     world.accepted(&definitions).await.unwrap();
     world.apply_all(&[issuer(), account("EUR", "acme"), paid_by("acme", "acme")]).await.unwrap();
     world.until("acme", is_billed).await.unwrap();
-    let first = until_billed(&world, &clock, "acme", 1).await;
+    let first = until_billed(&world, "acme", 1).await.unwrap();
     let number = first[0]["number"].as_str().unwrap().to_owned();
 
     // Nobody without a token, nobody without a right, and everybody no more than that.
@@ -201,7 +185,7 @@ async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     assert_eq!(again["documents"], json!([]), "{again}");
     world.run_controller_by(&clock).unwrap();
     world.until("acme", is_billed).await.unwrap();
-    assert_eq!(until_billed(&world, &clock, "acme", 2).await.len(), 2);
+    assert_eq!(until_billed(&world, "acme", 2).await.unwrap().len(), 2);
 
     // Who cannot be charged is parked, and a person's word lets him go on until the next time.
     let rates = json!([{"name": "reduced", "category": "S", "percent": "5"}]);

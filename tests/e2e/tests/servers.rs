@@ -20,35 +20,15 @@ use tenantry_crds::common::Condition;
 use tenantry_crds::pool::{ServerPool, ServerPoolStatus};
 use tenantry_crds::subscription::ItemState;
 use tenantry_crds::{ServicePlan, TenantSubscription};
-use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::hall::{self, CLASS, HALL, OWN, TENANT, nodes_of as servers, on, own_nodes, pool};
+use tenantry_e2e::traffic::at_rest;
 use tenantry_e2e::wait::{entry, is_live, is_true, stands};
-use tenantry_e2e::{Setup, World, traffic, wait, world};
+use tenantry_e2e::{Setup, World, wait};
 
-const TENANT: &str = "node-restriction.kubernetes.io/tenantry-tenant";
 const TAINT: &str = "node-restriction.kubernetes.io/tenantry-dedicated";
-const CLASS: &str = "tenantry.io/server-class";
-/// Label of the nodes that are given as a whole.
-const OWN: (&str, &str) = ("example.org/use", "own");
 
-/// A plan like the smallest one, with these servers.
 fn plan(name: &str, servers: Value) -> Value {
-    let silver = world::definitions().unwrap().into_iter().find(|one| one["metadata"]["name"] == "silver");
-    let mut plan = with(silver.unwrap(), "metadata.name", json!(name));
-    plan["spec"]["servers"]["class"] = json!("hall");
-    for (field, value) in servers.as_object().unwrap() {
-        plan["spec"]["servers"][field] = value.clone();
-    }
-    plan["spec"]["downgrade"] = json!({"effective": "Immediately"});
-    plan
-}
-
-fn pool(name: &str, spec: Value) -> Value {
-    let mut pool = json!({"apiVersion": "tenantry.io/v1alpha1", "kind": "ServerPool", "metadata": {"name": name},
-        "spec": {"class": "hall"}});
-    for (field, value) in spec.as_object().unwrap() {
-        pool["spec"][field] = value.clone();
-    }
-    pool
+    hall::plan(name, servers).unwrap()
 }
 
 fn shared() -> Value {
@@ -56,19 +36,15 @@ fn shared() -> Value {
 }
 
 fn own() -> Value {
-    pool("hall-own", json!({"tenancy": "Dedicated", "nodeLabels": [{"key": OWN.0, "value": OWN.1}]}))
-}
-
-fn on(plan: &str, name: &str) -> Value {
-    with(mail(name), "spec.planRef.name", json!(plan))
+    pool("hall-own", json!({"tenancy": "Dedicated", "nodeLabels": own_nodes()}))
 }
 
 async fn add_shared(world: &World, name: &str) {
-    world.cluster.add_node(name, &[(CLASS, "hall")], &[]).await.unwrap();
+    world.cluster.add_node(name, &[(CLASS, HALL)], &[]).await.unwrap();
 }
 
 async fn add_own(world: &World, name: &str) {
-    world.cluster.add_node(name, &[(CLASS, "hall"), OWN], &[]).await.unwrap();
+    world.cluster.add_node(name, &[(CLASS, HALL), OWN], &[]).await.unwrap();
 }
 
 async fn start(plans: &[Value], pools: &[Value]) -> World {
@@ -86,14 +62,7 @@ async fn until_pool(
     name: &str,
     holds: impl Fn(&ServerPoolStatus) -> bool,
 ) -> ServerPoolStatus {
-    let api: Api<ServerPool> = Api::all(world.client.clone());
-    let found = wait::until(api, name, |pool| pool.and_then(|pool| pool.status.as_ref()).is_some_and(&holds));
-    let found = found.await.unwrap_or_else(|error| {
-        let log = world.controller.as_ref().and_then(|controller| controller.log().ok()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        panic!("{error:#}; the controller's last words: {:#?}", &lines[lines.len().saturating_sub(25)..])
-    });
-    found.unwrap().status.unwrap()
+    hall::until_pool(world, name, holds).await.unwrap()
 }
 
 /// Where every pod of every tenant is: with its tenant, and nowhere else. Gives the number of pods by subscription.
@@ -138,7 +107,7 @@ async fn proven(world: &World) -> BTreeMap<String, usize> {
         let taints = node.spec.clone().and_then(|spec| spec.taints).unwrap_or_default();
         let taint = taints.into_iter().find(|taint| taint.key == TAINT).and_then(|taint| taint.value);
         let id = order.status.as_ref().unwrap().tenant.as_ref().unwrap().id.clone();
-        assert_eq!(labels.get(CLASS).map(String::as_str), Some("hall"), "{namespace} on {on}");
+        assert_eq!(labels.get(CLASS).map(String::as_str), Some(HALL), "{namespace} on {on}");
         let is_whole = whole.contains(&order.spec.plan_ref.name);
         let expected = is_whole.then_some(id);
         assert_eq!(
@@ -164,15 +133,6 @@ async fn cordon(world: &World, node: &str, is_cordoned: bool) {
 async fn delete_pods(world: &World, name: &str) {
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &format!("tenant-{name}"));
     pods.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
-}
-
-fn servers(subscription: &TenantSubscription) -> Vec<String> {
-    subscription
-        .status
-        .as_ref()
-        .and_then(|status| status.servers.clone())
-        .map(|has| has.nodes)
-        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +166,7 @@ async fn fifty_tenants_run_where_they_may_and_nowhere_else() {
     assert_eq!(given.len(), 8, "no node is given twice");
     refused_elsewhere(&world).await;
     completed(&world).await;
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
 
     // Pods that go come again, and where they may.
     for name in ["side-00", "side-17", "alone-03"] {
@@ -310,23 +270,6 @@ fn stranger(spec: Value) -> Pod {
     serde_json::from_value(json!({"metadata": {"name": "stranger"}, "spec": all})).unwrap()
 }
 
-/// At rest nothing is asked: after what is still on its way there is soon a time in which whatever is looked at every second
-/// would show.
-async fn at_rest(world: &World) {
-    let mut lines = Vec::new();
-    for _ in 0..6 {
-        let mark = traffic::mark(world).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        let events = traffic::by_controller(world, mark).await.unwrap();
-        let asked = events.iter().filter(|event| event.verb != "watch" && event.resource != "leases");
-        lines = asked.map(traffic::line).collect();
-        if lines.is_empty() {
-            return;
-        }
-    }
-    panic!("{lines:?}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_finds_no_room_waits_and_is_served_the_moment_there_is() {
     let plans = [plan("large", json!({"cpu": "30"})), plan("small", json!({"cpu": "2"}))];
@@ -363,7 +306,7 @@ async fn who_finds_no_room_waits_and_is_served_the_moment_there_is() {
         (&json!(2), &json!(false)),
         "{told:#}"
     );
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
 
     // What somebody gives back is had at once: the share is on record within a second of the end.
     let orders: Api<TenantSubscription> = Api::all(world.client.clone());
@@ -551,7 +494,7 @@ async fn single_servers_are_given_back_and_exchanged() {
     assert_eq!(left.reservations[0].nodes.len(), 1);
     assert!(left.quarantined.iter().all(|known| known.tenant == id && known.node != kept), "{left:?}");
     assert!(proven(&world).await["acme"] > 0);
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
 
     // One that is cordoned is kept until somebody says otherwise, and then there has to be another one.
     cordon(&world, &kept, true).await;
@@ -617,7 +560,7 @@ async fn who_is_suspended_for_too_long_gives_its_share_back_and_is_told() {
     let held: BTreeSet<&str> = status.reservations.iter().map(|held| held.subscription.as_str()).collect();
     assert_eq!(held, BTreeSet::from(["two", "three"]));
     assert!(is_true(&world.until("two", |sub| is_true(sub, "Suspended")).await.unwrap(), "Suspended"));
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
     // Resumed, it waits for its turn with nothing running, and goes on when there is room.
     world.tenantry(&["resume", "one", "--all"]).await.unwrap();
     world.until("one", stands("servers", ItemState::Waiting, "OutOfCapacity")).await.unwrap();

@@ -13,42 +13,24 @@ use kube::api::{Api, DeleteParams, DynamicObject, GroupVersionKind, ListParams, 
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::Duration;
 use tenantry_control_plane::{Crd, Taint};
 use tenantry_crds::TenantSubscription;
 use tenantry_crds::common::ConditionStatus;
 use tenantry_crds::pool::{ServerPool, ServerPoolStatus};
 use tenantry_crds::subscription::ItemState;
-use tenantry_e2e::orders::{mail, with};
+use tenantry_e2e::hall::{self, CLASS, HALL, OWN, TENANT, nodes_of as servers, on, own_nodes, plan, pool};
+use tenantry_e2e::traffic::at_rest;
 use tenantry_e2e::wait::{entry, is_live, stands};
-use tenantry_e2e::{Setup, World, journal, traffic, wait, world};
+use tenantry_e2e::{Setup, World, journal, wait};
 
 const MADE: &str = "node-restriction.kubernetes.io/tenantry-made";
-const TENANT: &str = "node-restriction.kubernetes.io/tenantry-tenant";
-const CLASS: &str = "tenantry.io/server-class";
 const POOL: &str = "hall-own";
-/// Label of the nodes that are given as a whole.
-const OWN: (&str, &str) = ("example.org/use", "own");
-
-fn plan(name: &str, servers: Value) -> Value {
-    let silver = world::definitions().unwrap().into_iter().find(|one| one["metadata"]["name"] == "silver");
-    let mut plan = with(silver.unwrap(), "metadata.name", json!(name));
-    plan["spec"]["servers"]["class"] = json!("hall");
-    for (field, value) in servers.as_object().unwrap() {
-        plan["spec"]["servers"][field] = value.clone();
-    }
-    plan["spec"]["downgrade"] = json!({"effective": "Immediately"});
-    plan
-}
 
 fn own(template: Value) -> Value {
-    json!({"apiVersion": "tenantry.io/v1alpha1", "kind": "ServerPool", "metadata": {"name": POOL},
-        "spec": {"class": "hall", "tenancy": "Dedicated", "priceKey": "hall-whole", "template": template,
-            "nodeLabels": [{"key": OWN.0, "value": OWN.1}]}})
-}
-
-fn on(plan: &str, name: &str) -> Value {
-    with(mail(name), "spec.planRef.name", json!(plan))
+    pool(
+        POOL,
+        json!({"tenancy": "Dedicated", "priceKey": "hall-whole", "template": template, "nodeLabels": own_nodes()}),
+    )
 }
 
 fn node_pool() -> Value {
@@ -81,14 +63,7 @@ fn makers(world: &World, kind: &str) -> Api<DynamicObject> {
 }
 
 async fn until_pool(world: &World, holds: impl Fn(&ServerPoolStatus) -> bool) -> ServerPoolStatus {
-    let api: Api<ServerPool> = Api::all(world.client.clone());
-    let found = wait::until(api, POOL, |pool| pool.and_then(|pool| pool.status.as_ref()).is_some_and(&holds));
-    let found = found.await.unwrap_or_else(|error| {
-        let log = world.controller.as_ref().and_then(|controller| controller.log().ok()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        panic!("{error:#}; the controller's last words: {:#?}", &lines[lines.len().saturating_sub(25)..])
-    });
-    found.unwrap().status.unwrap()
+    hall::until_pool(world, POOL, holds).await.unwrap()
 }
 
 /// What the pool says of the nodes that are made.
@@ -100,7 +75,7 @@ fn said(status: &ServerPoolStatus) -> String {
 async fn start(template: Value) -> World {
     let mut world = World::start(Setup::default()).await.unwrap();
     world.apply_definitions().await.unwrap();
-    let mut plans = [plan("side", json!({})), plan("alone", json!({"dedicatedNodes": 1}))];
+    let mut plans = [plan("side", json!({})).unwrap(), plan("alone", json!({"dedicatedNodes": 1})).unwrap()];
     plans[1]["spec"]["downgradableTo"] = json!(["side"]);
     world.apply_all(&plans).await.unwrap();
     world.apply_all(&[own(template)]).await.unwrap();
@@ -124,7 +99,7 @@ async fn play(world: &World, object: &DynamicObject, node: &str, handed_on: impl
         .collect();
     // What the maker does not hand on, the machine says itself when it joins.
     if !labels.iter().any(|(key, _)| *key == CLASS) {
-        labels.extend([(CLASS, "hall"), OWN]);
+        labels.extend([(CLASS, HALL), OWN]);
     }
     let text = |taint: &'_ Value, field: &str| taint[field].as_str().unwrap().to_owned();
     let taints: Vec<[String; 3]> = template["spec"]["taints"]
@@ -154,31 +129,11 @@ async fn take_away(world: &World, kind: &str, name: &str, node: &str) {
     api.patch(name, &PatchParams::default(), &Patch::Merge(none)).await.unwrap();
 }
 
-fn servers(subscription: &TenantSubscription) -> Vec<String> {
-    let has = subscription.status.as_ref().and_then(|status| status.servers.clone());
-    has.map(|has| has.nodes).unwrap_or_default()
-}
-
 /// The nodes on which a tenant's pods are.
 async fn nodes_of(world: &World, name: &str) -> BTreeSet<String> {
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &format!("tenant-{name}"));
     let pods = pods.list(&ListParams::default()).await.unwrap();
     pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect()
-}
-
-async fn at_rest(world: &World) {
-    let mut lines = Vec::new();
-    for _ in 0..6 {
-        let mark = traffic::mark(world).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        let events = traffic::by_controller(world, mark).await.unwrap();
-        let asked = events.iter().filter(|event| event.verb != "watch" && event.resource != "leases");
-        lines = asked.map(traffic::line).collect();
-        if lines.is_empty() {
-            return;
-        }
-    }
-    panic!("{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,18 +172,6 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     change("chipPower", json!("1.2")).await;
     world.until("acme", waits("correct spec.template of the pool")).await.unwrap();
     change("template", json!({"nodePool": node_pool()})).await;
-
-    // Who would order as well is told what would come of it.
-    let file = world.directory().join("bolt.yaml");
-    std::fs::write(&file, serde_json::to_string(&on("alone", "bolt")).unwrap()).unwrap();
-    let preview = ["preview", "-f", file.to_str().unwrap(), "-o", "json"];
-    let shown: Value = serde_json::from_str(&world.tenantry(&preview).await.unwrap()).unwrap();
-    let room = &shown["tenants"][0]["servers"];
-    assert_eq!(
-        (&room["pool"], &room["fits"], &room["nodesMade"], &room["lacks"]["nodes"]),
-        (&json!(POOL), &json!(false), &json!(1), &json!("1")),
-        "{shown:#}"
-    );
 
     // Who would order as well is told what would come of it.
     let file = world.directory().join("bolt.yaml");
@@ -284,7 +227,7 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown[0]["made"][0], &shown[0]["makable"]), (&json!(name), &json!(1)), "{shown:#}");
     assert_ne!(shown[0]["used"]["pods"], json!("0"), "{shown:#}");
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
 
     // Another price key is another fact, told once.
     change("priceKey", json!("hall-whole-2027")).await;
@@ -304,7 +247,7 @@ async fn karpenter_makes_a_node_for_who_waits_and_takes_it_back_after_him() {
     until_pool(&world, |status| status.made.is_empty() && status.quarantined.is_empty()).await;
     let history = journal::History::of(world.identity(), world.directory(), "acme").await.unwrap();
     assert_eq!(history.outcomes("Servers", ""), ["Obtained", "Changed", "Released"], "{history:#?}");
-    at_rest(&world).await;
+    at_rest(&world).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -331,15 +274,9 @@ async fn cluster_api_makes_as_many_as_may_be() {
     assert!(said(&full).contains("raise spec.template.maxNodes"), "{full:?}");
     let orders: Api<TenantSubscription> = Api::all(world.client.clone());
     // Who goes to shared servers leaves it as well, and is told before whether there is room.
-    world.cluster.add_node("s-0", &[(CLASS, "hall")], &[]).await.unwrap();
-    let shared = json!({"apiVersion": "tenantry.io/v1alpha1", "kind": "ServerPool", "metadata": {"name": "hall-shared"},
-        "spec": {"class": "hall", "tenancy": "Shared"}});
-    world.apply_all(&[shared]).await.unwrap();
-    let pools: Api<ServerPool> = Api::all(world.client.clone());
-    let has_node = |pool: Option<&ServerPool>| {
-        pool.and_then(|pool| pool.status.as_ref()).is_some_and(|status| status.nodes == 1)
-    };
-    wait::until(pools, "hall-shared", has_node).await.unwrap();
+    world.cluster.add_node("s-0", &[(CLASS, HALL)], &[]).await.unwrap();
+    world.apply_all(&[pool("hall-shared", json!({"tenancy": "Shared"}))]).await.unwrap();
+    hall::until_pool(&world, "hall-shared", |status| status.nodes == 1).await.unwrap();
     let preview = ["preview", "acme", "--plan", "side"];
     let shown = world.tenantry(&preview).await.unwrap();
     assert!(shown.contains("pool hall-shared has room for it now"), "{shown}");
