@@ -471,7 +471,8 @@ pub enum Baseline {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
-    /// Definite refusals after which the item fails. Outages are not counted.
+    /// Definite refusals after which the item fails; for a job, runs that fail, beside which making one of its Jobs may be refused
+    /// at least five times. Outages are not counted.
     #[serde(default = "five")]
     #[schemars(range(min = 1, max = 100))]
     pub attempts: i32,

@@ -462,6 +462,10 @@ pub struct JobRun {
     pub digest: String,
     /// How far the run is.
     pub state: JobState,
+    /// How often its Job was refused, until it was made. A refusal is no run, and uses up none of the item's attempts.
+    #[serde(default, skip_serializing_if = "is_none")]
+    #[schemars(range(min = 0))]
+    pub refusals: i32,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
@@ -471,6 +475,10 @@ pub struct JobRun {
     /// Whether its pods, which were kept for their result, are let go.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub let_go: bool,
+}
+
+fn is_none(count: &i32) -> bool {
+    *count == 0
 }
 
 /// How far a run is.

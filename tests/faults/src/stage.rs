@@ -434,6 +434,8 @@ impl Stage {
     /// Takes the API server away for so long, where a plan says so.
     async fn outage(&self, away: Option<Duration>) -> Result<()> {
         let Some(away) = away else { return Ok(()) };
+        // One that has just started tells nobody of what was before: what was committed last has to be on record by then.
+        self.recorder.settle(|_| true).await?;
         self.world.cluster.stop_apiserver().await?;
         tokio::time::sleep(away).await;
         self.world.cluster.start_apiserver().await

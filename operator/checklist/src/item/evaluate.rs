@@ -3,7 +3,7 @@
 use super::forecast::{estimate, forecast};
 use super::{
     ATTEMPTS_EXHAUSTED, CONFIRMATION_MISSING, EvaluateInput, Evaluation, Evidence, Forecast, ItemFailure,
-    ItemInput, Kind, NOT_BEFORE, ORDER_REFUSED, RetryRequest, SignatureInput, TIMED_OUT,
+    ItemInput, Kind, NOT_BEFORE, ORDER_REFUSED, RetryPolicy, RetryRequest, SignatureInput, TIMED_OUT,
 };
 use crate::graph::{self, GraphError, Node};
 use crate::text::{cut, list, word};
@@ -226,10 +226,17 @@ impl<'a> Pass<'a> {
             return History { started: started.map(|_| self.now), ..History::default() };
         }
         let attempts = before.attempts.max(0);
+        let refusals = before.job.as_ref().map_or(0, |run| run.refusals);
         // A clock that is put back must not turn a wait of seconds into one of hours.
-        let longest = self.item.retry.next(self.now, attempts);
+        let longest = self.item.retry.next(self.now, attempts.max(refusals));
         let next_retry = before.next_retry_at.as_ref().map(|at| time::instant(at).min(longest));
         History { started, attempts, next_retry }
+    }
+
+    /// Whether the item starts anew: its input is another, or a person asks for it.
+    pub(super) fn is_anew(&self) -> bool {
+        let digest = self.before.and_then(|before| before.input_digest.as_deref());
+        self.asked || digest != Some(self.item.input_digest.as_str())
     }
 
     /// Whether the state of the entry before is still about this input and this attempt.
@@ -308,10 +315,15 @@ impl<'a> Pass<'a> {
     }
 
     /// The finding for an item that started and whose evidence is not complete.
-    pub(super) fn open_item(&self, allowed: bool, history: History) -> Finding {
+    fn open_item(&self, allowed: bool, history: History) -> Finding {
+        self.open_by(allowed, self.item.retry, history)
+    }
+
+    /// The same, where refusals count by another policy than the item's.
+    pub(super) fn open_by(&self, allowed: bool, policy: RetryPolicy, history: History) -> Finding {
         let failure = self.item.evidence.failure.as_ref().filter(|failure| !self.is_stale(failure, history));
-        let history = self.count(failure, history);
-        let exhausted = self.item.retry.exhausted(history.attempts)
+        let history = self.count(failure, policy, history);
+        let exhausted = policy.exhausted(history.attempts)
             && (failure.is_some_and(|failure| failure.definitive)
                 || self
                     .continues(ItemState::Failed)
@@ -321,7 +333,7 @@ impl<'a> Pass<'a> {
         }
         let backing_off = history.next_retry.is_some_and(|at| at > self.now);
         let late = self.too_long(history);
-        let (state, reason, message) = self.describe(failure, late, backing_off, history);
+        let (state, reason, message) = self.describe(failure, policy, late, backing_off, history);
         let changes = (state == ItemState::Running).then_some(late);
         let finding = Finding::new(state, &reason, message, history);
         Finding { released: allowed && !backing_off, changes, ..finding }
@@ -334,8 +346,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Counts a refusal that was not counted yet.
-    fn count(&self, failure: Option<&ItemFailure>, history: History) -> History {
-        let policy = self.item.retry;
+    fn count(&self, failure: Option<&ItemFailure>, policy: RetryPolicy, history: History) -> History {
         let Some(failure) = failure.filter(|failure| failure.definitive) else { return history };
         let at = time::whole(failure.at).min(self.now);
         let counted = match history.next_retry {
@@ -382,6 +393,7 @@ impl<'a> Pass<'a> {
     fn describe(
         &self,
         failure: Option<&ItemFailure>,
+        policy: RetryPolicy,
         late: Timestamp,
         backing_off: bool,
         history: History,
@@ -396,7 +408,7 @@ impl<'a> Pass<'a> {
         }
         let (reason, message) = match (failure, history.next_retry) {
             (Some(failure), Some(next)) if failure.definitive => {
-                (failure.reason.clone(), self.refused(failure, next, history))
+                (failure.reason.clone(), refused(failure, policy, next, history))
             }
             (Some(failure), _) => {
                 (failure.reason.clone(), format!("{}; tried again by itself", failure.message))
@@ -421,21 +433,14 @@ impl<'a> Pass<'a> {
         (ItemState::Running, reason, message)
     }
 
-    fn refused(&self, failure: &ItemFailure, next: Timestamp, history: History) -> String {
-        let tail = format!(
-            "; refused {} of {} times, tried again at {}",
-            history.attempts,
-            self.item.retry.attempts,
-            time::readable(next)
-        );
-        format!("{}{tail}", cut(&failure.message, MESSAGE_LIMIT.saturating_sub(tail.len())))
-    }
-
     /// What is missing to be done.
     fn missing(&self, evidence: &Evidence) -> (String, String) {
         if evidence.live < evidence.desired {
             let message = format!("{} of {} objects are there", evidence.live, evidence.desired);
             return ("ObjectsMissing".to_owned(), message);
+        }
+        if self.item.kind == Kind::Job {
+            return ("ObjectsMissing".to_owned(), "its Job is made next".to_owned());
         }
         let objects: Vec<String> = evidence.unhealthy.iter().map(told).collect();
         ("ObjectsNotReady".to_owned(), format!("waits for {}", list(&objects, NAMED)))
@@ -508,6 +513,13 @@ fn said_again(before: &ChecklistEntry, history: History) -> String {
     let (said, now) =
         (time_of(before.next_retry_at.as_ref().map(time::instant)), time_of(history.next_retry));
     if said == now { before.message.clone() } else { before.message.replace(&said, &now) }
+}
+
+/// A refusal after which it is tried again.
+fn refused(failure: &ItemFailure, policy: RetryPolicy, next: Timestamp, history: History) -> String {
+    let next = time::readable(next);
+    let tail = format!("; refused {} of {} times, tried again at {next}", history.attempts, policy.attempts);
+    format!("{}{tail}", cut(&failure.message, MESSAGE_LIMIT.saturating_sub(tail.len())))
 }
 
 fn told(object: &super::Unhealthy) -> String {

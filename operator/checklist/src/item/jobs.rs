@@ -5,7 +5,7 @@
 //! done is not done again.
 
 use super::evaluate::{Finding, History, Pass};
-use super::{JOB_FAILED, JOB_RUNNING, JobInput};
+use super::{JOB_FAILED, JOB_RUNNING, JobInput, RetryPolicy};
 use crate::job;
 use crate::text::{cut, list};
 use crate::time;
@@ -15,6 +15,8 @@ use tenantry_crds::subscription::{ItemState, JobResult, JobRun, JobState};
 const ACCOUNT_LIMIT: usize = 360;
 /// Differences named in a message.
 const NAMED: usize = 2;
+/// Refusals of one Job after which its item fails, at least: who wants a job to run once does not mean that.
+pub(super) const REFUSALS: i32 = 5;
 
 // === impl Pass ===
 
@@ -49,9 +51,9 @@ impl Pass<'_> {
             {
                 return Finding { job: Some(run), ..held };
             }
-            let allowed = self.allowed(true);
-            return Finding { job: Some(run), ..self.open_item(allowed, history) };
+            return self.makes(run, history);
         }
+        let run = JobRun { refusals: 0, ..run };
         let message = if run.digest == self.item.input_digest {
             format!("attempt {} runs as Job {}", run.attempt, run.name)
         } else {
@@ -60,6 +62,15 @@ impl Pass<'_> {
         let history = History { next_retry: None, ..history };
         let finding = Finding::new(ItemState::Running, JOB_RUNNING, message, history);
         Finding { released: true, job: Some(run), ..finding }
+    }
+
+    /// A run whose Job is not made yet. What is refused meanwhile counts for this Job alone, and is no attempt at what it does.
+    fn makes(&self, run: JobRun, history: History) -> Finding {
+        let refusals = if self.is_anew() { 0 } else { run.refusals };
+        let policy = RetryPolicy { attempts: self.item.retry.attempts.max(REFUSALS), ..self.item.retry };
+        let finding = self.open_by(self.allowed(true), policy, History { attempts: refusals, ..history });
+        let run = JobRun { refusals: finding.attempts, ..run };
+        Finding { job: Some(run), attempts: history.attempts, ..finding }
     }
 
     /// A run that ended without what was asked for, or that was about something else.
@@ -110,6 +121,7 @@ impl Pass<'_> {
             attempt,
             digest: self.item.input_digest.clone(),
             state: JobState::Running,
+            refusals: 0,
             ended_at: None,
             result: None,
             let_go: false,

@@ -50,6 +50,7 @@ fn refusal(seconds: i64) -> Evidence {
 }
 
 /// One subscription whose checklist is evaluated again and again.
+#[derive(Clone)]
 struct World {
     items: Vec<ItemInput>,
     entries: Vec<ChecklistEntry>,

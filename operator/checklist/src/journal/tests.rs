@@ -77,6 +77,7 @@ fn a_status_tells_what_happened_and_what_proves_it() {
         state: JobState::Succeeded,
         ended_at: Some(time::time(at(8))),
         result: Some(JobResult { message: "12 checks".to_owned(), ..JobResult::default() }),
+        refusals: 0,
         let_go: false,
     });
     tested.sign_off = Some(SignOffRequest {

@@ -1,6 +1,7 @@
 //! Items that are jobs: one run at a time, each under a number of its own, and nothing that is done is done again.
 
 use super::*;
+use crate::item::jobs::REFUSALS;
 use tenantry_crds::subscription::JobRun;
 
 /// The job of the item `verify`, as the cluster has it.
@@ -177,14 +178,44 @@ fn nothing_begins_out_of_turn_or_on_hold() {
 }
 
 #[test]
-fn a_job_that_is_refused_counts_as_any_refusal() {
+fn a_job_that_is_refused_uses_up_no_attempt_at_what_it_does() {
     let mut world = world();
+    world.items[0].retry.attempts = 1;
     world.pass(0);
-    let failure = refusal(1).failure;
-    world.items[0].evidence.failure = failure;
-    world.pass(1);
-    assert_eq!(world.state("verify"), (ItemState::Running, "QuotaExceeded"));
-    assert_eq!((world.entry("verify").attempts, world.run().attempt), (1, 1));
+    let mut now = 1;
+    for refused in 1..REFUSALS {
+        world.items[0].evidence.failure = refusal(now).failure;
+        world.pass(now);
+        assert_eq!(world.state("verify"), (ItemState::Running, "QuotaExceeded"));
+        assert!(world.entry("verify").message.contains(&format!("refused {refused} of 5 times")));
+        assert_eq!(
+            (world.entry("verify").attempts, world.run().attempt, world.run().refusals),
+            (0, 1, refused)
+        );
+        // Told again it is the same refusal, also after a restart.
+        assert!(!world.pass(now).released.contains("verify"));
+        assert_eq!(world.run().refusals, refused);
+        now += 100;
+    }
+    let mut refused = world.clone();
+    // Once it is made nothing is left of them, and the one run that it has counts.
+    world.items[0].evidence.failure = None;
+    world.pass(now);
+    world.job(job("verify-1-d1", true));
+    world.pass(now);
+    assert_eq!((world.entry("verify").attempts, world.run().refusals), (0, 0));
+    world.job(ended("verify-1-d1", JobState::Failed, now));
+    world.pass(now);
+    assert_eq!((world.state("verify"), world.entry("verify").attempts), ((ItemState::Failed, JOB_FAILED), 1));
+    // Who is refused too often has failed, until a person asks for more.
+    refused.items[0].evidence.failure = refusal(now).failure;
+    refused.pass(now);
+    assert_eq!(refused.state("verify"), (ItemState::Failed, ATTEMPTS_EXHAUSTED));
+    refused.pass(now + 5000);
+    assert_eq!((refused.state("verify").0, refused.run().refusals), (ItemState::Failed, REFUSALS));
+    refused.retry = Some("verify@again".to_owned());
+    assert!(refused.pass(now + 5001).released.contains("verify"));
+    assert_eq!((refused.state("verify").0, refused.run().refusals), (ItemState::Running, 0));
 }
 
 proptest! {
