@@ -238,7 +238,7 @@ impl KindIndex {
         if written.is_none() {
             record.unconfirmed &= observed.resource_version < record.observed.resource_version;
         }
-        if record.observed.uid == observed.uid && is_older(&observed, &record.observed) {
+        if record.observed.uid == observed.uid && is_older(&id.kind, &observed, &record.observed) {
             if written.is_some() {
                 record.baseline = written.map(Box::new);
             }
@@ -287,7 +287,7 @@ impl Record {
         } else if !same_object {
             self.baseline = None;
         }
-        let tells = observed.tells_more_than(&self.observed);
+        let tells = observed.tells_more_than(&id.kind, &self.observed);
         let labelled = if observed.subscription.is_some() { &observed } else { &self.observed };
         let change = (tells && written.is_none()).then(|| change(id, labelled));
         self.observed = observed;
@@ -296,9 +296,9 @@ impl Record {
 }
 
 /// An equal version is news only if it brings the status that an answer of metadata could not.
-fn is_older(new: &Observed, known: &Observed) -> bool {
+fn is_older(kind: &Kind, new: &Observed, known: &Observed) -> bool {
     new.resource_version < known.resource_version
-        || (new.resource_version == known.resource_version && !new.tells_more_than(known))
+        || (new.resource_version == known.resource_version && !new.tells_more_than(kind, known))
 }
 
 fn change(id: &ObjectId, observed: &Observed) -> Change {

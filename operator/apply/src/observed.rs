@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::health::Health;
 use crate::object::{Kind, MANAGED_BY, MANAGED_BY_LABEL, SUBSCRIPTION_LABEL, TENANT_ID_LABEL};
-use crate::token::{ManagedEntry, Token};
+use crate::token::{ManagedEntry, Token, has_no_other_sign};
 
 /// Metadata of an object as the API server sends it, in the parts that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -85,14 +85,15 @@ impl Observed {
         }
     }
 
-    /// Whether somebody who acts on this object would have to look again.
+    /// Whether somebody who acts on this object of a kind would have to look again.
     #[must_use]
-    pub fn tells_more_than(&self, before: &Self) -> bool {
+    pub fn tells_more_than(&self, kind: &Kind, before: &Self) -> bool {
         // Compared member by member without `..`, so that a new member is not forgotten.
-        let Self { uid, resource_version: _, token, deleting, health, tenant_id, subscription, retained } =
-            self;
+        let Self { uid, resource_version, token, deleting, health, tenant_id, subscription, retained } = self;
         *uid != before.uid
             || *token != before.token
+            // Tokens tell seconds apart, and of these kinds nothing else tells of a second write in the same one.
+            || (has_no_other_sign(kind) && *resource_version != before.resource_version)
             || *deleting != before.deleting
             || *health != before.health
             || *tenant_id != before.tenant_id

@@ -71,8 +71,8 @@ pub struct Step {
     pub wave: Wave,
     /// With which object.
     pub id: ObjectId,
-    /// Whether it is skipped when a step it depends on failed: new objects depend on the stages before theirs (see
-    /// [`must_stand`]), most deletions on everything; what exists is tended regardless.
+    /// Whether it is skipped when a step it depends on failed: new objects and changed ones depend on the stages before theirs (see
+    /// [`must_stand`]), most deletions on everything; what exists is repaired regardless.
     pub gated: bool,
     /// What.
     pub action: Action,
@@ -153,6 +153,16 @@ pub enum Wait {
     InventoryFull,
 }
 
+// === impl Step ===
+
+impl Step {
+    /// Whether an object that exists gets another content. That waits for what fails before it, such as more room, and not for what
+    /// a person holds back.
+    fn is_another_intent(&self) -> bool {
+        matches!(self.action, Action::Apply { why: Cause::Changed, .. })
+    }
+}
+
 /// Makes the plan.
 #[must_use]
 pub fn plan(input: &Input<'_>) -> Plan {
@@ -206,7 +216,7 @@ impl<'a> Planner<'a> {
             Ok(Some(action)) => {
                 let gated = match &action {
                     Action::Create => true,
-                    Action::Apply { why, .. } => *why == Cause::Missing,
+                    Action::Apply { why, .. } => matches!(why, Cause::Missing | Cause::Changed),
                     Action::Compare { .. } | Action::Delete { .. } | Action::Keep | Action::Forget => false,
                 };
                 self.plan.steps.push(Step { wave, id: desired.id.clone(), gated, action });
@@ -307,7 +317,7 @@ impl<'a> Planner<'a> {
         steps.sort_by_key(|step| step.wave);
         for step in steps {
             match self.unmet.iter().filter(|unmet| must_stand(**unmet, step.wave)).min() {
-                Some(unmet) if step.gated => {
+                Some(unmet) if step.gated && !step.is_another_intent() => {
                     self.plan.waits.push(Waiting { id: step.id, wait: Wait::Stage(unmet.stage) });
                     self.unmet.push(step.wave);
                 }

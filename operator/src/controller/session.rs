@@ -6,6 +6,7 @@
 
 use super::reconcile::prepare::Prepared;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenantry_checklist::access::TenantId;
 use tenantry_crds::inventory::Inventory;
@@ -18,6 +19,8 @@ pub(crate) struct Session {
     pub(crate) tenant_id: Option<TenantId>,
     /// Inventory after the last answers.
     pub(crate) inventory: Option<Inventory>,
+    /// Which one on record it goes on from, by its digest.
+    pub(super) goes_on_from: u64,
     /// When the status was last written.
     pub(crate) written: Option<Instant>,
     /// What is desired, while what it is made from stays the same.
@@ -67,6 +70,24 @@ impl Session {
             || !self.lost_secrets.is_empty()
     }
 
+    /// What the answers since the record say of what there is.
+    pub(crate) fn learn(&mut self, recorded: Option<&Inventory>, inventory: Inventory) {
+        self.goes_on_from = digest(recorded);
+        self.inventory = Some(inventory);
+    }
+
+    /// Looks at what is on record now. Where that is neither what the inventory goes on from nor the inventory itself, this process
+    /// looked at the past when it learned it, and it is dropped: a newer record knows more.
+    pub(crate) fn follow(&mut self, recorded: Option<&Inventory>) {
+        if self.inventory.is_none() {
+            return;
+        }
+        let now = digest(recorded);
+        if now != self.goes_on_from && now != digest(self.inventory.as_ref()) {
+            self.inventory = None;
+        }
+    }
+
     /// The tenant is at rest: what was only kept to be faster is dropped. Tokens that are newer than those of the
     /// status are in the index as well.
     pub(crate) fn settle(&mut self) {
@@ -74,6 +95,14 @@ impl Session {
         self.inventory = None;
         self.prepared = None;
     }
+}
+
+/// A digest for this process alone.
+fn digest(inventory: Option<&Inventory>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // It always has a JSON form: it came as one, and becomes one.
+    serde_json::to_vec(&inventory).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
 }
 
 // === impl Sessions ===
@@ -98,5 +127,33 @@ impl Sessions {
     /// Forgets the session of a subscription that is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inventory(order: &str) -> Inventory {
+        Inventory { order: order.to_owned(), ..Inventory::default() }
+    }
+
+    #[test]
+    fn what_was_learned_goes_with_the_record_that_it_goes_on_from() {
+        let (before, learned) = (inventory("recorded"), inventory("learned"));
+        let after = |recorded: Option<&Inventory>| {
+            let mut session = Session::default();
+            session.learn(Some(&before), learned.clone());
+            session.follow(recorded);
+            session.inventory
+        };
+        assert_eq!(after(Some(&before)), Some(learned.clone()), "nobody wrote since");
+        assert_eq!(after(Some(&learned)), Some(learned.clone()), "it was written");
+        assert_eq!(after(Some(&inventory("of another"))), None, "a record that is newer");
+        assert_eq!(after(None), None);
+        let mut session = Session::default();
+        session.learn(None, learned.clone());
+        session.follow(None);
+        assert_eq!(session.inventory, Some(learned), "nothing was on record yet");
     }
 }

@@ -446,7 +446,10 @@ impl Plan {
         match self.fault {
             Fault::Rival => matches!(at.site.verb, Verb::Apply | Verb::Patch | Verb::Update | Verb::Delete),
             Fault::Redelivered => at.site.verb.is_write(),
-            Fault::PagesExpired => at.site.verb == Verb::List,
+            // A list of nothing has no second page.
+            Fault::PagesExpired => {
+                at.site.verb == Verb::List && !self.workload.is_watched_late(&at.site.resource)
+            }
             _ if self.fault.watch_act().is_some() => at.site.verb == Verb::Watch,
             _ => true,
         }

@@ -5,7 +5,7 @@
 
 mod revisions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ struct History {
     /// At which revision an object of this name was last deleted.
     buried: BTreeMap<Key, u64>,
     revisions: Revisions,
+    /// Kinds of which everything that is committed from now on will be told.
+    followed: BTreeSet<String>,
 }
 
 // === impl Recorder ===
@@ -184,6 +186,16 @@ impl Recorder {
             }
             changed.await;
         }
+    }
+
+    /// Waits until every kind is followed again, as after an outage: what is committed before that is told in part.
+    ///
+    /// # Errors
+    /// When that does not happen in time.
+    pub async fn follows(&self) -> Result<()> {
+        let kinds = self.kinds.iter();
+        let all: BTreeSet<String> = kinds.map(|kind| kind.resource.clone()).collect();
+        self.wait("that every kind is followed again", |history| history.followed.is_superset(&all)).await
     }
 
     /// Waits until the watches have delivered everything that is committed by now, of the kinds that `matter`.
@@ -352,9 +364,15 @@ fn typed(list: &Value, object: &Value) -> Value {
 /// Follows one kind for ever. While a watch is interrupted nobody knows what is missing.
 async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Board<History>>) {
     let mut at = from;
+    let mut is_listed = true;
     loop {
-        let ended = watch(&client, &kind, &mut at, &shared).await;
-        shared.lock().revisions.doubt();
+        let ended = watch(&client, &kind, &mut at, is_listed, &shared).await;
+        {
+            let mut history = shared.lock();
+            history.revisions.doubt();
+            history.followed.remove(&kind.resource);
+        }
+        is_listed = false;
         let is_gone = match ended {
             Ok(is_gone) => is_gone,
             Err(_) => {
@@ -367,12 +385,20 @@ async fn follow(client: Client, kind: Kind, from: u64, shared: Arc<Board<History
                 shared.catch_up(&kind, &list);
             }
             at = revision(&list);
+            is_listed = true;
         }
     }
 }
 
-/// One watch, until it ends. Says whether the server has forgotten where it was.
-async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<History>) -> Result<bool> {
+/// One watch, until it ends. Says whether the server has forgotten where it was, which it tells at once, and never of a place that was
+/// listed a moment ago.
+async fn watch(
+    client: &Client,
+    kind: &Kind,
+    at: &mut u64,
+    is_listed: bool,
+    shared: &Board<History>,
+) -> Result<bool> {
     let path = format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={at}", kind.path);
     let request = Request::get(&path).header(http::header::ACCEPT, kind.as_an_event()).body(Vec::new())?;
     let events = match client.request_events::<Value>(request).await {
@@ -380,7 +406,16 @@ async fn watch(client: &Client, kind: &Kind, at: &mut u64, shared: &Board<Histor
         Err(kube::Error::Api(status)) if status.code == 410 => return Ok(true),
         Err(error) => return Err(error.into()),
     };
-    let mut events = std::pin::pin!(events);
+    let mut events = std::pin::pin!(events.peekable());
+    let is_followed = is_listed
+        || !matches!(
+            tokio::time::timeout(MOMENT, events.as_mut().peek()).await,
+            Ok(None | Some(Err(_) | Ok(WatchEvent::Error(_))))
+        );
+    if is_followed {
+        shared.lock().followed.insert(kind.resource.clone());
+        shared.tell();
+    }
     while let Some(event) = events.next().await {
         let (sort, object) = match event? {
             WatchEvent::Added(object) => (Sort::Created, object),

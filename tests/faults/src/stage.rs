@@ -252,7 +252,9 @@ impl Stage {
         if std::mem::take(&mut self.is_stale) || plan.needs_restart() {
             self.restart().await?;
         }
-        if let Some(at) = plan.at.as_ref().filter(|at| at.site.verb == Verb::Watch) {
+        let is_watched =
+            |site: &Site| site.verb == Verb::Watch && !plan.workload.is_watched_late(&site.resource);
+        if let Some(at) = plan.at.as_ref().filter(|at| is_watched(&at.site)) {
             self.watches(&at.site).await?;
         }
         if plan.at.is_none()
@@ -434,11 +436,16 @@ impl Stage {
     /// Takes the API server away for so long, where a plan says so.
     async fn outage(&self, away: Option<Duration>) -> Result<()> {
         let Some(away) = away else { return Ok(()) };
-        // One that has just started tells nobody of what was before: what was committed last has to be on record by then.
+        // One that has just started tells nobody of what was before. So what was committed last is on record before it goes, and
+        // for the controller it is away until its record goes on.
+        self.wire.set_away(true);
         self.recorder.settle(|_| true).await?;
         self.world.cluster.stop_apiserver().await?;
         tokio::time::sleep(away).await;
-        self.world.cluster.start_apiserver().await
+        self.world.cluster.start_apiserver().await?;
+        self.recorder.follows().await?;
+        self.wire.set_away(false);
+        Ok(())
     }
 
     /// The customer orders anew under the same name, where that is free; then the controller is restarted and sees the

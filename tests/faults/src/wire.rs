@@ -57,6 +57,8 @@ struct State {
     last_change: Option<Instant>,
     /// Revision at which lists and watches stand still.
     frozen: Option<u64>,
+    /// No request arrives, and none is taken down.
+    is_away: bool,
     /// Requests that were held back may arrive.
     is_open: bool,
     /// Highest revision that any answer told.
@@ -115,6 +117,7 @@ impl Wire {
         state.run = Run { tenant: tenant.to_owned(), armed, first_ticket, ..Run::default() };
         state.is_open = false;
         state.frozen = None;
+        state.is_away = false;
     }
 
     /// The journal so far.
@@ -149,6 +152,17 @@ impl Wire {
     pub fn freeze(&self, revision: Option<u64>) {
         self.board.lock().frozen = revision;
         self.board.tell();
+    }
+
+    /// From now on every connection breaks, as if nobody were there, or none does.
+    pub fn set_away(&self, is_away: bool) {
+        self.board.lock().is_away = is_away;
+    }
+
+    /// Whether every connection breaks.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.board.lock().is_away
     }
 
     /// At which revision lists and watches stand still.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -54,6 +55,12 @@ impl Workload {
     #[must_use]
     pub fn is_of_the_gate(self) -> bool {
         !self.is_of_suspensions() && !self.has_steps() && self.next_plan().is_none() && !self.is_of_servers()
+    }
+
+    /// Whether a kind is watched only once the workload is under way, and there is nothing of it when the watch begins.
+    #[must_use]
+    pub fn is_watched_late(self, resource: &str) -> bool {
+        self == Self::OffboardExport && resource == "jobs.batch"
     }
 
     /// Whether it is about who has which servers.
@@ -186,31 +193,35 @@ impl Workload {
     #[must_use]
     pub fn is_done(self, state: &State, tenant: &str) -> bool {
         let subscription = state.get(&Key::new(SUBSCRIPTIONS, "", tenant));
+        // What the journal has by then is dropped by one more write, however long the journal takes.
+        let is_carrying = |found: &&Arc<Value>| found.pointer("/status/unrecorded").is_some();
+        let at_rest = subscription.filter(|found| !is_carrying(found));
         let [first, second] = VERSIONS;
         match self {
-            Self::Provision => subscription.is_some_and(|found| is_live(found, first)),
-            Self::Upgrade => subscription.is_some_and(|found| is_live(found, second)),
-            Self::PlanUp | Self::PlanDown => subscription
-                .is_some_and(|found| is_live(found, first) && self.next_plan() == settled_plan(found)),
+            Self::Provision => at_rest.is_some_and(|found| is_live(found, first)),
+            Self::Upgrade => at_rest.is_some_and(|found| is_live(found, second)),
+            Self::PlanUp | Self::PlanDown => {
+                at_rest.is_some_and(|found| is_live(found, first) && self.next_plan() == settled_plan(found))
+            }
             Self::HandOver => {
-                subscription.is_some_and(|found| is_live(found, first) && keeps_nothing(found))
+                at_rest.is_some_and(|found| is_live(found, first) && keeps_nothing(found))
                     && within(state, "pods", &format!("tenant-{tenant}"))
                         .all(|(_, pod)| is_at_rest(state, pod))
             }
             Self::Suspend => {
                 // Nobody gets in as soon as the route leads to the page; that the route was accepted is told a moment later.
                 let is_over = |found: &Value| is_true(found, "Suspended") && !is_true(found, "Reconciling");
-                subscription.is_some_and(|found| is_over(found)) && suspension::are_followed(state, tenant)
+                at_rest.is_some_and(|found| is_over(found)) && suspension::are_followed(state, tenant)
             }
             Self::Resume => {
                 let is_over = |found: &Value| found.pointer("/status/operation/completedAt").is_some();
                 let is_back =
                     |found: &Value| is_live(found, first) && !suspension::is_told(found) && is_over(found);
-                subscription.is_some_and(|found| is_back(found)) && suspension::are_followed(state, tenant)
+                at_rest.is_some_and(|found| is_back(found)) && suspension::are_followed(state, tenant)
             }
             Self::ServersOrder => is_in(state, tenant, hall::PLANS[0]),
             Self::ServersMove | Self::ServersBack => self.next_plan().is_some_and(|plan| {
-                subscription.and_then(|found| settled_plan(found)) == Some(plan) && is_in(state, tenant, plan)
+                at_rest.and_then(|found| settled_plan(found)) == Some(plan) && is_in(state, tenant, plan)
             }),
             Self::ServersLeave => {
                 Self::OffboardDelete.is_done(state, tenant)

@@ -33,6 +33,8 @@ const MAX_PATIENCE: Duration = Duration::from_secs(2);
 /// One request for one object.
 pub(super) struct Call {
     pub(super) verb: Verb,
+    /// Whether it names the resource version that it is about: the same request would lose a race again.
+    is_exact: bool,
     request: Request<Vec<u8>>,
 }
 
@@ -66,11 +68,20 @@ impl Call {
         Self::new(Verb::Create, Method::POST, &path, "application/json", METADATA_ONLY, body)
     }
 
-    /// Server-side apply, taking over fields others hold. The body must carry the uid.
+    /// Server-side apply, taking over fields others hold. The body must carry the uid, and may carry a resource version.
     pub(super) fn apply(resource: &ApiResource, id: &ObjectId, body: &Value) -> Result<Self, Failure> {
         let query = format!("fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Ignore");
         let path = format!("{}?{query}", object(resource, id));
-        Self::new(Verb::Apply, Method::PATCH, &path, "application/apply-patch+yaml", METADATA_ONLY, body)
+        let is_exact = body.pointer("/metadata/resourceVersion").is_some();
+        let call = Self::new(
+            Verb::Apply,
+            Method::PATCH,
+            &path,
+            "application/apply-patch+yaml",
+            METADATA_ONLY,
+            body,
+        )?;
+        Ok(Self { is_exact, ..call })
     }
 
     /// JSON patch of the list of field owners.
@@ -83,7 +94,8 @@ impl Call {
     pub(super) fn replace(resource: &ApiResource, id: &ObjectId, body: &Value) -> Result<Self, Failure> {
         let query = format!("fieldManager={FIELD_MANAGER}&fieldValidation=Ignore");
         let path = format!("{}?{query}", object(resource, id));
-        Self::new(Verb::Replace, Method::PUT, &path, "application/json", METADATA_ONLY, body)
+        let call = Self::new(Verb::Replace, Method::PUT, &path, "application/json", METADATA_ONLY, body)?;
+        Ok(Self { is_exact: true, ..call })
     }
 
     /// Sets how many pods a workload has, with its uid as precondition. By a manager of its own: what an object is rendered from
@@ -144,7 +156,7 @@ impl Call {
         let request =
             Request::builder().method(method).uri(path).header(CONTENT_TYPE, content).header(ACCEPT, accept);
         let request = request.body(body).map_err(|error| unbuildable(&error))?;
-        Ok(Self { verb, request })
+        Ok(Self { verb, is_exact: false, request })
     }
 }
 
@@ -173,7 +185,7 @@ impl Executor {
                 Err(refusal) => refusal,
             };
             let is_lag_possible = self.bindings.is_fresh(id.namespace.as_ref(), Instant::now());
-            match tries.pause(&refusal.failure, call.verb, is_lag_possible, id) {
+            match tries.pause(&refusal.failure, call.is_exact, is_lag_possible, id) {
                 Some(pause) => sleep(pause).await,
                 None => return Err(refusal),
             }
@@ -220,7 +232,7 @@ impl Tries {
     fn pause(
         &mut self,
         failure: &Failure,
-        verb: Verb,
+        is_exact: bool,
         is_lag_possible: bool,
         id: &ObjectId,
     ) -> Option<Duration> {
@@ -231,8 +243,7 @@ impl Tries {
                 self.lagging += 1;
                 Some(FIRST_LAG_PAUSE * 2_u32.saturating_pow(self.lagging - 1))
             }
-            // A replacement names a resource version: the same request would lose again.
-            Verdict::Contention if verb != Verb::Replace && self.contended + 1 < MAX_CONTENDED => {
+            Verdict::Contention if !is_exact && self.contended + 1 < MAX_CONTENDED => {
                 self.contended += 1;
                 Some(jitter(id, self.contended))
             }

@@ -13,7 +13,8 @@ use super::{Done, Executor, Settled};
 use crate::classify::{Failure, Verdict};
 use crate::compare::{additions, compare, repaired};
 use crate::fields::FieldSet;
-use crate::object::{Desired, ObjectId, Owner, Policy, Stage};
+use crate::index::Seen;
+use crate::object::{Desired, Kind, ObjectId, Owner, Policy, Stage};
 use crate::observed::{Metadata, Observed};
 use crate::plan::Cause;
 use crate::token::{Baseline, ManagedEntry, Token};
@@ -131,16 +132,11 @@ impl Executor {
         known: Option<Baseline>,
         resource: &ApiResource,
     ) -> Result<Option<Settled>, Refusal> {
-        let mut body = Value::clone(&desired.body);
-        if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("uid".to_owned(), Value::from(uid));
-        }
-        let call = Call::apply(resource, &desired.id, &body)?;
-        let mut answer: Answer = self.send(&desired.id, &call).await?;
+        let mut answer = self.apply_once(desired, uid, resource, self.version(&desired.id, uid)).await?;
         let held = held_beside(&answer.metadata);
         if held != 0 && known.map(|known| known.leftover) != Some(held) {
-            self.take_over(desired, uid, resource, &answer.metadata).await?;
-            answer = self.send(&desired.id, &call).await?;
+            let version = self.take_over(desired, uid, resource, &answer.metadata).await?;
+            answer = self.apply_once(desired, uid, resource, Some(version)).await?;
         }
         if !additions(&desired.id.kind, &desired.body, &answer.metadata.managed_fields).is_empty() {
             return Ok(None);
@@ -149,16 +145,66 @@ impl Executor {
         Ok(Some(self.written(Done::Applied, desired, &answer.metadata, held)))
     }
 
+    /// One server-side apply. What bounds a tenant is something else in between while it changes plans, so there it is made over the
+    /// version that is known and no other: one that arrives late, from a controller that has ended meanwhile, would put back what
+    /// was right for a moment.
+    async fn apply_once(
+        &self,
+        desired: &Desired,
+        uid: &str,
+        resource: &ApiResource,
+        version: Option<u64>,
+    ) -> Result<Answer, Refusal> {
+        let mut version = version.filter(|_| is_bound(&desired.id.kind));
+        for look in 1.. {
+            let mut body = Value::clone(&desired.body);
+            if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("uid".to_owned(), Value::from(uid));
+                if let Some(version) = version {
+                    metadata.insert("resourceVersion".to_owned(), Value::from(version.to_string()));
+                }
+            }
+            match self.send::<Answer>(&desired.id, &Call::apply(resource, &desired.id, &body)?).await {
+                // Its status is written by others all the time.
+                Err(refusal)
+                    if refusal.failure.verdict == Verdict::Contention
+                        && version.is_some()
+                        && look < MAX_LOOKS =>
+                {
+                    let found: Answer =
+                        self.send(&desired.id, &Call::get(resource, &desired.id, false)?).await?;
+                    if found.metadata.uid != uid {
+                        let what = format!("{} is another object now", desired.id);
+                        return Err(Failure::new(Verdict::Precondition, &what).into());
+                    }
+                    version = Some(found.metadata.version());
+                }
+                result => return result,
+            }
+        }
+        Err(came_between(&desired.id).into())
+    }
+
+    /// The latest version of an object that is known.
+    fn version(&self, id: &ObjectId, uid: &str) -> Option<u64> {
+        match self.index.see(id) {
+            Seen::Present(observed, _) if *observed.uid == *uid => Some(observed.resource_version),
+            _ => None,
+        }
+    }
+
     /// Hands the entry of our creation over to our apply. Where it stands in the list of owners is told by the last
-    /// answer; a status write in between may have moved it, which the patch's tests refuse: then it is looked up.
+    /// answer; a status write in between may have moved it, which the patch's tests refuse: then it is looked up. Gives the version
+    /// of the object then.
     async fn take_over(
         &self,
         desired: &Desired,
         uid: &str,
         resource: &ApiResource,
         answer: &Metadata,
-    ) -> Result<(), Refusal> {
+    ) -> Result<u64, Refusal> {
         let mut place = entry(answer, "Update").map(|(index, _)| index);
+        let mut version = answer.version();
         for look in 1.. {
             let Some(index) = place else { break };
             let call = Call::takeover(resource, &desired.id, &takeover(index, uid))?;
@@ -167,12 +213,16 @@ impl Executor {
                     let look: Answer =
                         self.send(&desired.id, &Call::get(resource, &desired.id, false)?).await?;
                     place = entry(&look.metadata, "Update").map(|(index, _)| index);
+                    version = look.metadata.version();
                 }
                 Err(refusal) => return Err(refusal),
-                Ok(_) => break,
+                Ok(taken) => {
+                    version = taken.metadata.version();
+                    break;
+                }
             }
         }
-        Ok(())
+        Ok(version)
     }
 
     /// Compares the live object with the intent and repairs what differs. A replacement that loses a race, as against
@@ -333,6 +383,11 @@ impl From<Failure> for Refusal {
 fn is_absent(refusal: &Refusal) -> bool {
     refusal.failure.verdict == Verdict::NotFound
         || (refusal.failure.verdict == Verdict::Precondition && refusal.code == 409)
+}
+
+/// Whether objects of a kind bound what a tenant may have.
+fn is_bound(kind: &Kind) -> bool {
+    kind.is("", "ResourceQuota") || kind.is("", "LimitRange")
 }
 
 fn came_between(id: &ObjectId) -> Failure {

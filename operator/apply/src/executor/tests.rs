@@ -526,5 +526,6 @@ async fn an_accepted_deletion_is_known_before_the_watch_tells_of_it() {
     }
 }
 
+mod bounds;
 mod flow;
 mod scale;

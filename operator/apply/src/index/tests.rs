@@ -246,3 +246,13 @@ fn an_accepted_deletion_is_recorded_of_what_is_watched_and_meant() {
     assert_eq!(index.deliver(&id("a"), object("u", 6, 2)), None, "an old event does not bring it back");
     assert_eq!(index.see(&id("a")), Seen::Absent);
 }
+
+#[test]
+fn a_second_write_in_the_same_second_is_told_where_nothing_else_tells() {
+    let observed = |version: u64| object("u1", version, 1);
+    for (kind, is_told) in [("v1/LimitRange", true), ("v1/ResourceQuota", false)] {
+        let kind = Kind::parse(kind).unwrap();
+        assert_eq!(observed(8).tells_more_than(&kind, &observed(7)), is_told, "{kind}");
+        assert!(!observed(8).tells_more_than(&kind, &observed(8)));
+    }
+}

@@ -136,6 +136,7 @@ async fn run(
     session: &mut Session,
 ) -> Result<(Outcome, Next), WriteError> {
     let Some(snapshot) = dereference(context, name, uid) else { return Ok((Outcome::Gone, None)) };
+    session.follow(snapshot.status.inventory.as_ref());
     if snapshot.root.deleting_since.is_some() {
         return offboard::run(context, &snapshot, session).await;
     }

@@ -152,7 +152,7 @@ pub(super) async fn run(
         let executor = executor.get_or_insert_with(|| executor_for(context, &snapshot.root.name));
         let done = executor.execute(&prepared.owner, &look.plan, &desired, &progress.inventory).await;
         await_namespace(context, &done).await;
-        session.inventory = Some(done.inventory.clone());
+        session.learn(current.status.inventory.as_ref(), done.inventory.clone());
         progress.inventory = done.inventory;
         progress.outcomes = done.outcomes;
     }
@@ -468,8 +468,8 @@ async fn finish(
         // Written a moment ago, and more is coming.
         Some(at) => next = earlier(next, Some(at)),
         None => {
-            write::status(context, snapshot, session, status).await?;
-            session.inventory = Some(progress.inventory);
+            let written = write::status(context, snapshot, session, status).await?;
+            session.learn(written.status.inventory.as_ref(), progress.inventory);
             // What it had elsewhere is given back once it is on record where it is by now.
             if is_settled_in && job.problems.is_empty() {
                 let again = leave_others(context, prepared, &look.standing).await;

@@ -24,6 +24,8 @@ struct Known {
     told: BTreeMap<String, (Value, Value)>,
     /// What containers said when they ended, by run.
     said: BTreeMap<String, String>,
+    /// Runs that were over before the record begins: their pods were let go by then, and which status told of it is not on it.
+    over: BTreeSet<String>,
     /// Items and digests that a run succeeded for.
     done: BTreeSet<(String, String)>,
     /// Pods that were kept when they were last seen.
@@ -38,6 +40,10 @@ pub fn once_and_recorded(record: &Record) -> Vec<Finding> {
     let mut known = Known::default();
     for (key, object) in &record.before {
         known.look(record, &namespace, key, object);
+        let name = runs::name_of(object).filter(|_| key.resource == "pods" && key.namespace == namespace);
+        if let Some(name) = name.filter(|_| said(object).is_some() && !runs::is_kept(object)) {
+            known.over.insert(name.to_owned());
+        }
     }
     record.replay(|change, state| known.change(record, &namespace, change, state));
     known.conclude(record);
@@ -153,6 +159,7 @@ impl Known {
         found.extend(self.kept.keys().map(|pod| format!("{pod} is kept for ever")));
         for (name, message) in &self.said {
             match self.told.get(name) {
+                None if self.over.contains(name) => {}
                 None => found.push(format!("{name} ended and no status ever told of its result")),
                 Some((state, result)) if !agree(message, state, result) => {
                     found.push(format!("{name} said {message} and is recorded as {state} with {result}"));
@@ -338,6 +345,18 @@ mod tests {
         assert!(other[0].contains("is recorded as \"Failed\" with"), "{}", other[0]);
         let two_ways = story().first_fails().told(FIRST, "Succeeded", "lost").findings();
         assert_eq!(two_ways, [format!("{FIRST} is told to have ended in two ways")]);
+    }
+
+    #[test]
+    fn what_was_over_before_the_record_begins_was_told_then() {
+        let begins_with = |is_kept: bool| {
+            let before = story().pod(Sort::Created, FIRST, is_kept).record();
+            let state = before.changes.into_iter().map(|change| (change.key, change.object)).collect();
+            let record = Record { before: state, ..story().record() };
+            once_and_recorded(&record).into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        assert_eq!(begins_with(false), Vec::<String>::new());
+        assert!(begins_with(true).contains(&format!("{FIRST} ended and no status ever told of its result")));
     }
 
     #[test]

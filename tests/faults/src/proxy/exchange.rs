@@ -61,6 +61,9 @@ impl Exchanger {
     /// Passes one request on, or does what the plan says.
     pub(super) async fn exchange(&self, request: Request<Incoming>) -> Result<Answer, Broken> {
         let whole = Whole::read(request).await?;
+        if self.wire.is_away() {
+            return Err(Broken);
+        }
         let body: Option<Value> = serde_json::from_slice(&whole.body).ok();
         let Some(named) = whole.name(body.as_ref()) else { return self.pass(&whole).await };
         match named.site.verb {

@@ -284,3 +284,18 @@ fn losing_access_does_not_wait_for_others_and_losing_the_rest_does() {
     let keeps = plan.steps.iter().filter(|step| step.action == Action::Keep).map(|step| step.id.kind.name());
     assert_eq!(keeps.collect::<Vec<_>>(), ["Secret", "PersistentVolumeClaim"]);
 }
+
+#[test]
+fn another_content_waits_for_what_fails_before_it_and_not_for_what_a_person_holds() {
+    let (mut cluster, mut inventory) = (Cluster::new(scopes()), Inventory::default());
+    settle(&mut cluster, &mut inventory, &tenant());
+    let mut all = tenant();
+    for object in &mut all {
+        object.digest = "another".into();
+        // A person holds what is before the rest.
+        object.released = object.id.kind.name() != "LimitRange";
+    }
+    let plan = plan_of(&cluster, &inventory, &all);
+    let web = plan.steps.iter().find(|step| step.id.kind.name() == "Deployment").unwrap();
+    assert!(matches!(web.action, Action::Apply { why: Cause::Changed, .. }) && web.gated, "{web:?}");
+}

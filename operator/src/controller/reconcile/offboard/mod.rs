@@ -229,7 +229,7 @@ impl Ending<'_> {
             }
             done = self.context.executor.execute(&self.owner, &plan, desired, &self.inventory).await;
             self.inventory = done.inventory.clone();
-            self.session.inventory = Some(done.inventory.clone());
+            self.session.learn(self.snapshot.status.inventory.as_ref(), done.inventory.clone());
         }
         (plan, done)
     }
