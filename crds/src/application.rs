@@ -83,13 +83,21 @@ pub struct SizingFormulas {
 /// Something that is counted while the application runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.unit == oldSelf.unit").message("what was counted stays what it was; give another unit to another meter, with a name of its own").field_path(".unit"))]
+#[x_kube(
+    validation = Rule::new("self.source == oldSelf.source && has(self.of) == has(oldSelf.of) && (!has(self.of) || self.of == oldSelf.of)").message("a meter goes on counting what it counted; give another source to another meter, with a name of its own").field_path(".source"),
+    validation = Rule::new("(self.source == 'Reserved') == has(self.of)").message("of says what was ordered or reserved; give it for the source Reserved and for no other").field_path(".of"),
+    validation = Rule::new("!has(self.of) || self.unit == (self.of == 'Cpu' ? 'MillicoreSecond' : self.of == 'Memory' ? 'MebibyteSecond' : 'Seat')").message("Cpu is counted in MillicoreSecond, Memory in MebibyteSecond and Seats in Seat; correct unit").field_path(".unit"),
+    validation = Rule::new("self.unit == oldSelf.unit").message("what was counted stays what it was; give another unit to another meter, with a name of its own").field_path(".unit"),
+)]
 pub struct ApplicationMeter {
     /// Name of the meter, which prices and events refer to.
     #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
     pub name: String,
     /// Where its numbers come from; another source never stands in for this one.
     pub source: MeterSource,
+    /// What the source Reserved counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MeterResource>,
     /// What its whole numbers count.
     pub unit: MeterUnit,
 }
@@ -100,6 +108,19 @@ pub enum MeterSource {
     /// Events that the application, or a gateway of the provider's, sends to the billing address. Those of one hour add up.
     #[default]
     Events,
+    /// What was ordered or reserved, as the journal has it, whether it was used or not.
+    Reserved,
+}
+
+/// What was ordered or reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeterResource {
+    /// Cores that the tenant's share of a pool of servers lets it request.
+    Cpu,
+    /// Memory that the tenant's share of a pool of servers lets it request.
+    Memory,
+    /// People in `spec.users`, since charges began: the most of each hour.
+    Seats,
 }
 
 /// What a meter counts, in whole numbers.

@@ -46,7 +46,9 @@ pub(crate) struct OfMeter {
     pub(crate) meter: String,
     /// What it counts, where that was told.
     pub(crate) unit: Option<String>,
-    /// All that was told.
+    /// Where its numbers came from, where there are any.
+    pub(crate) source: Option<Source>,
+    /// All that was told, or was reserved.
     pub(crate) told: String,
     /// What of it the ledger has.
     pub(crate) in_ledger: String,
@@ -56,6 +58,15 @@ pub(crate) struct OfMeter {
     pub(crate) late: i64,
     /// What was charged for it in this time, and what comes next.
     pub(crate) priced: Vec<Priced>,
+}
+
+/// Where numbers came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Source {
+    /// Somebody told them.
+    Events,
+    /// The journal has them.
+    Reserved,
 }
 
 /// What a meter's count costs.
@@ -106,11 +117,17 @@ pub(crate) async fn used(
         };
         let [from, to] = bounds(time, &zone)?;
         let mut meters: BTreeMap<String, OfMeter> = BTreeMap::new();
-        for (meter, told) in books.told_of(&tenant, from, to).await? {
+        for (meter, told) in books.told_of(&tenant, account.as_deref(), from, to).await? {
+            // No event stands in for what was reserved, so a meter has numbers of one source.
+            let (source, all) = match told.events {
+                0 => (Source::Reserved, told.in_ledger),
+                _ => (Source::Events, told.quantity),
+            };
             let one = OfMeter {
                 meter: meter.clone(),
                 unit: told.unit,
-                told: told.quantity.to_string(),
+                source: Some(source),
+                told: all.to_string(),
                 in_ledger: told.in_ledger.to_string(),
                 events: told.events,
                 late: told.late,

@@ -427,6 +427,7 @@ fn prices() -> Vec<Case> {
 
 /// What applications count.
 fn meters() -> Vec<Case> {
+    let reserved = |meters: Value| with(base("HostedApplication"), "/spec/meters", meters);
     let counts = |unit: &str| {
         let meters = json!([{"name": "calls", "source": "Events", "unit": unit}]);
         with(base("HostedApplication"), "/spec/meters", meters)
@@ -435,6 +436,35 @@ fn meters() -> Vec<Case> {
         accepted("a meter", counts("Request")),
         change("a meter more", base("HostedApplication"), counts("Item"), None),
         change("a meter less", counts("Item"), base("HostedApplication"), None),
+        accepted(
+            "what is reserved",
+            reserved(json!([
+                {"name": "cpu", "source": "Reserved", "of": "Cpu", "unit": "MillicoreSecond"},
+                {"name": "memory", "source": "Reserved", "of": "Memory", "unit": "MebibyteSecond"},
+                {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
+            ])),
+        ),
+        refused(
+            "reserved of nothing",
+            reserved(json!([{"name": "cpu", "source": "Reserved", "unit": "MillicoreSecond"}])),
+            "of says what was ordered or reserved",
+        ),
+        refused(
+            "events of a reservation",
+            reserved(json!([{"name": "cpu", "source": "Events", "of": "Cpu", "unit": "MillicoreSecond"}])),
+            "of says what was ordered or reserved",
+        ),
+        refused(
+            "seats in bytes",
+            reserved(json!([{"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Byte"}])),
+            "Seats in Seat; correct unit",
+        ),
+        change(
+            "another source",
+            reserved(json!([{"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"}])),
+            reserved(json!([{"name": "seats", "source": "Events", "unit": "Seat"}])),
+            Some("give another source to another meter"),
+        ),
         change("another unit", counts("Request"), counts("Byte"), Some("give another unit to another meter")),
     ]
 }

@@ -100,13 +100,15 @@ impl Books {
         }
     }
 
-    /// What was told of the meters of a tenant in a stretch of time, whole hours of UTC, by meter.
+    /// What was told of the meters of a tenant in a stretch of time, whole hours of UTC, by meter, and what the ledger has of it in the
+    /// account that pays.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn told_of(
         &self,
         tenant: &str,
+        account: Option<&str>,
         from: Timestamp,
         to: Timestamp,
     ) -> Result<BTreeMap<String, Told>, BooksError> {
@@ -121,9 +123,10 @@ impl Books {
         let rows = in_time(query.fetch_all(connection.raw())).await?;
         let query = sqlx::query(
             "SELECT sequence, subscription, meter, from_at, revision, quantities, received_at FROM ledger_usage \
-             WHERE subscription = $1 AND from_at + hours * 3600 > $2 AND from_at < $3",
+             WHERE account = $1 AND subscription = $2 AND from_at + hours * 3600 > $3 AND from_at < $4",
         );
-        let query = query.bind(tenant.to_owned()).bind(from.as_second()).bind(to.as_second());
+        let query = query.bind(account.unwrap_or_default().to_owned()).bind(tenant.to_owned());
+        let query = query.bind(from.as_second()).bind(to.as_second());
         let kept = in_time(query.fetch_all(connection.raw())).await?;
         connection.give_back();
         let mut told: BTreeMap<String, Told> = BTreeMap::new();

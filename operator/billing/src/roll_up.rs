@@ -11,16 +11,17 @@ use crate::intake::sum;
 use crate::usage::{Batch, record};
 use crate::{Books, BooksError};
 
-/// Hours told later than this are told alone: what is told together has one time at which it was told.
+/// Hours told later than this are told together with those of the same time alone: a batch has one time at which it was told.
 const TOGETHER: SignedDuration = SignedDuration::from_hours(24);
 
-/// What events say of one hour.
+/// What one hour comes to.
 struct Hour {
-    meter: String,
-    at: i64,
     told: i128,
     received: Timestamp,
 }
+
+/// Hours of a meter, by the second of their begin.
+type Hours = BTreeMap<i64, Hour>;
 
 impl Books {
     /// Tenants of whom the ledger is to be told usage by an instant.
@@ -71,19 +72,35 @@ impl Books {
                 keys.push((row.try_get::<String, _>("meter")?, row.try_get::<i64, _>("hour_at")?));
             }
             keys.sort();
-            let mut records = BTreeMap::new();
+            let mut meters: BTreeMap<String, Hours> = BTreeMap::new();
             for (meter, at) in keys {
-                let hour = hour(transaction, tenant, meter, at).await?;
-                let (known, next) = known(transaction, account, tenant, &hour).await?;
-                for (revision, quantity) in revisions(hour.told, known, next) {
-                    records.insert((hour.meter.clone(), revision, hour.at), (quantity, hour.received));
-                }
+                let hour = hour(transaction, tenant, &meter, at).await?;
+                meters.entry(meter).or_default().insert(at, hour);
             }
-            let count = records.len();
-            record(transaction, account, &batches(tenant, records)).await?;
-            Ok::<_, BooksError>(count)
+            tell(transaction, account, tenant, &meters).await
         };
         self.database.write(epoch, roll_up).await
+    }
+
+    /// Tells the ledger what hours of a tenant's meters come to, by meter and hour, as far as it does not have it, and says of how many
+    /// that was. Told again, it changes nothing; what is another number now is a further revision with the difference.
+    ///
+    /// # Errors
+    /// When there is no such account, the database cannot be used, or somebody else writes now. Nothing was told then.
+    pub async fn tell_hours(
+        &self,
+        epoch: Epoch,
+        tenant: &str,
+        account: &str,
+        meters: &BTreeMap<String, BTreeMap<Timestamp, i128>>,
+        now: Timestamp,
+    ) -> Result<usize, BooksError> {
+        let hours = |hours: &BTreeMap<Timestamp, i128>| -> Hours {
+            hours.iter().map(|(at, told)| (at.as_second(), Hour { told: *told, received: now })).collect()
+        };
+        let meters = meters.iter().map(|(meter, all)| (meter.clone(), hours(all))).collect();
+        let told = async |transaction: &mut AnyConnection| tell(transaction, account, tenant, &meters).await;
+        self.database.write(epoch, told).await
     }
 
     /// Nobody pays for a tenant: the ledger is told of its usage later, if then somebody does.
@@ -103,43 +120,73 @@ impl Books {
     }
 }
 
+/// Tells the ledger what it does not have of these hours, and says of how many.
+async fn tell(
+    transaction: &mut AnyConnection,
+    account: &str,
+    tenant: &str,
+    meters: &BTreeMap<String, Hours>,
+) -> Result<usize, BooksError> {
+    let mut records = BTreeMap::new();
+    for (meter, hours) in meters {
+        let known = known(transaction, account, tenant, meter, hours).await?;
+        for (at, hour) in hours {
+            let (known, next) = known.get(at).copied().unwrap_or_default();
+            for (revision, quantity) in revisions(hour.told, known, next) {
+                records.insert((meter.clone(), revision, *at), (quantity, hour.received));
+            }
+        }
+    }
+    let count = records.len();
+    record(transaction, account, &batches(tenant, records)).await?;
+    Ok(count)
+}
+
+/// What events say of an hour.
 async fn hour(
     transaction: &mut AnyConnection,
     tenant: &str,
-    meter: String,
+    meter: &str,
     at: i64,
 ) -> Result<Hour, BooksError> {
     let query = sqlx::query(
         "SELECT CAST(SUM(quantity / 1000000000) AS BIGINT) AS high, CAST(SUM(quantity % 1000000000) AS BIGINT) AS low, \
          MAX(received_at) AS received FROM usage_event WHERE tenant = $1 AND meter = $2 AND hour_at = $3",
     );
-    let row = query.bind(tenant.to_owned()).bind(meter.clone()).bind(at).fetch_one(transaction).await?;
+    let row = query.bind(tenant.to_owned()).bind(meter.to_owned()).bind(at).fetch_one(transaction).await?;
     let told = sum(row.try_get("high")?, row.try_get("low")?);
     let received = Timestamp::from_second(row.try_get("received")?);
     let received = received.map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Hour { meter, at, told, received })
+    Ok(Hour { told, received })
 }
 
-/// What the ledger was told of an hour, and by which revision it is told next.
+/// What the ledger was told of hours in all, and by which revision it is told next.
 async fn known(
     transaction: &mut AnyConnection,
     account: &str,
     tenant: &str,
-    hour: &Hour,
-) -> Result<(i128, u32), BooksError> {
+    meter: &str,
+    hours: &Hours,
+) -> Result<BTreeMap<i64, (i128, u32)>, BooksError> {
+    let (Some(first), Some(last)) = (hours.keys().next(), hours.keys().next_back()) else {
+        return Ok(BTreeMap::new());
+    };
     let query = sqlx::query(
         "SELECT sequence, subscription, meter, from_at, revision, quantities, received_at FROM ledger_usage \
-         WHERE account = $1 AND subscription = $2 AND meter = $3 AND from_at <= $4 AND from_at + hours * 3600 > $4",
+         WHERE account = $1 AND subscription = $2 AND meter = $3 AND from_at <= $4 AND from_at + hours * 3600 > $5",
     );
-    let query = query.bind(account.to_owned()).bind(tenant.to_owned()).bind(hour.meter.clone()).bind(hour.at);
+    let query = query.bind(account.to_owned()).bind(tenant.to_owned()).bind(meter.to_owned());
     let mut records = Vec::new();
-    for row in &query.fetch_all(transaction).await? {
+    for row in &query.bind(*last).bind(*first).fetch_all(transaction).await? {
         crate::usage::read(row, &mut records)?;
     }
-    let own = records.iter().filter(|record| record.at.as_second() == hour.at);
-    let known = own.clone().map(|record| i128::from(record.quantity)).sum();
-    let next = own.map(|record| record.revision.saturating_add(1)).max().unwrap_or(0);
-    Ok((known, next))
+    let mut known: BTreeMap<i64, (i128, u32)> = BTreeMap::new();
+    for record in records {
+        let (told, next) = known.entry(record.at.as_second()).or_default();
+        *told += i128::from(record.quantity);
+        *next = record.revision.saturating_add(1).max(*next);
+    }
+    Ok(known)
 }
 
 /// Hours in a row of one meter and revision as one batch.
@@ -147,7 +194,9 @@ fn batches(tenant: &str, records: BTreeMap<(String, u32, i64), (i64, Timestamp)>
     let mut batches: Vec<Batch> = Vec::new();
     for ((meter, revision, at), (quantity, received)) in records {
         let from = Timestamp::from_second(at).unwrap_or(Timestamp::MIN);
-        let is_soon = |batch: &Batch| received.max(batch.received).duration_since(batch.from) <= TOGETHER;
+        let is_soon = |batch: &Batch| {
+            received == batch.received || received.max(batch.received).duration_since(batch.from) <= TOGETHER
+        };
         match batches.last_mut() {
             Some(last)
                 if last.meter == meter

@@ -15,6 +15,7 @@ use tenantry_ledger::profile::TENANTRY;
 use tenantry_metering::cloud_event::CloudEvent;
 use tenantry_metering::hours::{end_of, hour_of, revisions};
 use tenantry_metering::intake::{Count, Meter, Meters, TYPE, Verdict, judge};
+use tenantry_metering::reserved::{Hourly, Level, hours};
 
 fn begin() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
@@ -65,11 +66,11 @@ impl Store {
 
     /// Tells the ledger what it does not have of the hours that are over.
     fn roll_up(&mut self, now: Timestamp) {
-        let mut hours: BTreeMap<Timestamp, i128> = BTreeMap::new();
+        let mut over: BTreeMap<Timestamp, i128> = BTreeMap::new();
         for count in self.counts.values().filter(|count| end_of(count.at) <= now) {
-            *hours.entry(hour_of(count.at)).or_default() += i128::from(count.quantity);
+            *over.entry(hour_of(count.at)).or_default() += i128::from(count.quantity);
         }
-        for (at, told) in hours {
+        for (at, told) in over {
             let known = self.ledger.iter().filter(|usage| usage.at == at);
             let next = u32::try_from(known.clone().count()).unwrap();
             let known = known.map(|usage| i128::from(usage.quantity)).sum();
@@ -159,6 +160,33 @@ proptest! {
                     prop_assert!(store.aside.contains(&kept));
                 }
             }
+        }
+    }
+
+    /// Computed at once, in parts, or anew from any hour on, an hour is the same, and together they are what was there.
+    #[test]
+    fn what_was_reserved_is_the_same_however_it_is_computed(
+        changes in vec((0..40 * 3_600_i64, 0..5_000_i64), 1..12),
+        cut in 0..48_i64,
+        highest in any::<bool>(),
+    ) {
+        let how = if highest { Hourly::Highest } else { Hourly::Seconds };
+        let levels: Vec<Level> = changes.iter().map(|(at, level)| Level { at: after(*at), level: *level }).collect();
+        let (from, to, between) = (begin(), after(48 * 3_600), after(cut * 3_600));
+        let all = hours(&levels, how, from, to);
+        let mut parts = hours(&levels, how, from, between);
+        parts.extend(hours(&levels, how, between, to));
+        prop_assert_eq!(&all, &parts);
+        if !highest {
+            let mut sorted = levels;
+            sorted.sort_by_key(|level| level.at);
+            let ends = sorted.iter().skip(1).map(|level| level.at).chain([to]);
+            let there: i128 = sorted
+                .iter()
+                .zip(ends)
+                .map(|(level, end)| i128::from(level.level) * i128::from(end.as_second() - level.at.as_second()))
+                .sum();
+            prop_assert_eq!(all.values().sum::<i128>(), there);
         }
     }
 }

@@ -78,19 +78,21 @@ fn page(tenant: &OfTenant, wide: bool) -> String {
         account.as_ref().map_or_else(|| "nobody pays yet".to_owned(), |account| format!("account {account}"));
     let mut text = format!("tenant {tenant}, {paid}, from {from} to before {to}\n");
     let more = |cells: [String; 3]| if wide { cells } else { [const { String::new() }; 3] };
-    let rows: Vec<[String; 7]> = meters
+    let rows: Vec<[String; 8]> = meters
         .iter()
         .map(|meter| {
-            let OfMeter { meter, unit, told, in_ledger, events, late, priced } = meter;
+            let OfMeter { meter, unit, source, told, in_ledger, events, late, priced } = meter;
             let [in_ledger, events, late] = more([in_ledger.clone(), events.to_string(), late.to_string()]);
             let unit = unit.clone().unwrap_or_default();
-            [meter.clone(), unit, told.clone(), costs(priced), in_ledger, events, late]
+            let source = source.map(|source| format!("{source:?}")).unwrap_or_default();
+            [meter.clone(), source, unit, told.clone(), costs(priced), in_ledger, events, late]
         })
         .collect();
     if !rows.is_empty() {
         let [in_ledger, events, late] = more(["IN LEDGER", "EVENTS", "LATE"].map(str::to_owned));
-        let [meter, unit, told, costs] = ["METER", "UNIT", "USED", "COSTS"].map(str::to_owned);
-        text.push_str(&table(&[meter, unit, told, costs, in_ledger, events, late], &rows));
+        let [meter, source, unit, told, costs] =
+            ["METER", "SOURCE", "UNIT", "COUNTED", "COSTS"].map(str::to_owned);
+        text.push_str(&table(&[meter, source, unit, told, costs, in_ledger, events, late], &rows));
     }
     for (cause, count) in quarantined {
         text.push_str(&format!("{count} events do not count: {cause}\n"));
@@ -110,6 +112,7 @@ fn costs(priced: &[Priced]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Source;
 
     #[test]
     fn without_days_the_month_is_meant() {
@@ -133,6 +136,7 @@ mod tests {
         let calls = OfMeter {
             meter: "calls".to_owned(),
             unit: Some("Request".to_owned()),
+            source: Some(Source::Events),
             told: "3".to_owned(),
             in_ledger: "2".to_owned(),
             events: 2,

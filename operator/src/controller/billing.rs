@@ -10,12 +10,14 @@ pub(crate) mod endpoint;
 pub(crate) mod feed;
 mod record;
 pub(crate) mod records;
+mod reserved;
 pub(crate) mod worker;
 
 use super::context::Context;
 use super::foreign::Sight;
 use super::reconcile::dereference::Snapshot;
 use crate::definitions::Store;
+use jiff::Timestamp;
 use kube::Resource;
 use kube::core::ApiResource;
 use serde::de::DeserializeOwned;
@@ -59,6 +61,8 @@ struct State {
     outage: Option<String>,
     /// Tenants whose charges began.
     charged: HashSet<String>,
+    /// Up to when the ledger was told what was reserved, by tenant.
+    reserved: HashMap<String, Timestamp>,
     /// Tenants that have to be looked at.
     dirty: BTreeSet<String>,
     /// Tenants that are told something as soon as they have a namespace.
@@ -109,6 +113,10 @@ impl Billing {
     pub(crate) fn recorded(&self, entries: &[(u64, Entry)]) {
         let mut state = self.lock();
         let mut news = false;
+        for (_, entry) in entries.iter().filter(|(_, entry)| reserved::concerns(entry)) {
+            // The hours that this is about are computed again, whichever those are.
+            state.reserved.remove(&entry.tenant);
+        }
         for (_, entry) in entries.iter().filter(|(_, entry)| feed::concerns(entry)) {
             if entry.subject == "Charges" {
                 state.charged.insert(entry.tenant.clone());

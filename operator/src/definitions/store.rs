@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tenantry_checklist::meters;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest};
+use tenantry_crds::application::MeterSource;
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::subscription::AcceptedRevisions;
 use tenantry_crds::{
@@ -213,6 +214,18 @@ impl Store {
     pub(crate) fn is_metered(&self, meter: &str) -> bool {
         self.read().live.values().any(|live| match &live.content {
             Ok(Content::Application(spec)) => meters::declares(spec, meter),
+            _ => false,
+        })
+    }
+
+    /// Whether any application counts what was reserved.
+    #[must_use]
+    pub(crate) fn is_reserved(&self) -> bool {
+        let reserved = |spec: &HostedApplicationSpec| {
+            spec.meters.iter().any(|meter| meter.source == MeterSource::Reserved)
+        };
+        self.read().live.values().any(|live| match &live.content {
+            Ok(Content::Application(spec)) => reserved(spec),
             _ => false,
         })
     }

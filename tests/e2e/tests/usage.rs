@@ -86,12 +86,16 @@ fn counted() -> Vec<Value> {
     for object in &mut definitions {
         let is = |kind: &str, name: &str| object["kind"] == kind && object["metadata"]["name"] == name;
         if is("HostedApplication", "mail") {
-            let meters = json!([{"name": "messages", "source": "Events", "unit": "Item"}]);
+            let meters = json!([
+                {"name": "messages", "source": "Events", "unit": "Item"},
+                {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
+            ]);
             *object = with(object.clone(), "spec.meters", meters);
         } else if is("ServicePlan", "silver") {
             let charges = json!([
                 {"name": "base", "type": "Recurring", "interval": "Month", "price": "100.00"},
                 {"name": "sent", "type": "Usage", "interval": "Month", "meter": "messages", "price": "0.02"},
+                {"name": "held", "type": "Usage", "interval": "Month", "meter": "seats", "aggregation": "Max", "price": "1.00"},
             ]);
             *object = with(object.clone(), "spec.charges", charges);
         }
@@ -110,7 +114,9 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     // The plan names a meter: it is accepted with the application that declares it, whichever came first.
     world.accepted(&definitions).await.unwrap();
     world.apply_all(&[issuer(), account("EUR", "acme"), account("EUR", "bolt")]).await.unwrap();
-    world.apply_all(&[paid_by("acme", "acme"), paid_by("bolt", "bolt")]).await.unwrap();
+    let person = |name: &str| json!({"name": name, "displayName": name, "email": format!("{name}@acme.example"), "roles": ["user"]});
+    let staffed = with(paid_by("acme", "acme"), "spec.users", json!([person("ada"), person("bo")]));
+    world.apply_all(&[staffed, paid_by("bolt", "bolt")]).await.unwrap();
     world.until("acme", is_billed).await.unwrap();
     world.until("bolt", is_billed).await.unwrap();
 
@@ -128,6 +134,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
         event("d", days(-40), 1, "acme"),
         event("e", now, -1, "acme"),
         with(event("f", now, 1, "acme"), "data.meter", json!("calls")),
+        with(event("i", now, 1, "acme"), "data", json!({"meter": "seats", "quantity": 1, "unit": "Seat"})),
         with(event("g", now, 1, "acme"), "data.unit", json!("Byte")),
         json!({"id": "h"}),
     ];
@@ -140,6 +147,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
         "TooOld",
         "BadQuantity",
         "ForeignMeter",
+        "NotTold",
         "OtherUnit",
         "NotAnEvent",
     ];
@@ -228,10 +236,10 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
         (&json!("100"), &json!("Item")),
         "{seen}"
     );
-    assert_eq!(seen["quarantined"].as_object().unwrap().len(), 7, "{seen}");
+    assert_eq!(seen["quarantined"].as_object().unwrap().len(), 8, "{seen}");
     assert_eq!(used(&world, "bolt").await["meters"][0]["told"], "7");
     let admin = world.controller.as_ref().unwrap().admin();
-    assert!(metrics::total(admin, "tenantry_usage_quarantined_total").unwrap() >= 16.0);
+    assert!(metrics::total(admin, "tenantry_usage_quarantined_total").unwrap() >= 18.0);
 
     // A month later it is on the invoice, and whoever tells it again tells nothing new.
     world.kill_controller().unwrap();
@@ -239,13 +247,19 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     clock.set(SECONDS_OF_A_MONTH).unwrap();
     world.run_controller_by(&clock).unwrap();
     let documents = until_billed(&world, "acme", 2).await.unwrap();
-    assert_eq!(documents[1]["net"], "102.00", "{}", documents[1]);
+    // 100.00 for the month to come, 100 messages at 0.02, and two seats at 1.00.
+    assert_eq!(documents[1]["net"], "104.00", "{}", documents[1]);
     let lines = documents[1]["lines"].as_array().unwrap();
+    let held = lines.iter().find(|line| line["charge"] == "held").unwrap();
+    assert_eq!(held["quantity"], "2", "{held}");
     let sent = lines.iter().find(|line| line["charge"] == "sent").unwrap();
     assert_eq!((&sent["quantity"], &sent["net"]), (&json!("100"), &json!("2.00")), "{sent}");
     let seen = used(&world, "acme").await;
     let messages = &seen["meters"][0];
     assert_eq!((&messages["told"], &messages["inLedger"]), (&json!("100"), &json!("100")), "{seen}");
+    let held = &seen["meters"][1];
+    assert_eq!((&held["meter"], &held["source"]), (&json!("seats"), &json!("Reserved")), "{seen}");
+    assert_ne!(held["inLedger"], "0", "{seen}");
     let priced = messages["priced"].as_array().unwrap();
     assert!(
         priced.iter().any(|line| line["number"] == documents[1]["number"] && line["net"] == "2.00"),

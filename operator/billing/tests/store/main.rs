@@ -31,8 +31,9 @@ use deliveries::a_delivery_begins_with_its_document_and_ends_once;
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 use usage::{
-    each_event_ends_where_the_rules_say, usage_of_whom_nobody_pays_for_waits,
-    usage_replayed_in_any_order_is_the_same_ledger, what_was_told_of_usage_stays_as_it_was,
+    each_event_ends_where_the_rules_say, hours_told_again_are_the_same_and_other_numbers_are_a_difference,
+    usage_of_whom_nobody_pays_for_waits, usage_replayed_in_any_order_is_the_same_ledger,
+    what_was_told_of_usage_stays_as_it_was,
     whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger,
 };
 
@@ -54,6 +55,7 @@ on_both![
     whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger,
     usage_of_whom_nobody_pays_for_waits,
     what_was_told_of_usage_stays_as_it_was,
+    hours_told_again_are_the_same_and_other_numbers_are_a_difference,
 ];
 
 /// Number, date and what is left to pay of each document.

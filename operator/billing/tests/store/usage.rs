@@ -1,5 +1,7 @@
 //! Usage as it is told: where each event ends, and that telling it again changes nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_billing::{Books, BooksError, Heard, Subject, Who};
@@ -134,7 +136,10 @@ pub(crate) async fn each_event_ends_where_the_rules_say(place: Place) {
         ["Late"]
     );
     assert_eq!(rolled(&books, epoch, "2025-02-10T12:05:00Z").await, 1);
-    let all = books.told_of("t1", at("2025-02-01T00:00:00Z"), at("2025-03-01T00:00:00Z")).await.unwrap();
+    let all = books
+        .told_of("t1", Some("acme"), at("2025-02-01T00:00:00Z"), at("2025-03-01T00:00:00Z"))
+        .await
+        .unwrap();
     let storage = &all["storage"];
     // 3,600 of each who told it, the one that was ahead, two that came late.
     assert_eq!((storage.quantity, storage.in_ledger), (46_801, 46_801));
@@ -189,7 +194,7 @@ pub(crate) async fn usage_replayed_in_any_order_is_the_same_ledger(place: Place)
         }
         rolled(&books, epoch, "2025-01-25T10:05:00Z").await;
         assert_eq!(rolled(&books, epoch, "2025-01-25T10:05:00Z").await, 0);
-        let all = books.told_of("t1", at("2025-01-01T00:00:00Z"), as_of).await.unwrap();
+        let all = books.told_of("t1", Some("acme"), at("2025-01-01T00:00:00Z"), as_of).await.unwrap();
         assert_eq!((all["storage"].quantity, all["storage"].in_ledger), (780_000, 780_000));
         books.run(epoch, as_of, as_of).await.unwrap();
         let verdict = books.verify().await.unwrap();
@@ -223,7 +228,10 @@ pub(crate) async fn whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_
     let refused = books.roll_up(epoch, "t1", "acme", at("2025-01-20T11:05:00Z")).await.unwrap_err();
     assert!(refused.is_superseded(), "{refused}");
     assert_eq!(new.roll_up(newer, "t1", "acme", at("2025-01-20T11:05:00Z")).await.unwrap(), 1);
-    let all = new.told_of("t1", at("2025-01-20T10:00:00Z"), at("2025-01-20T11:00:00Z")).await.unwrap();
+    let all = new
+        .told_of("t1", Some("acme"), at("2025-01-20T10:00:00Z"), at("2025-01-20T11:00:00Z"))
+        .await
+        .unwrap();
     assert_eq!((all["storage"].quantity, all["storage"].in_ledger), (200, 200));
 }
 
@@ -258,4 +266,35 @@ pub(crate) async fn what_was_told_of_usage_stays_as_it_was(place: Place) {
         let error = place.run(sqlx::AssertSqlSafe(statement.clone())).await.unwrap_err().to_string();
         assert!(error.contains("append-only") || error.contains("told already"), "{statement}: {error}");
     }
+}
+
+pub(crate) async fn hours_told_again_are_the_same_and_other_numbers_are_a_difference(place: Place) {
+    let (books, epoch) = paid(&place).await;
+    let hours = |numbers: &[i128]| {
+        let hours = numbers.iter().enumerate().map(|(hour, number)| {
+            let begin = format!("2025-01-20T{hour:02}:00:00Z");
+            (at(&begin), *number)
+        });
+        BTreeMap::from([("storage".to_owned(), hours.collect::<BTreeMap<_, _>>())])
+    };
+    let told = async |numbers: &[i128], now: &str| {
+        books.tell_hours(epoch, "t1", "acme", &hours(numbers), at(now)).await.unwrap()
+    };
+    assert_eq!(told(&[3_600, 0, 7_200], "2025-01-20T03:05:00Z").await, 2);
+    assert_eq!(told(&[3_600, 0, 7_200], "2025-01-20T03:10:00Z").await, 0);
+    // One became known later, and one was not so.
+    assert_eq!(told(&[3_600, 1_800, 0, 5], "2025-01-20T04:05:00Z").await, 3);
+    assert_eq!(told(&[3_600, 1_800, 0, 5], "2025-01-20T04:05:00Z").await, 0);
+    let loaded = books.load("acme").await.unwrap().unwrap();
+    let mut records: Vec<(i64, u32, i64)> = loaded
+        .counted()
+        .usage
+        .iter()
+        .map(|usage| ((usage.at.as_second() / 3_600).rem_euclid(24), usage.revision, usage.quantity))
+        .collect();
+    records.sort_unstable();
+    assert_eq!(records, [(0, 0, 3_600), (1, 0, 1_800), (2, 0, 7_200), (2, 1, -7_200), (3, 0, 5)]);
+    let as_of = at("2025-02-02T00:00:00Z");
+    books.run(epoch, as_of, as_of).await.unwrap();
+    assert_eq!(books.verify().await.unwrap().faults, []);
 }

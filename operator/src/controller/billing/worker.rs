@@ -79,11 +79,12 @@ pub(super) fn until(at: Timestamp) -> Duration {
     (wait + Duration::from_millis(5)).min(LONGEST_SLEEP)
 }
 
-struct Worker<'a> {
-    context: &'a Context,
-    books: Books,
-    database: Database,
-    epoch: Epoch,
+/// Who writes the ledger.
+pub(super) struct Worker<'a> {
+    pub(super) context: &'a Context,
+    pub(super) books: Books,
+    pub(super) database: Database,
+    pub(super) epoch: Epoch,
 }
 
 impl Worker<'_> {
@@ -112,9 +113,9 @@ impl Worker<'_> {
             let is_due = next.is_some_and(|next| next <= now);
             // Before a period is closed the ledger is told of every hour that is over, waited for or not.
             let by = if is_due { now.saturating_add(WAIT_FOR_USAGE).unwrap_or(now) } else { now };
-            let told = self.tell_usage(by, now).await?;
+            let told = [self.tell_usage(by, now).await?, self.tell_reserved(by, now).await?];
             if !is_due {
-                return Ok([next, told].into_iter().flatten().min());
+                return Ok(told.into_iter().chain([next]).flatten().min());
             }
             let summary = self.books.run(self.epoch, now, now).await?;
             self.context.billing.closed(&summary);
