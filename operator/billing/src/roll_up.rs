@@ -131,8 +131,15 @@ async fn tell(
     for (meter, hours) in meters {
         let known = known(transaction, account, tenant, meter, hours).await?;
         for (at, hour) in hours {
-            let (known, next) = known.get(at).copied().unwrap_or_default();
-            for (revision, quantity) in revisions(hour.told, known, next) {
+            let told = match known.get(at) {
+                // That there is nothing is a count as well: the last hour of a period may be one.
+                None if hour.told == 0 => vec![(0, 0)],
+                known => {
+                    let (known, next) = known.copied().unwrap_or_default();
+                    revisions(hour.told, known, next)
+                }
+            };
+            for (revision, quantity) in told {
                 records.insert((meter.clone(), revision, *at), (quantity, hour.received));
             }
         }

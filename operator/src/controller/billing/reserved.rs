@@ -13,7 +13,7 @@ use tenantry_checklist::revision::DefinitionKind;
 use tenantry_crds::application::{ApplicationMeter, MeterResource, MeterSource};
 use tenantry_crds::quantity::Quantity;
 use tenantry_journal::{Entry, HistoryOf};
-use tenantry_metering::hours::hour_of;
+use tenantry_metering::hours::{end_of, hour_of};
 use tenantry_metering::intake::{LATEST, WAIT};
 use tenantry_metering::reserved::{Hourly, Level, hours};
 
@@ -68,6 +68,12 @@ fn charged(entries: &[Entry]) -> Option<(String, Timestamp)> {
     Some((terms.application, Timestamp::from_second(began.ended_at).ok()?))
 }
 
+/// When the tenant ended, if it has.
+fn ended(entries: &[Entry]) -> Option<Timestamp> {
+    let ended = entries.iter().find(|entry| entry.subject == "Tenant" && entry.outcome == "Ended")?;
+    Timestamp::from_second(ended.ended_at).ok()
+}
+
 /// What each meter comes to in the hours from one instant to before another.
 fn counted(
     meters: &[ApplicationMeter],
@@ -102,11 +108,13 @@ impl Worker<'_> {
         let to = hour_of(by.saturating_sub(WAIT).unwrap_or(by));
         for (tenant, account, told) in self.behind(to) {
             let entries = self.database.history(&HistoryOf::Tenant(tenant.clone())).await?;
+            let ended = ended(&entries);
             if let Some((application, since)) = charged(&entries) {
                 // What is older than the ledger looks back is not told any more.
                 let oldest = now.saturating_sub(LATEST).unwrap_or(now).saturating_add(HOUR).unwrap_or(now);
                 let from = told.unwrap_or(since).max(since).max(oldest);
-                let meters = self.counted(&application, &entries, from, to);
+                let until = ended.map_or(to, |ended| end_of(ended).min(to));
+                let meters = self.counted(&application, &entries, from, until);
                 if !meters.is_empty() {
                     match self.books.tell_hours(self.epoch, &tenant, &account, &meters, now).await {
                         Ok(_) => {}
@@ -118,7 +126,8 @@ impl Worker<'_> {
                     }
                 }
             }
-            self.context.billing.lock().reserved.insert(tenant, to);
+            let told = if ended.is_some_and(|ended| end_of(ended) <= to) { Timestamp::MAX } else { to };
+            self.context.billing.lock().reserved.insert(tenant, told);
         }
         Ok(to.saturating_add(HOUR).and_then(|next| next.saturating_add(WAIT)).ok())
     }
@@ -222,5 +231,6 @@ mod tests {
         assert_eq!(numbers("seats"), [3, 3, 2, 0]);
         assert_eq!(all.len(), 3, "events are told by others");
         assert_eq!(charged(&entries[..1]), None);
+        assert_eq!((ended(&entries).map(end_of), ended(&entries[..6])), (Some(at(4)), None));
     }
 }
