@@ -1,6 +1,6 @@
 //! `HostedApplication`: what a provider hosts, and what a customer may choose about it.
 
-use crate::common::Reference;
+use crate::common::{DNS_LABEL, Reference};
 use crate::definition::DefinitionStatus;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -44,6 +44,11 @@ pub struct HostedApplicationSpec {
     /// How much the application needs for a customer's business; without it nothing is sized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<SizingFormulas>,
+    /// What is counted while the application runs. A plan may price any of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub meters: Vec<ApplicationMeter>,
     /// Checklist that carries a customer of this application to go-live.
     #[serde(default = "standard_blueprint")]
     pub blueprint_ref: Reference,
@@ -73,6 +78,82 @@ pub struct SizingFormulas {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub instances: Option<String>,
+}
+
+/// Something that is counted while the application runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.source == oldSelf.source && has(self.of) == has(oldSelf.of) && (!has(self.of) || self.of == oldSelf.of)").message("a meter goes on counting what it counted; give another source to another meter, with a name of its own").field_path(".source"),
+    validation = Rule::new("(self.source == 'Reserved') == has(self.of)").message("of says what was ordered or reserved; give it for the source Reserved and for no other").field_path(".of"),
+    validation = Rule::new("!has(self.of) || self.unit == (self.of == 'Cpu' ? 'MillicoreSecond' : self.of == 'Memory' ? 'MebibyteSecond' : 'Seat')").message("Cpu is counted in MillicoreSecond, Memory in MebibyteSecond and Seats in Seat; correct unit").field_path(".unit"),
+    validation = Rule::new("self.unit == oldSelf.unit").message("what was counted stays what it was; give another unit to another meter, with a name of its own").field_path(".unit"),
+)]
+pub struct ApplicationMeter {
+    /// Name of the meter, which prices and events refer to.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
+    pub name: String,
+    /// Where its numbers come from; another source never stands in for this one.
+    pub source: MeterSource,
+    /// What the source Reserved counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MeterResource>,
+    /// What its whole numbers count.
+    pub unit: MeterUnit,
+}
+
+/// Where the numbers of a meter come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeterSource {
+    /// Events that the application, or a gateway of the provider's, sends to the billing address. Those of one hour add up.
+    #[default]
+    Events,
+    /// What was ordered or reserved, as the journal has it, whether it was used or not.
+    Reserved,
+}
+
+/// What was ordered or reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeterResource {
+    /// Cores that the tenant's share of a pool of servers lets it request.
+    Cpu,
+    /// Memory that the tenant's share of a pool of servers lets it request.
+    Memory,
+    /// People in `spec.users`, since charges began: the most of each hour.
+    Seats,
+}
+
+/// What a meter counts, in whole numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum MeterUnit {
+    /// Thousandths of a core, for a second.
+    MillicoreSecond,
+    /// MiB of memory or storage, for a second.
+    MebibyteSecond,
+    /// Bytes, of traffic for example.
+    Byte,
+    /// Requests that were answered.
+    #[default]
+    Request,
+    /// People who have a seat.
+    Seat,
+    /// Anything else of which there are so many: documents, messages, jobs.
+    Item,
+}
+
+impl MeterUnit {
+    /// Its name, as definitions and events write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MillicoreSecond => "MillicoreSecond",
+            Self::MebibyteSecond => "MebibyteSecond",
+            Self::Byte => "Byte",
+            Self::Request => "Request",
+            Self::Seat => "Seat",
+            Self::Item => "Item",
+        }
+    }
 }
 
 fn standard_blueprint() -> Reference {

@@ -15,11 +15,13 @@ pub const CURRENCY: &str = r"^[A-Z]{3}$";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(self.type == 'Recurring') == has(self.interval)").message("interval says how often something recurs; give it for the type Recurring and for no other").field_path(".interval"),
-    validation = Rule::new("self.type == 'Recurring' || !has(self.timing)").message("what is paid once has no period; remove timing, or use the type Recurring").field_path(".timing"),
-    validation = Rule::new("self.type == 'Recurring' || !has(self.unit)").message("what is paid once is no matter of quantity; remove unit, or use the type Recurring").field_path(".unit"),
-    validation = Rule::new("has(self.unit) || !has(self.included)").message("units that cost nothing are units of something; give unit, or remove included").field_path(".included"),
-    validation = Rule::new("!has(self.model) || has(self.unit) == (self.model != 'Flat')").message("the model Flat has no quantity and every other one has; give unit with another model than Flat, or neither").field_path(".model"),
+    validation = Rule::new("(self.type != 'OneTime') == has(self.interval)").message("interval says how often something recurs or is counted; give it for the types Recurring and Usage and for no other").field_path(".interval"),
+    validation = Rule::new("self.type == 'Recurring' || !has(self.timing)").message("what is paid once has no period, and what is counted is paid at its end; remove timing, or use the type Recurring").field_path(".timing"),
+    validation = Rule::new("self.type == 'Recurring' || !has(self.unit)").message("what is paid once is no matter of quantity, and what is counted has a meter; remove unit, or use the type Recurring").field_path(".unit"),
+    validation = Rule::new("(self.type == 'Usage') == has(self.meter)").message("a meter says what is counted; give it for the type Usage and for no other").field_path(".meter"),
+    validation = Rule::new("self.type == 'Usage' || !(has(self.aggregation) || has(self.per) || has(self.rounding))").message("aggregation, per and rounding say how counts become a quantity; remove them, or use the type Usage").field_path(".aggregation"),
+    validation = Rule::new("has(self.unit) || has(self.meter) || !has(self.included)").message("units that cost nothing are units of something; give unit or meter, or remove included").field_path(".included"),
+    validation = Rule::new("!has(self.model) || (has(self.unit) || has(self.meter)) == (self.model != 'Flat')").message("the model Flat has no quantity and every other one has; give unit or meter with another model than Flat, or neither").field_path(".model"),
     validation = Rule::new("has(self.tiers) == (has(self.model) && self.model in ['Graduated', 'Volume'])").message("the models Graduated and Volume have tiers and no other has; give or remove tiers").field_path(".tiers"),
     validation = Rule::new("has(self.price) != has(self.tiers)").message("a price is written either in price or in tiers; give one of them").field_path(".price"),
     validation = Rule::new("has(self.size) == (has(self.model) && self.model in ['Package', 'PrepaidBlock'])").message("the models Package and PrepaidBlock have a size and no other has; give or remove size").field_path(".size"),
@@ -29,10 +31,10 @@ pub struct PlanCharge {
     /// Name of the charge, which invoices show.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Whether it is paid once or again and again.
+    /// Whether it is paid once, again and again, or by what is counted.
     #[serde(rename = "type")]
     pub kind: ChargeType,
-    /// How often it is paid.
+    /// How often it is paid. What is counted is paid at the end of each period, whether it was counted during a trial or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<ChargeInterval>,
     /// At which end of its period it is paid; at its begin where nothing is said.
@@ -41,11 +43,26 @@ pub struct PlanCharge {
     /// What is counted, and costs the price for each. How many there are the order says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<ChargeUnit>,
+    /// What is counted and costs the price for each: a meter of the application, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub meter: Option<String>,
+    /// How the hours of a period become one number: Sum where there is a meter and nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregation: Option<MeterAggregation>,
+    /// How many of the meter's units make one that is priced, such as `3600000` millicore seconds for a core hour; one where nothing
+    /// is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 19), regex(pattern = DECIMAL))]
+    pub per: Option<String>,
+    /// What becomes of a part of a priced unit: Exact where there is a meter and nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<MeterRounding>,
     /// How many of the units cost nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 19), regex(pattern = DECIMAL))]
     pub included: Option<String>,
-    /// How a quantity becomes an amount: PerUnit where there is a unit and nothing is said.
+    /// How a quantity becomes an amount: PerUnit where there is a unit or a meter and nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<PriceModel>,
     /// Price of a period, or of the whole, without tax, such as `249.00`: of each unit where there is one, of each package or of
@@ -70,6 +87,28 @@ pub struct PlanCharge {
     #[serde(default = "standard", skip_serializing_if = "is_standard")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub tax: String,
+}
+
+/// How the hours of a period become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeterAggregation {
+    /// All of them together.
+    Sum,
+    /// The hour with the most.
+    Max,
+    /// The last hour in which something was counted.
+    Last,
+}
+
+/// What becomes of a part of a priced unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MeterRounding {
+    /// It costs its part of the price.
+    Exact,
+    /// It costs as much as a whole one.
+    Up,
+    /// From the half on it costs as much as a whole one, below it nothing.
+    Nearest,
 }
 
 /// What of an order is counted.
@@ -158,7 +197,7 @@ pub struct Introduction {
     pub percent: String,
 }
 
-/// Whether something is paid once or again and again.
+/// Whether something is paid once, again and again, or by what is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ChargeType {
     /// Each period.
@@ -166,6 +205,8 @@ pub enum ChargeType {
     Recurring,
     /// Once, when charges begin.
     OneTime,
+    /// Each period, by what a meter counted in it.
+    Usage,
 }
 
 /// How often something is paid.

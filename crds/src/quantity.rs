@@ -59,6 +59,23 @@ impl Quantity {
         Self(count as i128 * WHOLE)
     }
 
+    /// Whole thousandths, those that are begun included; it stays at the largest number instead of overflowing.
+    #[must_use]
+    pub fn thousandths(self) -> i64 {
+        Self::whole(self.0, MILLI)
+    }
+
+    /// Whole mebibytes, those that are begun included; it stays at the largest number instead of overflowing.
+    #[must_use]
+    pub fn mebibytes(self) -> i64 {
+        Self::whole(self.0, WHOLE << 20)
+    }
+
+    fn whole(amount: i128, unit: i128) -> i64 {
+        let whole = amount.div_euclid(unit) + i128::from(amount.rem_euclid(unit) > 0);
+        i64::try_from(whole).unwrap_or(i64::MAX)
+    }
+
     /// The sum; it stays at the largest amount instead of overflowing.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -164,6 +181,22 @@ fn parse(text: &str) -> Option<i128> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_begun_is_whole() {
+        for (text, thousandths, mebibytes) in [
+            ("0", 0, 0),
+            ("500m", 500, 1),
+            ("1u", 1, 1),
+            ("2", 2_000, 1),
+            ("16Gi", 17_179_869_184_000, 16_384),
+        ] {
+            let quantity = text.parse::<Quantity>().unwrap();
+            assert_eq!((quantity.thousandths(), quantity.mebibytes()), (thousandths, mebibytes), "{text}");
+        }
+        let largest = Quantity(i128::MAX);
+        assert_eq!((largest.thousandths(), largest.mebibytes()), (i64::MAX, i64::MAX));
+    }
 
     #[test]
     fn reads_what_kubernetes_reads() {

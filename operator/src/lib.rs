@@ -15,5 +15,6 @@ mod preview;
 mod printed;
 mod receipt;
 mod rights;
+mod usage;
 
 pub use cli::main;

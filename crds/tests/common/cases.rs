@@ -28,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(people());
     cases.extend(orders());
     cases.extend(prices());
+    cases.extend(meters());
     cases.extend(payers());
     cases.extend(sign_offs());
     cases.extend(suspensions());
@@ -255,6 +256,11 @@ fn prices() -> Vec<Case> {
         charge.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         charge
     };
+    let counted = |more: Value| {
+        let mut charge = json!({"name": "calls", "type": "Usage", "interval": "Month", "meter": "calls"});
+        charge.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        charge
+    };
     let tiers = json!([{"upTo": "10", "price": "5.00", "flat": "20.00"}, {"price": "3.00"}]);
     const TOGETHER: &str = "give currency and charges together, or neither";
     const TRIAL: &str = "a trial is a time without charges";
@@ -310,6 +316,62 @@ fn prices() -> Vec<Case> {
                 }),
             ),
         ),
+        accepted(
+            "by what is counted",
+            priced(
+                json!([
+                    counted(json!({"price": "0.02", "included": "1000"})),
+                    with(
+                        counted(json!({"model": "Volume", "tiers": tiers, "aggregation": "Max"})),
+                        "/name",
+                        json!("b")
+                    ),
+                    with(
+                        counted(
+                            json!({"price": "1", "per": "3600000", "rounding": "Up", "aggregation": "Sum"})
+                        ),
+                        "/name",
+                        json!("c")
+                    ),
+                ]),
+                json!({}),
+            ),
+        ),
+        refused(
+            "counted by no meter",
+            priced(json!([without(counted(json!({"price": "1"})), "meter")]), json!({})),
+            "a meter says what is counted",
+        ),
+        refused(
+            "a meter of what recurs",
+            priced(json!([with(monthly.clone(), "/meter", json!("calls"))]), json!({})),
+            "a meter says what is counted",
+        ),
+        refused(
+            "counted without an interval",
+            priced(json!([without(counted(json!({"price": "1"})), "interval")]), json!({})),
+            "interval says how often something recurs or is counted",
+        ),
+        refused(
+            "counted ahead",
+            priced(json!([counted(json!({"price": "1", "timing": "Arrears"}))]), json!({})),
+            "what is counted is paid at its end",
+        ),
+        refused(
+            "counted by the seat",
+            priced(json!([counted(json!({"price": "1", "unit": "Seat"}))]), json!({})),
+            "what is counted has a meter",
+        ),
+        refused(
+            "a flat price of what is counted",
+            priced(json!([counted(json!({"model": "Flat", "price": "1"}))]), json!({})),
+            "the model Flat has no quantity",
+        ),
+        refused(
+            "so many seats to one",
+            priced(json!([seats("a", json!({"price": "1", "per": "10"}))]), json!({})),
+            "aggregation, per and rounding say how counts become a quantity",
+        ),
         refused(
             "included in nothing",
             priced(json!([with(monthly.clone(), "/included", json!("5"))]), json!({})),
@@ -360,6 +422,50 @@ fn prices() -> Vec<Case> {
             priced(json!([with(setup, "/timing", json!("Arrears"))]), json!({})),
             "what is paid once has no period",
         ),
+    ]
+}
+
+/// What applications count.
+fn meters() -> Vec<Case> {
+    let reserved = |meters: Value| with(base("HostedApplication"), "/spec/meters", meters);
+    let counts = |unit: &str| {
+        let meters = json!([{"name": "calls", "source": "Events", "unit": unit}]);
+        with(base("HostedApplication"), "/spec/meters", meters)
+    };
+    vec![
+        accepted("a meter", counts("Request")),
+        change("a meter more", base("HostedApplication"), counts("Item"), None),
+        change("a meter less", counts("Item"), base("HostedApplication"), None),
+        accepted(
+            "what is reserved",
+            reserved(json!([
+                {"name": "cpu", "source": "Reserved", "of": "Cpu", "unit": "MillicoreSecond"},
+                {"name": "memory", "source": "Reserved", "of": "Memory", "unit": "MebibyteSecond"},
+                {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
+            ])),
+        ),
+        refused(
+            "reserved of nothing",
+            reserved(json!([{"name": "cpu", "source": "Reserved", "unit": "MillicoreSecond"}])),
+            "of says what was ordered or reserved",
+        ),
+        refused(
+            "events of a reservation",
+            reserved(json!([{"name": "cpu", "source": "Events", "of": "Cpu", "unit": "MillicoreSecond"}])),
+            "of says what was ordered or reserved",
+        ),
+        refused(
+            "seats in bytes",
+            reserved(json!([{"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Byte"}])),
+            "Seats in Seat; correct unit",
+        ),
+        change(
+            "another source",
+            reserved(json!([{"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"}])),
+            reserved(json!([{"name": "seats", "source": "Events", "unit": "Seat"}])),
+            Some("give another source to another meter"),
+        ),
+        change("another unit", counts("Request"), counts("Byte"), Some("give another unit to another meter")),
     ]
 }
 

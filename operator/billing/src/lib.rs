@@ -15,6 +15,10 @@
 //! [`Books::run`] closes what fell due: account by account, boundary by boundary, each with the boundary as its moment. What an
 //! account cannot be charged by parks it and nobody else.
 //!
+//! # Usage
+//! [`Books::take_in`] keeps events, each once, and what does not count beside them; [`Books::roll_up`] tells the ledger of the hours
+//! that are over.
+//!
 //! # Proof
 //! [`Books::verify`] recomputes the hashes, every run of the running version's rules, the sums of every document and the
 //! numbers of every series.
@@ -23,7 +27,9 @@ mod batch;
 mod books;
 mod deliveries;
 mod error;
+mod intake;
 mod outbox;
+mod roll_up;
 mod runner;
 mod tell;
 mod usage;
@@ -32,6 +38,7 @@ mod verify;
 pub use books::{Books, Loaded, Standing};
 pub use deliveries::{Delivery, Settled, State};
 pub use error::BooksError;
+pub use intake::{Heard, Subject, Told as UsageTold, Who};
 pub use outbox::{RECORDS, Told};
 pub use runner::{AsOf, Summary};
 pub use tell::Telling;

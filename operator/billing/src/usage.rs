@@ -46,76 +46,82 @@ impl Books {
         for (index, batch) in batches.iter().enumerate() {
             batch.check().map_err(|refusal| refusal.within(&format!("usage[{index}]")))?;
         }
-        let record = async |transaction: &mut AnyConnection| {
-            let known: Option<String> =
-                sqlx::query_scalar("SELECT account FROM ledger_state WHERE account = $1")
-                    .bind(account.to_owned())
-                    .fetch_optional(&mut *transaction)
-                    .await?;
-            if known.is_none() {
-                return Err(BooksError::Unknown { what: format!("account {account:?}") });
-            }
-            let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM ledger_usage")
-                .fetch_one(&mut *transaction)
-                .await?;
-            let mut rows = Vec::new();
-            for batch in batches {
-                let from = batch.from.as_second();
-                let to = from + batch.hours() * HOUR;
-                let before = sqlx::query(
-                    "SELECT from_at, hours, quantities FROM ledger_usage WHERE account = $1 AND subscription = $2 \
-                     AND meter = $3 AND revision = $4 AND from_at < $5 AND from_at + hours * 3600 > $6",
-                )
-                .bind(account.to_owned())
-                .bind(batch.subscription.clone())
-                .bind(batch.meter.clone())
-                .bind(i64::from(batch.revision))
-                .bind(to)
-                .bind(from)
-                .fetch_optional(&mut *transaction)
-                .await?;
-                let bytes = batch.bytes();
-                match before {
-                    None => rows.push([
-                        (last + 1 + i64::try_from(rows.len()).unwrap_or(i64::MAX - last)).into(),
-                        account.into(),
-                        batch.subscription.as_str().into(),
-                        batch.meter.as_str().into(),
-                        from.into(),
-                        batch.hours().into(),
-                        i64::from(batch.revision).into(),
-                        bytes.into(),
-                        batch.received.as_second().into(),
-                    ]),
-                    Some(row)
-                        if row.try_get::<i64, _>("from_at")? == from
-                            && row.try_get::<Vec<u8>, _>("quantities")? == bytes => {}
-                    Some(_) => {
-                        return Err(BooksError::from(Refusal::new(
-                            format!("usage[{} at {}]", batch.meter, batch.from),
-                            "some of its hours were told before, otherwise",
-                            "tell a correction: the next revision, with the differences",
-                        )));
-                    }
-                }
-            }
-            let new = rows.len();
-            let columns = [
-                "sequence",
-                "account",
-                "subscription",
-                "meter",
-                "from_at",
-                "hours",
-                "revision",
-                "quantities",
-                "received_at",
-            ];
-            insert(transaction, "ledger_usage", columns, rows).await?;
-            Ok(new)
-        };
+        let record = async |transaction: &mut AnyConnection| record(transaction, account, batches).await;
         self.database.write(epoch, record).await
     }
+}
+
+/// Keeps what meters counted, under the fence, and says how many batches were new.
+pub(crate) async fn record(
+    transaction: &mut AnyConnection,
+    account: &str,
+    batches: &[Batch],
+) -> Result<usize, BooksError> {
+    let known: Option<String> = sqlx::query_scalar("SELECT account FROM ledger_state WHERE account = $1")
+        .bind(account.to_owned())
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if known.is_none() {
+        return Err(BooksError::Unknown { what: format!("account {account:?}") });
+    }
+    let last: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(sequence), 0) FROM ledger_usage")
+        .fetch_one(&mut *transaction)
+        .await?;
+    let mut rows = Vec::new();
+    for batch in batches {
+        let from = batch.from.as_second();
+        let to = from + batch.hours() * HOUR;
+        let before = sqlx::query(
+            "SELECT from_at, hours, quantities FROM ledger_usage WHERE account = $1 AND subscription = $2 \
+                     AND meter = $3 AND revision = $4 AND from_at < $5 AND from_at + hours * 3600 > $6",
+        )
+        .bind(account.to_owned())
+        .bind(batch.subscription.clone())
+        .bind(batch.meter.clone())
+        .bind(i64::from(batch.revision))
+        .bind(to)
+        .bind(from)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let bytes = batch.bytes();
+        match before {
+            None => rows.push([
+                (last + 1 + i64::try_from(rows.len()).unwrap_or(i64::MAX - last)).into(),
+                account.into(),
+                batch.subscription.as_str().into(),
+                batch.meter.as_str().into(),
+                from.into(),
+                batch.hours().into(),
+                i64::from(batch.revision).into(),
+                bytes.into(),
+                batch.received.as_second().into(),
+            ]),
+            Some(row)
+                if row.try_get::<i64, _>("from_at")? == from
+                    && row.try_get::<Vec<u8>, _>("quantities")? == bytes => {}
+            Some(_) => {
+                return Err(BooksError::from(Refusal::new(
+                    format!("usage[{} at {}]", batch.meter, batch.from),
+                    "some of its hours were told before, otherwise",
+                    "tell a correction: the next revision, with the differences",
+                )));
+            }
+        }
+    }
+    let new = rows.len();
+    let columns = [
+        "sequence",
+        "account",
+        "subscription",
+        "meter",
+        "from_at",
+        "hours",
+        "revision",
+        "quantities",
+        "received_at",
+    ];
+    insert(transaction, "ledger_usage", columns, rows).await?;
+    Ok(new)
 }
 
 impl Batch {
@@ -140,7 +146,7 @@ impl Batch {
         Ok(())
     }
 
-    fn hours(&self) -> i64 {
+    pub(crate) fn hours(&self) -> i64 {
         i64::try_from(self.quantities.len()).unwrap_or(i64::MAX)
     }
 

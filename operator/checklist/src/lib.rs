@@ -29,6 +29,7 @@ pub mod item;
 pub mod job;
 pub mod journal;
 pub mod learned;
+pub mod meters;
 pub mod order;
 pub mod pace;
 pub mod plan;

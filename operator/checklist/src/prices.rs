@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use tenantry_crds::canonical;
 use tenantry_crds::plan::ServicePlanSpec;
 use tenantry_crds::prices::{
-    ChargeInterval, ChargeTiming, ChargeType, Introduction, MinimumAtEnd, PlanCharge, PlanMinimum,
-    PriceModel, PriceTier,
+    ChargeInterval, ChargeTiming, ChargeType, Introduction, MeterAggregation, MeterRounding, MinimumAtEnd,
+    PlanCharge, PlanMinimum, PriceModel, PriceTier,
 };
 use tenantry_ledger::calendar::{Interval, Unit};
 use tenantry_ledger::catalogue::{
-    Charge, ChargeKind, Commitment, EarlyEnd, Phase, PriceList, Timing, percentage,
+    Aggregation, Charge, ChargeKind, Commitment, EarlyEnd, Phase, PriceList, Timing, UnitRounding, percentage,
 };
 use tenantry_ledger::exact::Decimal;
 use tenantry_ledger::money::Currency;
@@ -71,8 +71,23 @@ pub fn check(spec: &ServicePlanSpec) -> Option<Problem> {
     Some(Problem::new(format!("spec.{field}"), "PlanInvalid", format!("{reason}; {remedy}")))
 }
 
+/// Prices of meters that no application declares: nothing would ever be charged by them.
+#[must_use]
+pub fn undeclared(spec: &ServicePlanSpec, is_declared: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let meters = spec.charges.iter().filter_map(|charge| Some((charge, charge.meter.as_deref()?)));
+    let unknown = meters.filter(|(_, meter)| !is_declared(meter)).map(|(charge, meter)| {
+        let message = format!(
+            "no application declares a meter {meter}; add it to spec.meters of the HostedApplication that counts it, or correct \
+             the name"
+        );
+        Problem::new(format!("spec.charges[{}].meter", charge.name), "MeterNotDeclared", message)
+    });
+    unknown.collect()
+}
+
 fn charge(charge: &PlanCharge) -> Result<Charge, Refusal> {
     let PlanCharge { name, kind, interval, timing, unit, included, tax, .. } = charge;
+    let included = || number(&format!("charges[{name}].included"), included.as_deref());
     let kind = match kind {
         ChargeType::OneTime => ChargeKind::OneTime,
         ChargeType::Recurring => ChargeKind::Recurring {
@@ -82,15 +97,41 @@ fn charge(charge: &PlanCharge) -> Result<Charge, Refusal> {
                 ChargeTiming::Arrears => Timing::Arrears,
             },
             unit: unit.map(unit_name),
-            included: number(&format!("charges[{name}].included"), included.as_deref())?,
+            included: included()?,
         },
+        ChargeType::Usage => usage(charge, included()?)?,
     };
     Ok(Charge { name: name.clone(), kind, price: price(charge)?, tax: tax.clone() })
 }
 
+/// How what is counted becomes a quantity. The schema says which fields come with a meter.
+fn usage(charge: &PlanCharge, included: Decimal) -> Result<ChargeKind, Refusal> {
+    let PlanCharge { name, interval, meter, aggregation, per, rounding, .. } = charge;
+    let per = match per {
+        Some(per) => Decimal::parse(&format!("charges[{name}].per"), per)?,
+        None => Decimal::integer(1),
+    };
+    Ok(ChargeKind::Usage {
+        meter: meter.clone().unwrap_or_default(),
+        interval: length(interval.unwrap_or_default()),
+        aggregation: match aggregation.unwrap_or(MeterAggregation::Sum) {
+            MeterAggregation::Sum => Aggregation::Sum,
+            MeterAggregation::Max => Aggregation::Max,
+            MeterAggregation::Last => Aggregation::Last,
+        },
+        per,
+        rounding: match rounding.unwrap_or(MeterRounding::Exact) {
+            MeterRounding::Exact => UnitRounding::Exact,
+            MeterRounding::Up => UnitRounding::Up,
+            MeterRounding::Nearest => UnitRounding::Nearest,
+        },
+        included,
+    })
+}
+
 /// What a charge costs, by its model.
 fn price(charge: &PlanCharge) -> Result<Price, Refusal> {
-    let PlanCharge { name, unit, model, price, tiers, size, overage, .. } = charge;
+    let PlanCharge { name, unit, meter, model, price, tiers, size, overage, .. } = charge;
     let at = |field: &str| format!("charges[{name}].{field}");
     let price = || number(&at("price"), price.as_deref());
     let size = || number(&at("size"), size.as_deref());
@@ -102,7 +143,7 @@ fn price(charge: &PlanCharge) -> Result<Price, Refusal> {
             .collect()
     };
     // The schema says which fields come with which model.
-    let usual = if unit.is_some() { PriceModel::PerUnit } else { PriceModel::Flat };
+    let usual = if unit.is_some() || meter.is_some() { PriceModel::PerUnit } else { PriceModel::Flat };
     Ok(match model.unwrap_or(usual) {
         PriceModel::Flat => Price::Flat { price: price()? },
         PriceModel::PerUnit => Price::PerUnit { price: price()? },
@@ -224,6 +265,43 @@ mod tests {
         let list = list("gold", &included).unwrap().unwrap();
         let ChargeKind::Recurring { unit, included, .. } = &list.charges[0].kind else { panic!("{list:?}") };
         assert_eq!((unit.as_deref(), included.to_string().as_str()), (Some("Seat"), "25"));
+    }
+
+    #[test]
+    fn what_is_counted_is_priced_by_its_meter() {
+        let usage = |more: serde_json::Value| {
+            let mut charge = json!({"name": "calls", "type": "Usage", "interval": "Month", "meter": "calls", "price": "0.02"});
+            charge.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            written(charge, json!({}))
+        };
+        let list_of = |more: serde_json::Value| list("gold", &usage(more)).unwrap().unwrap();
+        let plain = list_of(json!({}));
+        let ChargeKind::Usage { meter, aggregation, per, rounding, included, .. } = &plain.charges[0].kind
+        else {
+            panic!("{plain:?}")
+        };
+        assert_eq!(
+            (meter.as_str(), *aggregation, *rounding),
+            ("calls", Aggregation::Sum, UnitRounding::Exact)
+        );
+        assert_eq!((per.to_string().as_str(), included.to_string().as_str()), ("1", "0"));
+        let more = list_of(
+            json!({"per": "1000", "rounding": "Up", "aggregation": "Last", "included": "5", "model": "Package", "size": "10"}),
+        );
+        let ChargeKind::Usage { aggregation, per, rounding, .. } = &more.charges[0].kind else {
+            panic!("{more:?}")
+        };
+        assert_eq!((*aggregation, *rounding), (Aggregation::Last, UnitRounding::Up));
+        assert_eq!(per.to_string(), "1000");
+        assert_ne!(plain.id, more.id);
+        let problem = check(&usage(json!({"per": "0"}))).unwrap();
+        assert_eq!(problem.field, "spec.charges[calls].per");
+        let spec = usage(json!({}));
+        assert_eq!(undeclared(&spec, |meter| meter == "calls"), []);
+        let problems = undeclared(&spec, |_| false);
+        assert_eq!(problems[0].field, "spec.charges[calls].meter");
+        assert!(problems[0].message.contains("spec.meters of the HostedApplication"), "{problems:?}");
+        assert_eq!(undeclared(&fixtures::plan(), |_| false), [], "a plan without prices needs no meter");
     }
 
     #[test]

@@ -135,6 +135,29 @@ impl Database {
         Ok(done)
     }
 
+    /// Writes in one transaction and in time without asking the fence: for what is unique by itself, whoever writes it. All that
+    /// `work` writes, or nothing when it fails.
+    ///
+    /// # Errors
+    /// What `work` says. After an outage nobody knows whether it is written.
+    pub async fn write_unfenced<T, E: From<DatabaseError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.writer().await?;
+        let done = in_time(async {
+            let mut transaction = connection.begin().await?;
+            let done = work(&mut transaction).await;
+            if done.is_ok() {
+                transaction.commit().await?;
+            }
+            Ok::<_, DatabaseError>(done)
+        })
+        .await??;
+        connection.give_back();
+        Ok(done)
+    }
+
     /// A connection that reads.
     ///
     /// # Errors

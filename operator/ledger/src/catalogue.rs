@@ -275,6 +275,21 @@ impl Catalogue {
         self.profile
     }
 
+    /// The account's time zone.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Charges by what is counted, each with its meter, over all price lists.
+    pub fn metered(&self) -> impl Iterator<Item = (&str, &str)> {
+        let charges = self.lists.values().flat_map(|list| &list.charges);
+        charges.filter_map(|charge| match &charge.kind {
+            ChargeKind::Usage { meter, .. } => Some((charge.name.as_str(), meter.as_str())),
+            _ => None,
+        })
+    }
+
     pub(crate) fn list(&self, id: &str) -> Result<&PriceList, Refusal> {
         self.lists.get(id).ok_or_else(|| {
             Refusal::new(

@@ -23,7 +23,7 @@ use tenantry_checklist::hosts::{Claims, Host};
 use tenantry_checklist::order::Order;
 use tenantry_checklist::schema::ParametersSchema;
 use tenantry_checklist::sizing::{Offer, told};
-use tenantry_checklist::{Problem, plan};
+use tenantry_checklist::{Problem, meters, plan, prices};
 use tenantry_crds::subscription::SizingVerdict;
 use tenantry_crds::{
     BillingAccount, BillingAccountSpec, Blueprint, GROUP, HostedApplication, HostedApplicationSpec,
@@ -99,7 +99,7 @@ pub(super) fn definitions(library: &Library, schemas: &Schemas, given: Given) ->
             Definition::Blueprint(spec) => check_blueprint(Source { spec, map }),
             Definition::Application(spec) => application(library, Source { spec, map }, given),
             Definition::Version(spec) => version(library, Source { spec, map }, given),
-            Definition::Plan(spec) => problems(map, &plan::check(spec)),
+            Definition::Plan(spec) => problems(map, &self::plan(library, spec, given)),
         };
         findings.extend(schemas.check(packed));
         findings.extend(own);
@@ -130,12 +130,23 @@ fn account(library: &Library, name: &str, spec: &BillingAccountSpec) -> Vec<Prob
     vec![Problem::new(field, "AccountInvalid", format!("{of}{}; {}", refusal.reason, refusal.remedy))]
 }
 
+/// What is wrong with a plan, and which of its prices nothing is counted for.
+fn plan(library: &Library, spec: &ServicePlanSpec, given: Given) -> Vec<Problem> {
+    let mut problems = plan::check(spec);
+    if given == Given::Everything && library.findings().is_empty() {
+        let is_declared = |meter: &str| library.applications().any(|spec| meters::declares(spec, meter));
+        problems.extend(prices::undeclared(spec, is_declared));
+    }
+    problems
+}
+
 fn application(library: &Library, source: Source<'_, HostedApplicationSpec>, given: Given) -> Vec<Finding> {
     let Source { spec, map } = source;
     let mut findings = match ParametersSchema::compile(&spec.parameters_schema) {
         Ok(_) => Vec::new(),
         Err(problem) => problems(map, &[problem]),
     };
+    findings.extend(problems(map, &meters::check(spec)));
     findings.extend(check_application(Source { spec, map }));
     let name = &spec.blueprint_ref.name;
     let there = given == Given::Part || library.blueprint_named(name).is_some();

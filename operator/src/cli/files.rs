@@ -156,6 +156,14 @@ impl Library {
         })
     }
 
+    /// Every application.
+    pub(super) fn applications(&self) -> impl Iterator<Item = &HostedApplicationSpec> {
+        self.objects.iter().filter_map(|packed| match &packed.definition {
+            Definition::Application(spec) => Some(spec),
+            _ => None,
+        })
+    }
+
     /// The issuer of this name.
     pub(super) fn issuer_named(&self, name: &str) -> Option<&InvoiceIssuerSpec> {
         let named = self.named(name, |definition| match definition {

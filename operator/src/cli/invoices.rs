@@ -15,9 +15,9 @@ use tenantry_crds::{ServicePlan, TenantSubscription};
 use tenantry_journal::{Database, HistoryOf};
 use tenantry_ledger::document::{Document, Item};
 
-/// Whose invoices.
+/// Whose invoices, or whose usage.
 #[derive(Args, Debug)]
-struct Whose {
+pub(super) struct Whose {
     /// Name of the subscription; every tenant that ever had the name is meant.
     #[arg(required_unless_present = "tenant")]
     name: Option<String>,
@@ -68,7 +68,7 @@ pub(crate) struct Next {
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let Arguments { whose, access, output } = arguments;
     let here = async |database: &Database| Ok(bills::invoices(database, &whose.history()).await?);
-    let documents = access.ask(&whose.path("invoices", None), here).await?;
+    let documents = access.ask(&whose.path("invoices", &[]), here).await?;
     output.print(&documents, |wide| list(&documents, wide))?;
     Ok(outcome(&documents, "nothing was billed under this name"))
 }
@@ -99,7 +99,7 @@ pub(crate) async fn next(arguments: &Next) -> anyhow::Result<Outcome> {
             };
             reading(&url, here).await?
         }
-        Way::Server(server) => server.get(&whose.path("next-invoice", plan.as_deref())).await?,
+        Way::Server(server) => server.get(&whose.path("next-invoice", &[("plan", plan.as_deref())])).await?,
     };
     for note in notes {
         eprintln!("{note}");
@@ -111,7 +111,7 @@ pub(crate) async fn next(arguments: &Next) -> anyhow::Result<Outcome> {
 }
 
 /// The subscription that is meant, as the cluster has it.
-async fn standing(whose: &Whose) -> anyhow::Result<Option<Standing>> {
+pub(super) async fn standing(whose: &Whose) -> anyhow::Result<Option<Standing>> {
     let api: Api<TenantSubscription> = Api::all(client().await?);
     let found = match (&whose.name, &whose.tenant) {
         (Some(name), _) => api.get_opt(name).await,
@@ -149,7 +149,8 @@ async fn other_plan(name: &str, standing: Option<&Standing>) -> anyhow::Result<O
 // === impl Whose ===
 
 impl Whose {
-    fn history(&self) -> HistoryOf {
+    /// Whose history is meant.
+    pub(super) fn history(&self) -> HistoryOf {
         match (&self.tenant, &self.name) {
             (Some(tenant), _) => HistoryOf::Tenant(tenant.clone()),
             (None, name) => HistoryOf::Subscription(name.clone().unwrap_or_default()),
@@ -157,11 +158,12 @@ impl Whose {
     }
 
     /// Where the billing address has it. An id stands in the place of the name as well, which is not looked at then.
-    fn path(&self, what: &str, plan: Option<&str>) -> String {
+    pub(super) fn path(&self, what: &str, more: &[(&str, Option<&str>)]) -> String {
         let name = self.name.as_deref().or(self.tenant.as_deref()).unwrap_or_default();
-        let parameters: Vec<String> = [("tenant", self.tenant.as_deref()), ("plan", plan)]
-            .into_iter()
-            .filter_map(|(key, value)| Some(format!("{key}={}", value?)))
+        let parameters: Vec<String> = [("tenant", self.tenant.as_deref())]
+            .iter()
+            .chain(more)
+            .filter_map(|(key, value)| Some(format!("{key}={}", (*value)?)))
             .collect();
         format!("/v1/subscriptions/{name}/{what}?{}", parameters.join("&"))
     }
@@ -239,9 +241,12 @@ mod tests {
     #[test]
     fn the_billing_address_is_asked_for_the_same() {
         let named = Whose { name: Some("acme".to_owned()), tenant: None };
-        assert_eq!(named.path("next-invoice", Some("gold")), "/v1/subscriptions/acme/next-invoice?plan=gold");
+        assert_eq!(
+            named.path("next-invoice", &[("plan", Some("gold"))]),
+            "/v1/subscriptions/acme/next-invoice?plan=gold"
+        );
         let gone = Whose { name: None, tenant: Some("t1".to_owned()) };
-        assert_eq!(gone.path("invoices", None), "/v1/subscriptions/t1/invoices?tenant=t1");
+        assert_eq!(gone.path("invoices", &[("plan", None)]), "/v1/subscriptions/t1/invoices?tenant=t1");
         assert_eq!(gone.history(), HistoryOf::Tenant("t1".to_owned()));
     }
 

@@ -34,6 +34,7 @@ mod retry;
 mod sign_off;
 mod suspend;
 mod table;
+mod usage;
 mod watch;
 
 use crate::controller;
@@ -107,6 +108,8 @@ enum Command {
     Invoice(invoices::One),
     /// Show what the next invoice of a subscription would be by what is known now.
     PreviewInvoice(invoices::Next),
+    /// Show what the meters of a subscription counted, what of it the ledger has, what it costs and what is kept aside.
+    Usage(usage::Arguments),
     /// Write an invoice or credit note as a page, or as XML after EN 16931.
     Print(print::Arguments),
     /// Show what a billing account was billed, document by document and tenant by tenant.
@@ -174,6 +177,7 @@ fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Invoices(arguments) => runtime()?.block_on(invoices::run(&arguments)),
         Command::Invoice(arguments) => runtime()?.block_on(invoices::one(&arguments)),
         Command::PreviewInvoice(arguments) => runtime()?.block_on(invoices::next(&arguments)),
+        Command::Usage(arguments) => runtime()?.block_on(usage::run(&arguments)),
         Command::Print(arguments) => runtime()?.block_on(print::run(&arguments)),
         Command::Statement(arguments) => runtime()?.block_on(print::of_account(&arguments)),
         Command::Focus(arguments) => runtime()?.block_on(print::of_time(&arguments)),

@@ -10,12 +10,14 @@ pub(crate) mod endpoint;
 pub(crate) mod feed;
 mod record;
 pub(crate) mod records;
+mod reserved;
 pub(crate) mod worker;
 
 use super::context::Context;
 use super::foreign::Sight;
 use super::reconcile::dereference::Snapshot;
 use crate::definitions::Store;
+use jiff::Timestamp;
 use kube::Resource;
 use kube::core::ApiResource;
 use serde::de::DeserializeOwned;
@@ -59,6 +61,8 @@ struct State {
     outage: Option<String>,
     /// Tenants whose charges began.
     charged: HashSet<String>,
+    /// Up to when the ledger was told what was reserved, by tenant.
+    reserved: HashMap<String, Timestamp>,
     /// Tenants that have to be looked at.
     dirty: BTreeSet<String>,
     /// Tenants that are told something as soon as they have a namespace.
@@ -109,6 +113,10 @@ impl Billing {
     pub(crate) fn recorded(&self, entries: &[(u64, Entry)]) {
         let mut state = self.lock();
         let mut news = false;
+        for (_, entry) in entries.iter().filter(|(_, entry)| reserved::concerns(entry)) {
+            // The hours that this is about are computed again, whichever those are.
+            state.reserved.remove(&entry.tenant);
+        }
         for (_, entry) in entries.iter().filter(|(_, entry)| feed::concerns(entry)) {
             if entry.subject == "Charges" {
                 state.charged.insert(entry.tenant.clone());
@@ -176,6 +184,12 @@ impl Billing {
         let mut state = self.lock();
         let lines = summary.documents.iter().flat_map(|document| &document.lines);
         state.dirty.extend(lines.map(|line| line.subscription.clone()));
+        // So is whoever had nothing on the document that came before his own.
+        let billed: BTreeSet<&str> =
+            summary.documents.iter().map(|document| document.account.as_str()).collect();
+        let others = state.known.iter().filter(|(_, known)| billed.contains(known.account.as_str()));
+        let others: Vec<String> = others.map(|(tenant, _)| tenant.clone()).collect();
+        state.dirty.extend(others);
         drop(state);
         // What fell due meanwhile has another timer.
         self.look_again();
@@ -274,4 +288,29 @@ where
 fn kind<K: Resource<DynamicType = ()>>() -> (Kind, ApiResource) {
     let resource = ApiResource::erase::<K>(&());
     (Kind::new(&resource.group, &resource.version, &resource.kind), resource)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn everybody_whose_account_was_billed_is_looked_at_again() {
+        let billing = Billing::default();
+        for (tenant, account) in [("t1", "acme"), ("t2", "acme"), ("t3", "other")] {
+            let known = Known { account: account.to_owned(), ..Known::default() };
+            billing.lock().known.insert(tenant.to_owned(), known);
+        }
+        let party = json!({"name": "A", "country": "CH"});
+        let document: Document = serde_json::from_value(json!({
+            "number": "INV-001-001", "kind": "Invoice", "typeCode": 380, "issued": "2026-12-01", "currency": "EUR",
+            "account": "acme", "seller": party, "buyer": party, "lines": [], "taxes": [], "net": "0.00", "tax": "0.00",
+            "gross": "0.00", "drawn": "0.00", "surplus": "0.00", "payable": "0.00",
+        }))
+        .unwrap();
+        billing.closed(&Summary { documents: vec![document], ..Summary::default() });
+        let dirty: Vec<String> = billing.lock().dirty.iter().cloned().collect();
+        assert_eq!(dirty, ["t1", "t2"]);
+    }
 }

@@ -22,12 +22,20 @@ use tenantry_apply::counters::Counters;
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::pool::{PoolAmounts, ServerPoolStatus};
 use tenantry_crds::quantity::Quantity;
+use tenantry_metering::intake::Verdict;
 
 /// Label of one outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct OutcomeLabel {
     /// What came of it.
     pub(crate) outcome: &'static str,
+}
+
+/// Label of one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CauseLabel {
+    /// Why.
+    pub(crate) cause: &'static str,
 }
 
 /// Metrics of the controller.
@@ -44,6 +52,10 @@ pub(crate) struct Metrics {
     pub(crate) leader: Gauge,
     /// One while the journal can be written.
     pub(crate) journal_available: Gauge,
+    /// Events of usage by what became of them.
+    usage_events: Family<OutcomeLabel, Counter>,
+    /// Events of usage that are kept aside, by cause.
+    usage_quarantined: Family<CauseLabel, Counter>,
 }
 
 /// What is counted when metrics are asked for.
@@ -100,10 +112,38 @@ impl Metrics {
         registry.register("leader", "One while this process holds the lease", leader.clone());
         let help = "One while the journal can be written";
         registry.register("journal_available", help, journal_available.clone());
+        let usage_events = Family::default();
+        let usage_quarantined = Family::default();
+        registry.register("usage_events", "Events of usage by what became of them", usage_events.clone());
+        let help = "Events of usage that do not count and are kept aside, by cause";
+        registry.register("usage_quarantined", help, usage_quarantined.clone());
         registry.register_collector(Box::new(Engine(counters)));
         registry.register_collector(Box::new(Present { roots, queue, journal, leftovers }));
         registry.register_collector(Box::new(Pools(servers)));
-        Self { registry, reconciles, reconcile_seconds, status_writes, leader, journal_available }
+        Self {
+            registry,
+            reconciles,
+            reconcile_seconds,
+            status_writes,
+            leader,
+            journal_available,
+            usage_events,
+            usage_quarantined,
+        }
+    }
+
+    /// Counts what became of one event of usage.
+    pub(crate) fn told(&self, verdict: &Verdict) {
+        let outcome = match verdict {
+            Verdict::Accepted { is_late: false, .. } => "accepted",
+            Verdict::Accepted { is_late: true, .. } => "late",
+            Verdict::Duplicate => "duplicate",
+            Verdict::Quarantined(aside) => {
+                self.usage_quarantined.get_or_create(&CauseLabel { cause: aside.cause.name() }).inc();
+                "quarantined"
+            }
+        };
+        self.usage_events.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts one run of the reconciler.

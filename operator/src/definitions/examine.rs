@@ -6,22 +6,31 @@ use tenantry_blueprint::check::{Severity, Source, check_application, check_bluep
 use tenantry_blueprint::context::Specs;
 use tenantry_blueprint::render::Compiled;
 use tenantry_blueprint::source::SourceMap;
-use tenantry_checklist::plan;
 use tenantry_checklist::revision::DefinitionKind;
 use tenantry_checklist::schema::ParametersSchema;
+use tenantry_checklist::{meters, plan, prices};
 
 /// What is wrong with a definition, in words for its condition. Warnings are for authors, not for clusters.
 ///
 /// A version is checked together with its application and blueprint where these exist already. Objects of one commit
-/// arrive in any order, so what is missing is no problem of the version: an order that needs it says so.
+/// arrive in any order, so what is missing is no problem of the version: an order that needs it says so. A plan whose prices
+/// name a meter waits for an application that declares it, and is looked at again when one does.
 pub(crate) fn examine(store: &Store, name: &str, content: &Content) -> Vec<String> {
     let map = SourceMap::named(name);
     let findings = match content {
-        Content::Plan(spec) => return plan::check(spec).iter().map(ToString::to_string).collect(),
+        Content::Plan(spec) => {
+            let mut problems = plan::check(spec);
+            problems.extend(prices::undeclared(spec, |meter| store.is_metered(meter)));
+            return problems.iter().map(ToString::to_string).collect();
+        }
         Content::Blueprint(spec) => check_blueprint(Source { spec: &**spec, map: &map }),
         Content::Application(spec) => {
             if let Err(problem) = ParametersSchema::compile(&spec.parameters_schema) {
                 return vec![problem.to_string()];
+            }
+            let problems = meters::check(spec);
+            if !problems.is_empty() {
+                return problems.iter().map(ToString::to_string).collect();
             }
             check_application(Source { spec: &**spec, map: &map })
         }

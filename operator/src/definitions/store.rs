@@ -3,8 +3,10 @@
 use super::content::{Content, Key};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tenantry_checklist::meters;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest};
+use tenantry_crds::application::MeterSource;
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::subscription::AcceptedRevisions;
 use tenantry_crds::{
@@ -207,6 +209,27 @@ impl Store {
             .collect()
     }
 
+    /// Whether any application declares a meter.
+    #[must_use]
+    pub(crate) fn is_metered(&self, meter: &str) -> bool {
+        self.read().live.values().any(|live| match &live.content {
+            Ok(Content::Application(spec)) => meters::declares(spec, meter),
+            _ => false,
+        })
+    }
+
+    /// Whether any application counts what was reserved.
+    #[must_use]
+    pub(crate) fn is_reserved(&self) -> bool {
+        let reserved = |spec: &HostedApplicationSpec| {
+            spec.meters.iter().any(|meter| meter.source == MeterSource::Reserved)
+        };
+        self.read().live.values().any(|live| match &live.content {
+            Ok(Content::Application(spec)) => reserved(spec),
+            _ => false,
+        })
+    }
+
     /// The live content of a definition, accepted or not.
     #[must_use]
     pub(crate) fn live_content(&self, kind: DefinitionKind, name: &str) -> Option<Content> {
@@ -382,6 +405,43 @@ mod tests {
         assert_eq!(store.latest(DefinitionKind::Plan, "gold"), accepted);
         store.remove(&key());
         assert!(store.plan(&revision).is_some(), "a deleted definition goes on for those who run it");
+    }
+
+    #[test]
+    fn a_price_of_a_meter_waits_for_an_application_that_declares_it() {
+        use crate::definitions::examine::examine;
+        let store = Store::default();
+        let charge = serde_json::json!({"name": "calls", "type": "Usage", "interval": "Month", "meter": "calls", "price": "0.01"});
+        let mut spec = ServicePlanSpec {
+            currency: Some("EUR".to_owned()),
+            charges: vec![serde_json::from_value(charge).unwrap()],
+            ..ServicePlanSpec::default()
+        };
+        for amount in [&mut spec.servers.cpu, &mut spec.servers.memory, &mut spec.servers.disk] {
+            *amount = "1".to_owned();
+        }
+        let text = |problems: Vec<String>| problems.join("\n");
+        let plan = Content::Plan(Arc::new(spec));
+        let found = text(examine(&store, "gold", &plan));
+        assert!(
+            found.contains("spec.charges[calls].meter: no application declares a meter calls"),
+            "{found}"
+        );
+        let meters = serde_json::json!([{"name": "calls", "source": "Events", "unit": "Request"}]);
+        let application = HostedApplicationSpec {
+            meters: serde_json::from_value(meters).unwrap(),
+            ..HostedApplicationSpec::default()
+        };
+        let key = Key::new(DefinitionKind::Application, "erp");
+        store.observe(key, live(Ok(Content::Application(Arc::new(application.clone()))), None));
+        assert!(!text(examine(&store, "gold", &plan)).contains("meter"));
+        let twice = HostedApplicationSpec {
+            meters: [application.meters.clone(), application.meters].concat(),
+            parameters_schema: serde_json::json!({}),
+            ..HostedApplicationSpec::default()
+        };
+        let found = text(examine(&store, "erp", &Content::Application(Arc::new(twice))));
+        assert!(found.contains("spec.meters[1].name: is listed twice"), "{found}");
     }
 
     #[test]

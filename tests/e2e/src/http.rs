@@ -22,9 +22,25 @@ pub struct Answer {
 /// # Errors
 /// When nobody answers, or not in HTTP.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
+}
+
+/// Sends `body` to `path`. Blocks.
+///
+/// # Errors
+/// When nobody answers, or not in HTTP.
+pub fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n");
+    ask(address, &format!("{head}{body}"))
+}
+
+fn ask(address: SocketAddr, request: &str) -> Result<Answer> {
     let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
     connection.set_read_timeout(Some(PATIENCE))?;
-    connection.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
+    connection.write_all(request.as_bytes())?;
     let mut text = String::new();
     connection.read_to_string(&mut text)?;
     answer(&text).with_context(|| format!("{address} does not answer in HTTP"))

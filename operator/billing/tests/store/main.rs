@@ -16,6 +16,7 @@ mod place;
 mod polled;
 mod races;
 mod town;
+mod usage;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,12 @@ use tenantry_ledger::run::RULES;
 use deliveries::a_delivery_begins_with_its_document_and_ends_once;
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
+use usage::{
+    each_event_ends_where_the_rules_say, hours_told_again_are_the_same_and_other_numbers_are_a_difference,
+    usage_of_whom_nobody_pays_for_waits, usage_replayed_in_any_order_is_the_same_ledger,
+    what_was_told_of_usage_stays_as_it_was,
+    whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger,
+};
 
 on_both![
     a_life_is_billed_boundary_by_boundary,
@@ -43,6 +50,12 @@ on_both![
     runs_of_other_rules_are_not_recomputed,
     documents_are_found_by_subscription_and_by_number,
     a_delivery_begins_with_its_document_and_ends_once,
+    each_event_ends_where_the_rules_say,
+    usage_replayed_in_any_order_is_the_same_ledger,
+    whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger,
+    usage_of_whom_nobody_pays_for_waits,
+    what_was_told_of_usage_stays_as_it_was,
+    hours_told_again_are_the_same_and_other_numbers_are_a_difference,
 ];
 
 /// Number, date and what is left to pay of each document.

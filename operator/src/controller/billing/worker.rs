@@ -8,8 +8,8 @@ use super::record::share;
 use super::{Want, price_list_of};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tenantry_billing::{Books, BooksError};
 use tenantry_checklist::billing::Known;
@@ -18,10 +18,13 @@ use tenantry_journal::{Database, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::document::Document;
 use tenantry_ledger::run::preview;
+use tenantry_metering::intake::WAIT as WAIT_FOR_USAGE;
 use tokio::time::{sleep, timeout};
 
 /// First and longest wait after an answer that did not come.
 pub(super) const WAIT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+/// For how long usage is put off that the ledger cannot take now.
+const PUT_OFF: SignedDuration = SignedDuration::from_hours(1);
 /// The longest sleep of a timer: a clock that is set while it sleeps is noticed by then.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
@@ -76,11 +79,12 @@ pub(super) fn until(at: Timestamp) -> Duration {
     (wait + Duration::from_millis(5)).min(LONGEST_SLEEP)
 }
 
-struct Worker<'a> {
-    context: &'a Context,
-    books: Books,
-    database: Database,
-    epoch: Epoch,
+/// Who writes the ledger.
+pub(super) struct Worker<'a> {
+    pub(super) context: &'a Context,
+    pub(super) books: Books,
+    pub(super) database: Database,
+    pub(super) epoch: Epoch,
 }
 
 impl Worker<'_> {
@@ -106,12 +110,46 @@ impl Worker<'_> {
             }
             let next = self.books.next_due().await?;
             let now = Timestamp::now();
-            if next.is_none_or(|next| next > now) {
-                return Ok(next);
+            let is_due = next.is_some_and(|next| next <= now);
+            // Before a period is closed the ledger is told of every hour that is over, waited for or not.
+            let by = if is_due { now.saturating_add(WAIT_FOR_USAGE).unwrap_or(now) } else { now };
+            let told = [self.tell_usage(by, now).await?, self.tell_reserved(by, now).await?];
+            if !is_due {
+                return Ok(told.into_iter().chain([next]).flatten().min());
             }
             let summary = self.books.run(self.epoch, now, now).await?;
             self.context.billing.closed(&summary);
         }
+    }
+
+    /// Tells the ledger of the usage that is due by an instant, and says when more of it is.
+    async fn tell_usage(&self, by: Timestamp, now: Timestamp) -> Result<Option<Timestamp>, BooksError> {
+        let next = self.books.next_usage().await?;
+        if next.is_none_or(|next| next > by) {
+            return Ok(next);
+        }
+        for tenant in self.books.usage_due(by).await? {
+            let account = self.context.billing.lock().known.get(&tenant).map(|known| known.account.clone());
+            let told = match account {
+                Some(account) => self.books.roll_up(self.epoch, &tenant, &account, by).await.map(drop),
+                // Nobody pays for it, at least not yet.
+                None => self.put_off(&tenant, now).await,
+            };
+            match told {
+                Ok(()) => {}
+                Err(error) if error.is_outage() || error.is_superseded() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(tenant, %error, "the ledger refused what was used; it is told again later");
+                    self.put_off(&tenant, now).await?;
+                }
+            }
+        }
+        self.books.next_usage().await
+    }
+
+    async fn put_off(&self, tenant: &str, now: Timestamp) -> Result<(), BooksError> {
+        let until = now.saturating_add(PUT_OFF).unwrap_or(Timestamp::MAX);
+        self.books.put_off(self.epoch, tenant, until).await
     }
 
     fn next(&self) -> Option<String> {

@@ -11,6 +11,10 @@ use tokio::time::timeout;
 
 /// Deadline of one review.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// For whom tokens are made with which usage is told: one that is meant for the API server, and may do more there, is not sent around.
+const USAGE: &str = "usage.tenantry.io";
+/// What the API server calls ServiceAccounts.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// Longest token: more than the API server itself would take in a header.
 const LONGEST_TOKEN: usize = 64 * 1024;
 
@@ -48,18 +52,79 @@ impl Caller {
     /// # Errors
     /// There is none, or the API server does not know it, or does not answer.
     pub(super) async fn of(client: &Client, headers: &HeaderMap) -> Result<Self, Refused> {
-        let unknown = |reason: &str| {
-            let remedy = "send Authorization: Bearer TOKEN with a token of the cluster, as kubectl create token makes one";
-            Refused::new(StatusCode::UNAUTHORIZED, "Authorization", reason, remedy)
-        };
+        let remedy =
+            "send Authorization: Bearer TOKEN with a token of the cluster, as kubectl create token makes one";
+        Self::reviewed(client, headers, None, remedy).await
+    }
+
+    /// Whose token, made for telling usage, a request carries.
+    ///
+    /// # Errors
+    /// There is none, or it is meant for others, or the API server does not know it, or does not answer.
+    pub(super) async fn for_usage(client: &Client, headers: &HeaderMap) -> Result<Self, Refused> {
+        let remedy = format!(
+            "send Authorization: Bearer TOKEN with a token for the audience {USAGE}, as a projected volume of the type \
+             serviceAccountToken has it, or kubectl create token --audience {USAGE} makes one"
+        );
+        Self::reviewed(client, headers, Some(USAGE), &remedy).await
+    }
+
+    async fn reviewed(
+        client: &Client,
+        headers: &HeaderMap,
+        audience: Option<&str>,
+        remedy: &str,
+    ) -> Result<Self, Refused> {
+        let unknown = |reason: &str| Refused::new(StatusCode::UNAUTHORIZED, "Authorization", reason, remedy);
         let token = token(headers).ok_or_else(|| unknown("there is no bearer token"))?;
-        let spec = TokenReviewSpec { token: Some(token.to_owned()), audiences: None };
+        let audiences = audience.map(|audience| vec![audience.to_owned()]);
+        let spec = TokenReviewSpec { token: Some(token.to_owned()), audiences };
         let review = TokenReview { spec, ..TokenReview::default() };
         let status = asked(client, &review).await?.status.unwrap_or_default();
-        match status.user.filter(|_| status.authenticated == Some(true)) {
+        // An API server that knows no audiences does not name the one it was asked for.
+        let is_meant = audience
+            .is_none_or(|audience| status.audiences.iter().flatten().any(|confirmed| confirmed == audience));
+        match status.user.filter(|_| status.authenticated == Some(true) && is_meant) {
             Some(user) => Ok(Self { user }),
-            None => Err(unknown("the cluster does not know the token, or it has expired")),
+            None => Err(unknown("the cluster does not know the token for this, or it has expired")),
         }
+    }
+
+    /// The namespace of his ServiceAccount, if he is one.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        let (namespace, _) = self.name().strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+        Some(namespace)
+    }
+
+    /// Whether he may tell the usage of a subscription, or of all of them.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub(super) async fn may_report(
+        &self,
+        client: &Client,
+        subscription: Option<&str>,
+    ) -> Result<bool, Refused> {
+        let attributes = ResourceAttributes {
+            group: Some("tenantry.io".to_owned()),
+            version: Some("v1alpha1".to_owned()),
+            resource: Some("tenantsubscriptions".to_owned()),
+            subresource: Some("usage".to_owned()),
+            verb: Some("report".to_owned()),
+            name: subscription.map(str::to_owned),
+            ..ResourceAttributes::default()
+        };
+        self.is_allowed(client, attributes).await
+    }
+
+    /// That he may not.
+    pub(super) fn may_not_report(&self, subscription: Option<&str>) -> Refused {
+        let of = subscription
+            .map_or_else(|| "all subscriptions".to_owned(), |name| format!("subscription {name}"));
+        let reason = format!("{} may not report tenantsubscriptions/usage of {of}", self.name());
+        let remedy = "tell it as a ServiceAccount in the tenant's namespace, or ask an administrator of the cluster for the \
+                      ClusterRole tenantry-usage-reporter";
+        Refused::new(StatusCode::FORBIDDEN, "Authorization", reason, remedy)
     }
 
     /// His name.
@@ -87,6 +152,10 @@ impl Caller {
             name: account.map(str::to_owned),
             ..ResourceAttributes::default()
         };
+        self.is_allowed(client, attributes).await
+    }
+
+    async fn is_allowed(&self, client: &Client, attributes: ResourceAttributes) -> Result<bool, Refused> {
         let UserInfo { username, uid, groups, extra } = self.user.clone();
         let spec = SubjectAccessReviewSpec {
             user: username,
@@ -142,6 +211,20 @@ fn token(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_account_has_a_namespace_and_nobody_else_has() {
+        let of = |name: &str| {
+            let user = UserInfo { username: Some(name.to_owned()), ..UserInfo::default() };
+            Caller { user }.namespace().map(str::to_owned)
+        };
+        assert_eq!(of("system:serviceaccount:tenant-acme:app").as_deref(), Some("tenant-acme"));
+        for other in
+            ["jane", "system:node:tenant-acme:x", "tenant-acme:app", "system:serviceaccount:tenant-acme", ""]
+        {
+            assert_eq!(of(other), None, "{other:?}");
+        }
+    }
 
     #[test]
     fn a_token_is_taken_from_its_scheme_alone() {

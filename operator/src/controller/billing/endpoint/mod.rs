@@ -6,6 +6,7 @@
 
 mod caller;
 mod refused;
+mod usage;
 
 use crate::bills::{self, OtherPlan, Standing};
 use crate::controller::context::Context;
@@ -85,6 +86,8 @@ fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/v1/subscriptions/{name}/invoices", get(invoices))
         .route("/v1/subscriptions/{name}/next-invoice", get(next_invoice))
+        .route("/v1/subscriptions/{name}/usage", get(used))
+        .route("/v1/usage", post(usage::tell))
         .route("/v1/invoices/{*number}", get(invoice))
         .route("/v1/billing-runs", post(run))
         .route("/v1/accounts/{name}/acceptances", post(accept))
@@ -98,6 +101,12 @@ fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
+/// The database of the replica that leads.
+fn leading(context: &Context) -> Result<(Database, Epoch), Refused> {
+    let leads = context.executor.gate.may_write();
+    context.billing.database.get().filter(|_| leads).cloned().ok_or_else(Refused::not_leading)
+}
+
 /// One request of somebody who is known, to the replica that leads.
 struct Request<'a> {
     context: &'a Context,
@@ -108,12 +117,9 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     async fn begin(context: &'a Context, headers: &HeaderMap) -> Result<Self, Refused> {
-        let leads = context.executor.gate.may_write();
-        let Some((database, epoch)) = context.billing.database.get().filter(|_| leads) else {
-            return Err(Refused::not_leading());
-        };
+        let (database, epoch) = leading(context)?;
         let caller = Caller::of(&context.client, headers).await?;
-        Ok(Self { context, caller, database: database.clone(), epoch: *epoch })
+        Ok(Self { context, caller, database, epoch })
     }
 
     /// Refuses who may not do this to every account.
@@ -176,6 +182,30 @@ async fn next_invoice(
         bills::coming(&request.database, &of, standing.as_ref(), other.as_ref(), Timestamp::now()).await?;
     request.must_read(&coming.documents).await?;
     Ok(json(&coming))
+}
+
+async fn used(
+    State(context): State<Arc<Context>>,
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let request = Request::begin(&context, &headers).await?;
+    let of = meant(name, &uri);
+    let standing = standing(&context, &of);
+    let used =
+        crate::usage::used(&request.database, &of, standing.as_ref(), time(&uri)?, Timestamp::now()).await?;
+    let mut accounts: Vec<Option<&str>> =
+        used.tenants.iter().map(|tenant| tenant.account.as_deref()).collect();
+    accounts.dedup();
+    // Of whom nobody pays for, and of nobody, only who may read everything learns.
+    if accounts.is_empty() {
+        accounts.push(None);
+    }
+    for account in accounts {
+        request.must_for(Right::Read, account).await?;
+    }
+    Ok(json(&used))
 }
 
 async fn invoice(

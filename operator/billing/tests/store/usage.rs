@@ -1,0 +1,300 @@
+//! Usage as it is told: where each event ends, and that telling it again changes nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tenantry_billing::{Books, BooksError, Heard, Subject, Who};
+use tenantry_journal::{Database, Epoch};
+use tenantry_metering::cloud_event::{BATCH, Received, read};
+use tenantry_metering::intake::{Meter, Meters, Reporter, TYPE, Verdict};
+
+use crate::place::Place;
+use crate::town::{agreement, at, leader, list, opened, start};
+
+const TENANT: Who<'static> =
+    Who { reporter: Reporter::Tenant, name: "system:serviceaccount:tenant-acme:app" };
+const PROVIDER: Who<'static> =
+    Who { reporter: Reporter::Provider, name: "system:serviceaccount:edge:gateway" };
+
+fn meters() -> Meters {
+    Meters::from([("storage".to_owned(), Meter { unit: "Item".to_owned(), is_told: true })])
+}
+
+fn event(id: &str, time: &str, quantity: i64) -> Value {
+    json!({
+        "specversion": "1.0", "id": id, "source": "web", "type": TYPE, "time": time,
+        "data": {"meter": "storage", "quantity": quantity, "unit": "Item"},
+    })
+}
+
+fn received(events: &[Value]) -> Vec<Received> {
+    read(&[("content-type", BATCH)], json!(events).to_string().as_bytes()).unwrap()
+}
+
+/// What becomes of each event that is told of a tenant: `Accepted`, `Late`, `Duplicate`, or the cause.
+async fn told(books: &Books, who: Who<'_>, events: &[Value], now: Timestamp) -> Vec<&'static str> {
+    let (received, meters) = (received(events), meters());
+    let subject = Some(Subject { tenant: "t1", meters: &meters });
+    let heard: Vec<Heard<'_>> = received.iter().map(|received| Heard { received, subject }).collect();
+    let verdicts = books.take_in(who, &heard, now).await.unwrap();
+    let word = |verdict: &Verdict| match verdict {
+        Verdict::Accepted { is_late: false, .. } => "Accepted",
+        Verdict::Accepted { .. } => "Late",
+        Verdict::Duplicate => "Duplicate",
+        Verdict::Quarantined(aside) => aside.cause.name(),
+    };
+    verdicts.iter().map(word).collect()
+}
+
+/// Books in which somebody pays for the tenant since January.
+async fn paid(place: &Place) -> (Books, Epoch) {
+    let (books, epoch) = opened(&place.url).await;
+    let now = at("2025-01-01T00:00:00Z");
+    books.open(epoch, &agreement("acme"), now).await.unwrap();
+    let begins = [start("t1", "2025-01-01T10:00:00Z", "silver@1")];
+    books.tell(epoch, "acme", &[list("silver@1", "99.00")], &begins, now).await.unwrap();
+    (books, epoch)
+}
+
+/// Tells the ledger everything that is due by an instant.
+async fn rolled(books: &Books, epoch: Epoch, by: &str) -> usize {
+    let mut told = 0;
+    for tenant in books.usage_due(at(by)).await.unwrap() {
+        told += books.roll_up(epoch, &tenant, "acme", at(by)).await.unwrap();
+    }
+    told
+}
+
+pub(crate) async fn each_event_ends_where_the_rules_say(place: Place) {
+    let (books, epoch) = paid(&place).await;
+    let now = at("2025-02-10T10:30:00Z");
+    let mut foreign = event("f", "2025-02-10T10:00:00Z", 1);
+    foreign["data"]["meter"] = json!("other");
+    let events = [
+        event("a", "2025-02-10T10:20:00Z", 3_600),
+        event("a", "2025-02-10T10:20:00Z", 3_600),
+        event("a", "2025-02-10T10:20:00Z", 7_200),
+        event("b", "2025-02-08T09:20:00Z", 3_600),
+        event("c", "2025-02-10T10:36:00Z", 1),
+        event("d", "2025-01-05T10:00:00Z", 1),
+        event("e", "2025-02-10T10:00:00Z", -1),
+        foreign,
+        json!({"specversion": "1.0"}),
+    ];
+    let outcomes = [
+        "Accepted",
+        "Duplicate",
+        "Conflicting",
+        "Late",
+        "Future",
+        "TooOld",
+        "BadQuantity",
+        "ForeignMeter",
+        "NotAnEvent",
+    ];
+    assert_eq!(told(&books, TENANT, &events, now).await, outcomes);
+    let kept = async |books: &Books| {
+        let kept =
+            books.kept_aside("t1", at("2025-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).await.unwrap();
+        kept.into_iter().map(|(cause, count)| format!("{cause} {count}")).collect::<Vec<_>>()
+    };
+    let aside = ["BadQuantity 1", "Conflicting 1", "ForeignMeter 1", "Future 1", "NotAnEvent 1", "TooOld 1"];
+    assert_eq!(kept(&books).await, aside);
+    // Told again, everything is where it was.
+    let again: Vec<&str> = outcomes
+        .iter()
+        .map(|word| if ["Accepted", "Late"].contains(word) { "Duplicate" } else { word })
+        .collect();
+    assert_eq!(told(&books, TENANT, &events, now).await, again);
+    assert_eq!(kept(&books).await, aside);
+    // What was ahead of its time counts when it is told again, and is not held to be wrong any more.
+    assert_eq!(told(&books, TENANT, &events[4..5], at("2025-02-10T10:40:00Z")).await, ["Accepted"]);
+    assert_eq!(kept(&books).await.len(), aside.len() - 1);
+    // A tenant's ids never stand in the way of the provider's.
+    assert_eq!(told(&books, PROVIDER, &events[..1], now).await, ["Accepted"]);
+    // Whom nobody knows is kept as well.
+    let received = received(&events[..1]);
+    let heard = [Heard { received: &received[0], subject: None }];
+    let verdicts = books.take_in(PROVIDER, &heard, now).await.unwrap();
+    assert!(
+        matches!(&verdicts[0], Verdict::Quarantined(aside) if aside.refusal.field == "subject"),
+        "{verdicts:?}"
+    );
+    let nobody = books.kept_aside("", at("2025-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")).await.unwrap();
+    assert_eq!(nobody["UnknownSubject"], 1);
+
+    // The hour that runs is waited for; the one that is over is told.
+    assert_eq!(books.next_usage().await.unwrap(), Some(at("2025-02-10T10:35:00Z")));
+    assert_eq!(rolled(&books, epoch, "2025-02-10T10:35:00Z").await, 1);
+    assert_eq!(books.next_usage().await.unwrap(), Some(at("2025-02-10T11:05:00Z")));
+    assert_eq!(rolled(&books, epoch, "2025-02-10T11:05:00Z").await, 1);
+    assert_eq!(books.next_usage().await.unwrap(), None);
+    // Late: a further revision with the difference.
+    assert_eq!(
+        told(&books, TENANT, &[event("g", "2025-02-10T10:59:00Z", 36_000)], at("2025-02-10T12:00:00Z")).await,
+        ["Late"]
+    );
+    assert_eq!(rolled(&books, epoch, "2025-02-10T12:05:00Z").await, 1);
+    let all = books
+        .told_of("t1", Some("acme"), at("2025-02-01T00:00:00Z"), at("2025-03-01T00:00:00Z"))
+        .await
+        .unwrap();
+    let storage = &all["storage"];
+    // 3,600 of each who told it, the one that was ahead, two that came late.
+    assert_eq!((storage.quantity, storage.in_ledger), (46_801, 46_801));
+    assert_eq!((storage.events, storage.late), (5, 2));
+    let as_of = at("2025-03-02T00:00:00Z");
+    let summary = books.run(epoch, as_of, as_of).await.unwrap();
+    let lines = summary.documents.iter().flat_map(|document| &document.lines);
+    let counted: Vec<String> = lines
+        .filter(|line| line.charge == "storage")
+        .map(|line| format!("{} {}", line.quantity, line.net))
+        .collect();
+    // 46,801 by 3,600 at 0.00125 each.
+    assert_eq!(counted.last().map(String::as_str), Some("13.000278 0.02"), "{counted:?}");
+    assert_eq!(books.verify().await.unwrap().faults, []);
+}
+
+/// A generator of places in a list, the same in every run.
+fn shuffled(events: &[Value], mut seed: u64) -> Vec<Value> {
+    let mut left = [events, events, events].concat();
+    let mut order = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = usize::try_from(seed >> 33).unwrap() % left.len();
+        order.push(left.swap_remove(place));
+    }
+    order
+}
+
+pub(crate) async fn usage_replayed_in_any_order_is_the_same_ledger(place: Place) {
+    let events: Vec<Value> = (0..40_i64)
+        .map(|number| {
+            let time = format!("2025-01-{:02}T{:02}:{:02}:00Z", 2 + number % 20, number % 24, number % 60);
+            event(&format!("e-{number}"), &time, number * 1_000)
+        })
+        .collect();
+    let as_of = at("2025-02-02T00:00:00Z");
+    let mut hashes = Vec::new();
+    for seed in [None, Some(1), Some(2)] {
+        // A file or database of its own: only the first place was given.
+        let other = match place.is_server() {
+            true => Place::server("usage_replayed").await,
+            false => Some(Place::file()),
+        };
+        let Some(other) = other else { return };
+        let (books, epoch) = paid(&other).await;
+        let order = seed.map_or_else(|| events.clone(), |seed| shuffled(&events, seed));
+        for (turn, part) in order.chunks(7).enumerate() {
+            told(&books, TENANT, part, at("2025-01-25T10:00:00Z")).await;
+            if seed.is_some() && turn % 3 == 0 {
+                rolled(&books, epoch, "2025-01-25T10:05:00Z").await;
+            }
+        }
+        rolled(&books, epoch, "2025-01-25T10:05:00Z").await;
+        assert_eq!(rolled(&books, epoch, "2025-01-25T10:05:00Z").await, 0);
+        let all = books.told_of("t1", Some("acme"), at("2025-01-01T00:00:00Z"), as_of).await.unwrap();
+        assert_eq!((all["storage"].quantity, all["storage"].in_ledger), (780_000, 780_000));
+        books.run(epoch, as_of, as_of).await.unwrap();
+        let verdict = books.verify().await.unwrap();
+        assert_eq!(verdict.faults, []);
+        hashes.push(verdict.hash);
+    }
+    assert!(hashes.windows(2).all(|two| two[0] == two[1]), "{hashes:?}");
+}
+
+/// Two processes are told the same at once, and one of them does not lead any more.
+pub(crate) async fn whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger(place: Place) {
+    let (books, epoch) = paid(&place).await;
+    let other = Database::open(&place.url).await.unwrap();
+    let newer = other.take_over(&leader("b", 1)).await.unwrap();
+    let new = Books::new(other);
+    let events: Vec<Value> =
+        (0..200).map(|number| event(&format!("e-{number}"), "2025-01-20T10:20:00Z", 1)).collect();
+    let now = at("2025-01-20T10:30:00Z");
+    let telling = |books: Books, events: Vec<Value>| {
+        tokio::spawn(async move {
+            let mut accepted = 0;
+            for part in events.chunks(3) {
+                accepted +=
+                    told(&books, TENANT, part, now).await.iter().filter(|word| **word == "Accepted").count();
+            }
+            accepted
+        })
+    };
+    let (one, two) = (telling(books.clone(), events.clone()), telling(new.clone(), events));
+    assert_eq!(one.await.unwrap() + two.await.unwrap(), 200);
+    let refused = books.roll_up(epoch, "t1", "acme", at("2025-01-20T11:05:00Z")).await.unwrap_err();
+    assert!(refused.is_superseded(), "{refused}");
+    assert_eq!(new.roll_up(newer, "t1", "acme", at("2025-01-20T11:05:00Z")).await.unwrap(), 1);
+    let all = new
+        .told_of("t1", Some("acme"), at("2025-01-20T10:00:00Z"), at("2025-01-20T11:00:00Z"))
+        .await
+        .unwrap();
+    assert_eq!((all["storage"].quantity, all["storage"].in_ledger), (200, 200));
+}
+
+pub(crate) async fn usage_of_whom_nobody_pays_for_waits(place: Place) {
+    let (books, epoch) = opened(&place.url).await;
+    let now = at("2025-01-20T10:30:00Z");
+    assert_eq!(told(&books, TENANT, &[event("a", "2025-01-20T10:20:00Z", 3_600)], now).await, ["Accepted"]);
+    let unknown = books.roll_up(epoch, "t1", "acme", at("2025-01-20T11:05:00Z")).await.unwrap_err();
+    assert!(matches!(unknown, BooksError::Unknown { .. }), "{unknown}");
+    books.put_off(epoch, "t1", at("2025-01-21T00:00:00Z")).await.unwrap();
+    assert_eq!(books.usage_due(at("2025-01-20T12:00:00Z")).await.unwrap(), Vec::<String>::new());
+    let (books, epoch) = paid(&place).await;
+    assert_eq!(books.next_usage().await.unwrap(), Some(at("2025-01-21T00:00:00Z")));
+    assert_eq!(rolled(&books, epoch, "2025-01-21T00:00:00Z").await, 1);
+}
+
+pub(crate) async fn what_was_told_of_usage_stays_as_it_was(place: Place) {
+    let (books, _) = paid(&place).await;
+    let now = at("2025-01-20T10:30:00Z");
+    let events = [event("a", "2025-01-20T10:20:00Z", 1), event("b", "2025-01-20T10:20:00Z", -1)];
+    assert_eq!(told(&books, TENANT, &events, now).await, ["Accepted", "BadQuantity"]);
+    let mut statements: Vec<String> = Vec::new();
+    for table in ["usage_event", "usage_quarantine"] {
+        statements.push(format!("DELETE FROM {table}"));
+        statements.push(format!("UPDATE {table} SET told_by = 'x'"));
+        statements.push(match place.is_server() {
+            true => format!("TRUNCATE {table}"),
+            false => format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}"),
+        });
+    }
+    for statement in statements {
+        let error = place.run(sqlx::AssertSqlSafe(statement.clone())).await.unwrap_err().to_string();
+        assert!(error.contains("append-only") || error.contains("told already"), "{statement}: {error}");
+    }
+}
+
+pub(crate) async fn hours_told_again_are_the_same_and_other_numbers_are_a_difference(place: Place) {
+    let (books, epoch) = paid(&place).await;
+    let hours = |numbers: &[i128]| {
+        let hours = numbers.iter().enumerate().map(|(hour, number)| {
+            let begin = format!("2025-01-20T{hour:02}:00:00Z");
+            (at(&begin), *number)
+        });
+        BTreeMap::from([("storage".to_owned(), hours.collect::<BTreeMap<_, _>>())])
+    };
+    let told = async |numbers: &[i128], now: &str| {
+        books.tell_hours(epoch, "t1", "acme", &hours(numbers), at(now)).await.unwrap()
+    };
+    assert_eq!(told(&[3_600, 0, 7_200], "2025-01-20T03:05:00Z").await, 3);
+    assert_eq!(told(&[3_600, 0, 7_200], "2025-01-20T03:10:00Z").await, 0);
+    // One became known later, and one was not so.
+    assert_eq!(told(&[3_600, 1_800, 0, 5], "2025-01-20T04:05:00Z").await, 3);
+    assert_eq!(told(&[3_600, 1_800, 0, 5], "2025-01-20T04:05:00Z").await, 0);
+    let loaded = books.load("acme").await.unwrap().unwrap();
+    let mut records: Vec<(i64, u32, i64)> = loaded
+        .counted()
+        .usage
+        .iter()
+        .map(|usage| ((usage.at.as_second() / 3_600).rem_euclid(24), usage.revision, usage.quantity))
+        .collect();
+    records.sort_unstable();
+    assert_eq!(records, [(0, 0, 3_600), (1, 0, 0), (1, 1, 1_800), (2, 0, 7_200), (2, 1, -7_200), (3, 0, 5)]);
+    let as_of = at("2025-02-02T00:00:00Z");
+    books.run(epoch, as_of, as_of).await.unwrap();
+    assert_eq!(books.verify().await.unwrap().faults, []);
+}

@@ -1,0 +1,163 @@
+//! `tenantry usage`: what meters counted, what of it the ledger has, what it costs, and what is kept aside. Needs the database or the
+//! billing address, and a client for tenants that are not charged yet.
+
+use super::Outcome;
+use super::books::{Access, Way, reading};
+use super::invoices::{Whose, standing};
+use super::output::Format;
+use super::table::table;
+use crate::printed::Time;
+use crate::usage::{OfMeter, OfTenant, Priced, Used, used};
+use anyhow::Context;
+use clap::Args;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use tenantry_journal::Database;
+
+/// Arguments of `tenantry usage`.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    whose: Whose,
+    /// First day, such as 2026-11-01, by the clock of who pays; the first of this month without it.
+    #[arg(long)]
+    from: Option<Date>,
+    /// First day after, such as 2026-12-01; tomorrow without it.
+    #[arg(long)]
+    to: Option<Date>,
+    #[command(flatten)]
+    access: Access,
+    /// How to print it; wide shows what of it the ledger has, and events.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let Arguments { whose, from, to, access, output } = arguments;
+    let now = Timestamp::now();
+    let time = time(*from, *to, now)?;
+    let used: Used = match access.way().await? {
+        Way::Database(url) => {
+            // Who is charged is known by the database alone.
+            let standing = standing(whose).await.ok().flatten();
+            let of = whose.history();
+            let here =
+                async |database: &Database| Ok(used(database, &of, standing.as_ref(), time, now).await?);
+            reading(&url, here).await?
+        }
+        Way::Server(server) => {
+            let (from, to) = (time.from.to_string(), time.to.to_string());
+            server.get(&whose.path("usage", &[("from", Some(&from)), ("to", Some(&to))])).await?
+        }
+    };
+    output.print(&used, |wide| {
+        used.tenants.iter().map(|tenant| page(tenant, wide)).collect::<Vec<_>>().join("\n")
+    })?;
+    if used.tenants.is_empty() {
+        eprintln!("nobody of this name is known");
+        return Ok(Outcome::Bad);
+    }
+    Ok(Outcome::Good)
+}
+
+/// The days that are meant: those of this month where nothing is said.
+fn time(from: Option<Date>, to: Option<Date>, now: Timestamp) -> anyhow::Result<Time> {
+    let today = TimeZone::UTC.to_datetime(now).date();
+    // Where clocks are ahead it is tomorrow already.
+    let to = match to {
+        Some(to) => to,
+        None => today.checked_add(2.days()).context("--to: the calendar ends there")?,
+    };
+    Ok(Time { from: from.unwrap_or_else(|| today.first_of_month()), to })
+}
+
+fn page(tenant: &OfTenant, wide: bool) -> String {
+    let OfTenant { tenant, account, from, to, meters, quarantined } = tenant;
+    let paid =
+        account.as_ref().map_or_else(|| "nobody pays yet".to_owned(), |account| format!("account {account}"));
+    let mut text = format!("tenant {tenant}, {paid}, from {from} to before {to}\n");
+    let more = |cells: [String; 3]| if wide { cells } else { [const { String::new() }; 3] };
+    let rows: Vec<[String; 8]> = meters
+        .iter()
+        .map(|meter| {
+            let OfMeter { meter, unit, source, told, in_ledger, events, late, priced } = meter;
+            let [in_ledger, events, late] = more([in_ledger.clone(), events.to_string(), late.to_string()]);
+            let unit = unit.clone().unwrap_or_default();
+            let source = source.map(|source| format!("{source:?}")).unwrap_or_default();
+            [meter.clone(), source, unit, told.clone(), costs(priced), in_ledger, events, late]
+        })
+        .collect();
+    if !rows.is_empty() {
+        let [in_ledger, events, late] = more(["IN LEDGER", "EVENTS", "LATE"].map(str::to_owned));
+        let [meter, source, unit, told, costs] =
+            ["METER", "SOURCE", "UNIT", "COUNTED", "COSTS"].map(str::to_owned);
+        text.push_str(&table(&[meter, source, unit, told, costs, in_ledger, events, late], &rows));
+    }
+    for (cause, count) in quarantined {
+        text.push_str(&format!("{count} events do not count: {cause}\n"));
+    }
+    text
+}
+
+/// What was charged and what comes next, document by document.
+fn costs(priced: &[Priced]) -> String {
+    let one = |priced: &Priced| {
+        let Priced { charge: _, number, quantity: _, net, currency } = priced;
+        format!("{net} {currency} ({})", number.as_deref().unwrap_or("next invoice"))
+    };
+    priced.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Source;
+
+    #[test]
+    fn without_days_the_month_is_meant() {
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let meant = time(None, None, now).unwrap();
+        assert_eq!((meant.from, meant.to), (day("2026-11-01"), day("2026-11-30")));
+        let meant = time(Some(day("2026-01-01")), Some(day("2026-02-01")), now).unwrap();
+        assert_eq!((meant.from, meant.to), (day("2026-01-01"), day("2026-02-01")));
+    }
+
+    #[test]
+    fn what_was_used_is_shown_with_its_costs_and_what_does_not_count() {
+        let priced = |number: Option<&str>| Priced {
+            charge: "calls".to_owned(),
+            number: number.map(str::to_owned),
+            quantity: "3".to_owned(),
+            net: "0.06".to_owned(),
+            currency: "EUR".to_owned(),
+        };
+        let calls = OfMeter {
+            meter: "calls".to_owned(),
+            unit: Some("Request".to_owned()),
+            source: Some(Source::Events),
+            told: "3".to_owned(),
+            in_ledger: "2".to_owned(),
+            events: 2,
+            late: 1,
+            priced: vec![priced(Some("INV-001-002")), priced(None)],
+        };
+        let tenant = OfTenant {
+            tenant: "t1".to_owned(),
+            meters: vec![calls],
+            quarantined: [("TooOld".to_owned(), 4)].into(),
+            ..OfTenant::default()
+        };
+        let text = page(&tenant, false);
+        assert!(text.contains("nobody pays yet") && text.contains("4 events do not count: TooOld"), "{text}");
+        assert!(
+            text.contains("Request") && text.contains("0.06 EUR (INV-001-002), 0.06 EUR (next invoice)"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("LATE") && page(&tenant, true).contains("IN LEDGER   EVENTS   LATE"),
+            "{text}"
+        );
+    }
+}
