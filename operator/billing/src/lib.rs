@@ -15,6 +15,9 @@
 //! [`Books::run`] closes what fell due: account by account, boundary by boundary, each with the boundary as its moment. What an
 //! account cannot be charged by parks it and nobody else.
 //!
+//! # Payments
+//! [`Books::pay`] keeps what is told of payments: each once, however often and in whatever order.
+//!
 //! # Proof
 //! [`Books::verify`] recomputes the hashes, every run of the running version's rules, the sums of every document and the
 //! numbers of every series.
@@ -24,6 +27,7 @@ mod books;
 mod deliveries;
 mod error;
 mod outbox;
+mod payments;
 mod runner;
 mod tell;
 mod usage;
@@ -33,6 +37,7 @@ pub use books::{Books, Loaded, Standing};
 pub use deliveries::{Delivery, Settled, State};
 pub use error::BooksError;
 pub use outbox::{RECORDS, Told};
+pub use payments::Recorded;
 pub use runner::{AsOf, Summary};
 pub use tell::Telling;
 pub use usage::Batch;

@@ -74,12 +74,14 @@ impl Dialect {
                 ("leftovers", include_str!("../migrations/sqlite/0002_leftovers.sql")),
                 ("ledger", include_str!("../migrations/sqlite/0003_ledger.sql")),
                 ("deliveries", include_str!("../migrations/sqlite/0004_deliveries.sql")),
+                ("payments", include_str!("../migrations/sqlite/0005_payments.sql")),
             ],
             Self::Postgres => [
                 ("journal", include_str!("../migrations/postgres/0001_journal.sql")),
                 ("leftovers", include_str!("../migrations/postgres/0002_leftovers.sql")),
                 ("ledger", include_str!("../migrations/postgres/0003_ledger.sql")),
                 ("deliveries", include_str!("../migrations/postgres/0004_deliveries.sql")),
+                ("payments", include_str!("../migrations/postgres/0005_payments.sql")),
             ],
         };
         let migrations = (1..).zip(steps).map(|(version, (name, sql))| {

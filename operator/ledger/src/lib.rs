@@ -44,6 +44,7 @@ pub mod line;
 pub mod lines;
 pub mod metered;
 pub mod money;
+pub mod payment;
 pub mod price;
 pub mod profile;
 pub mod refusal;

@@ -345,10 +345,10 @@ async fn a_schema_of_another_release_is_refused(place: Place) {
     assert!(matches!(missing, DatabaseError::Schema { .. }), "{missing}");
     assert!(missing.to_string().contains("the controller makes it when it starts"), "{missing}");
     opened(&place).await.0.close().await;
-    let latest = "DELETE FROM _sqlx_migrations WHERE version = 4";
+    let latest = "DELETE FROM _sqlx_migrations WHERE version = 5";
     place.run(latest).await.unwrap();
     let older = Database::open_to_read(&place.url).await.unwrap_err().to_string();
-    assert!(older.contains("of an earlier release (schema 3, needed is 4)"), "{older}");
+    assert!(older.contains("of an earlier release (schema 4, needed is 5)"), "{older}");
     let yes = if place.is_server() { "TRUE" } else { "1" };
     let future = format!(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
