@@ -117,6 +117,14 @@ pub struct BillingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub committed_amount: Option<String>,
+    /// What is open of the account's invoices, such as `119.00 EUR`; payments of all its subscriptions are one sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub open_amount: Option<String>,
+    /// Day on which the oldest open invoice was or is to be paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10))]
+    pub oldest_due_date: Option<String>,
 }
 
 /// What of an order is counted, and since when.

@@ -65,6 +65,10 @@ pub struct Known {
     pub next_invoice: Option<String>,
     /// What of the tenant is on it, without tax.
     pub committed: Option<String>,
+    /// What is open of the account's invoices, where anything is.
+    pub open: Option<String>,
+    /// When the oldest of these was or is to be paid.
+    pub oldest_due: Option<String>,
 }
 
 /// Evidence of a billing item. What the ledger has it keeps, so what a status says of it is still true while the ledger cannot be
@@ -135,6 +139,8 @@ pub fn status(
         Some(known) => BillingStatus {
             next_invoice_date: known.next_invoice.clone(),
             committed_amount: known.committed.clone(),
+            open_amount: known.open.clone(),
+            oldest_due_date: known.oldest_due.clone(),
             ..BillingStatus::default()
         },
         None => before.cloned().unwrap_or_default(),
@@ -282,6 +288,8 @@ mod tests {
             account: "books".to_owned(),
             next_invoice: Some("2026-12-24".to_owned()),
             committed: Some("249.00 EUR".to_owned()),
+            open: Some("269.17 EUR".to_owned()),
+            oldest_due: Some("2026-12-01".to_owned()),
         }
     }
 

@@ -177,7 +177,19 @@ impl Billing {
         let lines = summary.documents.iter().flat_map(|document| &document.lines);
         state.dirty.extend(lines.map(|line| line.subscription.clone()));
         drop(state);
+        self.paid(&summary.documents.iter().map(|document| document.account.as_str()).collect());
         // What fell due meanwhile has another timer.
+        self.look_again();
+    }
+
+    /// What these accounts owe is something else now.
+    fn paid(&self, accounts: &BTreeSet<&str>) {
+        let mut state = self.lock();
+        let owes = |want: &Want| accounts.contains(want.agreement.account.id.as_str());
+        let tenants: Vec<String> =
+            state.wants.iter().filter(|(_, want)| owes(want)).map(|(tenant, _)| tenant.clone()).collect();
+        state.dirty.extend(tenants);
+        drop(state);
         self.look_again();
     }
 
