@@ -25,6 +25,7 @@
 mod batch;
 mod books;
 mod deliveries;
+mod dunning;
 mod error;
 mod outbox;
 mod payments;
@@ -35,6 +36,7 @@ mod verify;
 
 pub use books::{Books, Loaded, Standing};
 pub use deliveries::{Delivery, Settled, State};
+pub use dunning::Dunned;
 pub use error::BooksError;
 pub use outbox::{RECORDS, Told};
 pub use payments::Recorded;

@@ -17,7 +17,7 @@ use tenantry_ledger::refusal::Refusal;
 
 use crate::batch::insert;
 use crate::books::{Head, Loaded};
-use crate::tell::{ATTEMPTS, Row, log};
+use crate::tell::{ATTEMPTS, Row, grown, log};
 use crate::{Books, BooksError};
 
 /// What became of a payment that was told.
@@ -102,6 +102,7 @@ impl Books {
                     (before.clone(), false)
                 }
                 None => {
+                    agreement.is_told_by(&one.provider).map_err(within)?;
                     self.is_invoice_of(one).await.map_err(|error| match error {
                         BooksError::Refused(refusal) => within(*refusal),
                         error => error,
@@ -187,15 +188,9 @@ async fn keep(
             return Ok(false);
         }
     }
-    for Written { account, rows, .. } in written {
+    for Written { account, from, rows } in written {
         let Some((last, _)) = rows.last() else { continue };
-        // Neither does anything fall due by a payment, nor is what an account is parked for put right by one.
-        sqlx::query("UPDATE ledger_state SET sequence = $1, hash = $2 WHERE account = $3")
-            .bind(last.head.sequence)
-            .bind(last.head.hash.clone())
-            .bind(account.clone())
-            .execute(&mut *transaction)
-            .await?;
+        grown(transaction, account, from, &last.head).await?;
     }
     let all = || written.iter().flat_map(|one| &one.rows);
     log(transaction, &all().map(|(row, _)| row).collect::<Vec<_>>(), now).await?;

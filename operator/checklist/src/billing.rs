@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tenantry_crds::billing::{OrderBilling, StartOn};
+use tenantry_crds::billing::{DunningStage, OrderBilling, StartOn};
 use tenantry_crds::prices::ChargeUnit;
 use tenantry_crds::subscription::{BilledQuantities, BillingStatus, BusinessInputs, User};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
@@ -69,6 +69,8 @@ pub struct Known {
     pub open: Option<String>,
     /// When the oldest of these was or is to be paid.
     pub oldest_due: Option<String>,
+    /// How far the account is taken because it does not pay.
+    pub dunning: Option<DunningStage>,
 }
 
 /// Evidence of a billing item. What the ledger has it keeps, so what a status says of it is still true while the ledger cannot be
@@ -141,6 +143,7 @@ pub fn status(
             committed_amount: known.committed.clone(),
             open_amount: known.open.clone(),
             oldest_due_date: known.oldest_due.clone(),
+            dunning: known.dunning,
             ..BillingStatus::default()
         },
         None => before.cloned().unwrap_or_default(),
@@ -290,6 +293,7 @@ mod tests {
             committed: Some("249.00 EUR".to_owned()),
             open: Some("269.17 EUR".to_owned()),
             oldest_due: Some("2026-12-01".to_owned()),
+            dunning: Some(DunningStage::Warning),
         }
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::agreement::Agreement;
 use crate::catalogue::{Catalogue, PriceList};
 use crate::document::Document;
+use crate::dunning::{Notice, Stage};
 use crate::event::{Change, Event};
 use crate::invoice::{DocumentKind, Reduced};
 use crate::ledger::{Entry, Ledger};
@@ -35,6 +36,8 @@ pub enum Fact {
     Closed(Box<Closing>),
     /// Money came in, or went out again.
     Paid(Payment),
+    /// It was told that an invoice is not paid.
+    Noticed(Box<Notice>),
 }
 
 /// Something that happened, with the name by which people know the subscription.
@@ -98,6 +101,7 @@ pub struct History {
     credit: i64,
     claims: Vec<Claim>,
     payments: BTreeMap<(Timestamp, String, String), Payment>,
+    notices: BTreeMap<String, BTreeMap<Stage, Date>>,
     anchor: Option<Date>,
     closed: Option<DateTime>,
     told: Told,
@@ -140,6 +144,7 @@ impl Fact {
             Self::Accepted(_) => "Accepted",
             Self::Closed(_) => "Closed",
             Self::Paid(_) => "Paid",
+            Self::Noticed(_) => "Noticed",
         }
     }
 
@@ -155,6 +160,7 @@ impl Fact {
             Self::Accepted(acceptance) => serde_json::to_string(acceptance),
             Self::Closed(closing) => serde_json::to_string(closing),
             Self::Paid(payment) => serde_json::to_string(payment),
+            Self::Noticed(notice) => serde_json::to_string(notice),
         }
     }
 
@@ -170,6 +176,7 @@ impl Fact {
             "Accepted" => serde_json::from_str(text).map(Self::Accepted),
             "Closed" => serde_json::from_str(text).map(Self::Closed),
             "Paid" => serde_json::from_str(text).map(Self::Paid),
+            "Noticed" => serde_json::from_str(text).map(Self::Noticed),
             _ => return Err(unreadable(kind, "this version knows no such fact".to_owned())),
         };
         read.map_err(|error| unreadable(kind, error.to_string()))
@@ -212,6 +219,9 @@ impl History {
             Fact::Paid(payment) => {
                 let key = (payment.received, payment.provider.clone(), payment.id.clone());
                 self.payments.insert(key, payment);
+            }
+            Fact::Noticed(notice) => {
+                self.notices.entry(notice.number.clone()).or_default().insert(notice.stage, notice.day);
             }
         }
     }
@@ -320,6 +330,11 @@ impl History {
     #[must_use]
     pub fn allocation(&self) -> Allocation {
         allocate(&self.claims, self.credit, self.payments.values())
+    }
+
+    /// What was told of an invoice that is not paid, and on which days.
+    pub fn noticed(&self, number: &str) -> impl Iterator<Item = (Stage, Date)> {
+        self.notices.get(number).into_iter().flatten().map(|(stage, day)| (*stage, *day))
     }
 
     /// The payment that a provider knows by an id.

@@ -28,7 +28,10 @@ use tenantry_ledger::history::Acceptance;
 use tenantry_ledger::run::RULES;
 
 use deliveries::a_delivery_begins_with_its_document_and_ends_once;
-use payments::{a_payment_is_kept_once, payments_told_in_any_order_and_at_once_stand_the_same, told as pays};
+use payments::{
+    a_notice_is_made_once_and_goes_to_every_sink, a_payment_is_kept_once,
+    payments_told_in_any_order_and_at_once_stand_the_same, told as pays,
+};
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 
@@ -45,6 +48,7 @@ on_both![
     runs_of_other_rules_are_not_recomputed,
     documents_are_found_by_subscription_and_by_number,
     a_delivery_begins_with_its_document_and_ends_once,
+    a_notice_is_made_once_and_goes_to_every_sink,
     a_payment_is_kept_once,
     payments_told_in_any_order_and_at_once_stand_the_same,
 ];

@@ -1,11 +1,13 @@
 //! Payments: kept once, whoever tells of them how often and in whatever order, and proven like everything else.
 
-use tenantry_billing::{Books, BooksError, Recorded};
+use serde_json::json;
+use tenantry_billing::{Books, BooksError, Recorded, Settled, State};
 use tenantry_journal::{Database, Epoch};
+use tenantry_ledger::dunning::Stage;
 use tenantry_ledger::payment::{PaymentKind, ToldPayment};
 
 use crate::place::Place;
-use crate::town::{agreement, at, leader, list, opened, start};
+use crate::town::{agreement, at, edited, leader, list, opened, start};
 
 /// Opens an account and has its first two invoices made: 269.17 and 128.53.
 async fn billed(books: &Books, epoch: Epoch, account: &str) {
@@ -125,4 +127,55 @@ pub(crate) async fn payments_told_in_any_order_and_at_once_stand_the_same(place:
     }
     let verdict = books.verify().await.unwrap();
     assert_eq!((verdict.payments, verdict.faults), (12, Vec::new()));
+}
+
+/// Notices are kept and delivered once, beside their document, and the proof covers them.
+pub(crate) async fn a_notice_is_made_once_and_goes_to_every_sink(place: Place) {
+    let (books, epoch) = opened(&place.url).await;
+    billed(&books, epoch, "acme").await;
+    let now = at("2025-02-20T12:00:00Z");
+    assert_eq!(books.dun(epoch, "acme", now).await.unwrap().stage, None, "nobody tells of payments");
+    let agreement = edited("acme", |value| {
+        value["sinks"] = json!(["orderly/erp", "orderly/pay"]);
+        value["paymentSources"] = json!(["bank"]);
+        value["dunning"] = json!([{"state": "Reminder", "days": 3}, {"state": "Suspended", "days": 10}]);
+    });
+    books.open(epoch, &agreement, now).await.unwrap();
+    let other = ToldPayment { provider: "Bank".to_owned(), ..told("acme", "1", "1.00") };
+    let refused = books.pay(epoch, &[other], now).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("payments[0].provider: \"Bank\" does not tell of payments; bank does"),
+        "{refused}"
+    );
+
+    // Due on the last of January: the first look reminds, and only on another day something else follows.
+    let (one, two) = tokio::join!(books.dun(epoch, "acme", now), books.dun(epoch, "acme", now));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.notices.len() + two.notices.len(), 1);
+    assert_eq!((one.stage, one.next), (Some(Stage::Reminder), Some(at("2025-02-20T23:00:00Z"))));
+    assert_eq!(one.open, "397.70 EUR");
+    let notice = books.notice("INV-001-001", Stage::Reminder).await.unwrap();
+    assert_eq!((notice.open.as_str(), notice.days, notice.buyer.as_str()), ("269.17", 20, "acme Ltd"));
+    assert!(books.notice("INV-001-001", Stage::Warning).await.is_err());
+    let due = books.deliveries_due(now, 10).await.unwrap();
+    let said: Vec<_> = due.iter().map(|one| (one.sink.as_str(), one.stage, one.number.as_str())).collect();
+    let reminder = Some(Stage::Reminder);
+    assert_eq!(said, [("orderly/erp", reminder, "INV-001-001"), ("orderly/pay", reminder, "INV-001-001")]);
+    let skipped = Settled::Skipped("it takes no notices".to_owned());
+    books.settle(epoch, &[(due[0].clone(), Settled::Sent(None)), (due[1].clone(), skipped)]).await.unwrap();
+    let states: Vec<State> =
+        books.deliveries(Some("INV-001-001")).await.unwrap().iter().map(|one| one.state).collect();
+    assert_eq!(states, [State::Sent, State::Skipped]);
+    // The document itself is asked for beside it.
+    books.resend(epoch, "orderly/erp", "INV-001-001", "oskar", now).await.unwrap();
+    let states: Vec<State> =
+        books.deliveries(Some("INV-001-001")).await.unwrap().iter().map(|one| one.state).collect();
+    assert_eq!(states, [State::Resend, State::Sent, State::Skipped]);
+    let next = books.dun(epoch, "acme", at("2025-02-21T00:00:00Z")).await.unwrap();
+    assert_eq!((next.stage, next.notices.len()), (Some(Stage::Suspended), 0));
+    books.pay(epoch, &[told("acme", "1", "269.17")], now).await.unwrap();
+    let paid = books.dun(epoch, "acme", at("2025-02-21T00:00:00Z")).await.unwrap();
+    // The second invoice is due on the third of March.
+    assert_eq!((paid.stage, paid.next), (None, Some(at("2025-03-03T23:00:00Z"))));
+    assert_eq!(books.verify().await.unwrap().faults, []);
 }

@@ -14,3 +14,11 @@ CREATE INDEX ledger_payment_of_account ON ledger_payment (account, sequence);
 
 CREATE TRIGGER ledger_payment_keeps BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_payment
 FOR EACH STATEMENT EXECUTE FUNCTION ledger_keeps();
+
+-- A delivery may be of a notice that a document is not paid, as well as of the document itself, whose stage is empty; and what a sink
+-- takes no notices of is skipped there.
+ALTER TABLE ledger_delivery ADD COLUMN stage TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger_delivery DROP CONSTRAINT ledger_delivery_pkey;
+ALTER TABLE ledger_delivery ADD PRIMARY KEY (sink, number, stage, attempt);
+ALTER TABLE ledger_delivery DROP CONSTRAINT ledger_delivery_state_check;
+ALTER TABLE ledger_delivery ADD CHECK (state IN ('Pending', 'Resend', 'Sent', 'Failed', 'Superseded', 'Skipped'));

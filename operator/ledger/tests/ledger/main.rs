@@ -7,6 +7,8 @@ mod book;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod dunning;
+#[cfg(test)]
 mod payments;
 #[cfg(test)]
 mod refusals;

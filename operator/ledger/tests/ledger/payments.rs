@@ -11,7 +11,7 @@ use tenantry_ledger::payment::{Claim, Payment, PaymentKind, ToldPayment, allocat
 use crate::book::Book;
 use crate::shop::{list, monthly};
 
-fn told(id: &str, amount: &str, received: &str) -> ToldPayment {
+pub(crate) fn told(id: &str, amount: &str, received: &str) -> ToldPayment {
     ToldPayment {
         account: "acme".to_owned(),
         amount: amount.to_owned(),
@@ -33,7 +33,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 impl Book {
-    fn pays(&mut self, told: &ToldPayment) {
+    pub(crate) fn pays(&mut self, told: &ToldPayment) {
         self.tell(Fact::Paid(read(told)));
     }
 

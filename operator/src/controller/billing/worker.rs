@@ -13,10 +13,12 @@ use jiff::tz::TimeZone;
 use std::time::Duration;
 use tenantry_billing::{Books, BooksError, Loaded};
 use tenantry_checklist::billing::Known;
+use tenantry_crds::billing::DunningStage;
 use tenantry_documents::standard;
 use tenantry_journal::{Database, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::{Stage, decide};
 use tenantry_ledger::money::Money;
 use tenantry_ledger::run::preview;
 use tokio::time::{sleep, timeout};
@@ -186,6 +188,8 @@ impl Worker<'_> {
         let next = next_document(&loaded, tenant)?;
         let allocation = loaded.history.allocation();
         let currency = loaded.history.agreement()?.account.currency;
+        let today = loaded.history.catalogue()?.zone().to_datetime(Timestamp::now()).date();
+        let stage = decide(&loaded.history, today)?.stage;
         let open = Money { minor: allocation.open(), currency };
         Ok(Some(Known {
             account,
@@ -193,6 +197,11 @@ impl Worker<'_> {
             committed: next.as_ref().and_then(|document| committed(document, tenant)),
             open: (open.minor > 0).then(|| open.to_string()),
             oldest_due: allocation.oldest_due().map(|due| due.to_string()),
+            dunning: stage.map(|stage| match stage {
+                Stage::Reminder => DunningStage::Reminder,
+                Stage::Warning => DunningStage::Warning,
+                Stage::Suspended => DunningStage::Suspended,
+            }),
         }))
     }
 

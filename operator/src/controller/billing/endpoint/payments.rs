@@ -39,8 +39,10 @@ pub(super) async fn pay(
         return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, "payments", reason, remedy));
     }
     let accounts: BTreeSet<&str> = payments.iter().map(|payment| payment.account.as_str()).collect();
-    for account in &accounts {
-        request.must_for(Right::Pay, Some(account)).await?;
+    if !request.caller.may(&context.client, Right::Pay, None).await? {
+        for account in &accounts {
+            request.must_for(Right::Pay, Some(account)).await?;
+        }
     }
     let books = Books::new(request.database.clone());
     let recorded = books.pay(request.epoch, &payments, Timestamp::now()).await?;
