@@ -116,7 +116,10 @@ async fn who_does_not_pay_is_reminded_and_suspended_and_served_again_when_he_has
     let rungs = json!([{"stage": "Reminder", "days": 1}, {"stage": "Suspended", "days": 5}]);
     let issuer = with(issuer, "spec.dunning", rungs);
     let account = with(account("EUR", "acme"), "spec.paymentDays", json!(0));
-    world.apply_all(&[issuer, account, paid_by("acme", "acme"), paid_by("bolt", "acme")]).await.unwrap();
+    world
+        .apply_all(&[issuer, account.clone(), paid_by("acme", "acme"), paid_by("bolt", "acme")])
+        .await
+        .unwrap();
     let first = until_billed(&world, "acme", 1).await.unwrap();
     until_billed(&world, "bolt", 1).await.unwrap();
     let owes = |one: &TenantSubscription| billing(one).open_amount.as_deref() == Some("220.00 EUR");
@@ -159,6 +162,18 @@ async fn who_does_not_pay_is_reminded_and_suspended_and_served_again_when_he_has
     later(&mut world, &clock, 10).await;
     world.until("bolt", stands).await.unwrap();
     assert_eq!(held(&world).await, suspended);
+
+    // While something is argued about nothing follows, and afterwards what followed before does.
+    world.apply_all(&[with(account.clone(), "spec.dunning", json!("Off"))]).await.unwrap();
+    until_held(&world, 0).await;
+    world.until("acme", is_back).await.unwrap();
+    world.apply_all(&[with(account, "spec.dunning", json!("On"))]).await.unwrap();
+    until_held(&world, 2).await;
+    world.until("acme", is_suspended).await.unwrap();
+    // The controller itself may suspend for debt alone.
+    let why = ["suspend", "acme", "--reason", "abuse", "--message", "it sends spam"];
+    let refused = tenantry(world.identity(), &why).await.unwrap_err().to_string();
+    assert!(refused.contains("you may not suspend acme"), "{refused}");
 
     // Who tells of payments may do nothing else, and not under any name.
     let bank = person(&world, "bank", "tenantry-payment-source").await;
@@ -204,13 +219,13 @@ async fn who_does_not_pay_is_reminded_and_suspended_and_served_again_when_he_has
     assert_eq!(balance["payments"].as_array().unwrap().len(), 4, "{balance}");
     let proof = asks(&world, &reader, &["ledger", "verify"]).await.unwrap();
     assert_eq!((&proof["faults"], &proof["payments"]), (&json!([]), &json!(4)), "{proof}");
-    // Once suspended, once lifted, whoever was killed between.
+    // Each time suspended once and lifted once, whoever was killed between.
     let of = |history: &History, outcome: &str| {
         let of_suspensions = history.0.iter().filter(|fact| fact.subject == "Suspension");
         of_suspensions.filter(|fact| fact.outcome == outcome).count()
     };
-    let is_lifted = |history: &History| of(history, "Lifted") > 0;
+    let is_lifted = |history: &History| of(history, "Lifted") > 1;
     let history = History::until(world.identity(), world.directory(), "acme", is_lifted).await.unwrap();
-    assert_eq!((of(&history, "Suspended"), of(&history, "Lifted")), (1, 1), "{history:#?}");
+    assert_eq!((of(&history, "Suspended"), of(&history, "Lifted")), (2, 2), "{history:#?}");
     assert_eq!(held(&world).await, []);
 }

@@ -222,3 +222,39 @@ proptest! {
         prop_assert_eq!(tell(&told), in_order);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whoever bills in time while payments come in, and whoever was away until the end, make the same documents.
+    #[test]
+    fn documents_are_the_same_in_time_and_late(mut payments in payments()) {
+        for payment in &mut payments {
+            let number = |name: &String| name.replace("INV-", "INV-003-00");
+            payment.invoice = payment.invoice.as_ref().map(number);
+        }
+        let mut late = silver();
+        for payment in &payments {
+            late.tell(Fact::Paid(payment.clone()));
+        }
+        late.catch_up("2025-04-30");
+        payments.sort_by_key(|payment| payment.received);
+        let mut in_time = silver();
+        for payment in &payments {
+            in_time.catch_up(&TimeZone::UTC.to_datetime(payment.received).date().to_string());
+            in_time.tell(Fact::Paid(payment.clone()));
+        }
+        in_time.catch_up("2025-04-30");
+        prop_assert_eq!(documents(&late), documents(&in_time));
+        prop_assert_eq!(late.history.allocation(), in_time.history.allocation());
+    }
+}
+
+/// What each run closed.
+fn documents(book: &Book) -> Vec<(String, i64)> {
+    let closed = book.facts.iter().filter_map(|fact| match fact {
+        Fact::Closed(closing) => Some(closing),
+        _ => None,
+    });
+    closed.map(|closing| (serde_json::to_string(&closing.document).unwrap(), closing.balance)).collect()
+}
