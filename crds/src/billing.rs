@@ -31,7 +31,7 @@ const PREFIX: &str = r"^[A-Z0-9][A-Z0-9/]*$";
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(cel)]
+#[x_kube(cel, validation = Rule::new("!has(self.dunning) || has(self.paymentSources)").message("who is not told of payments cannot say what is unpaid; name who tells of them in paymentSources").field_path(".dunning"))]
 pub struct InvoiceIssuerSpec {
     /// Name by which the seller is registered.
     #[schemars(length(min = 1, max = 128))]
@@ -73,11 +73,65 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub bundles: Vec<IssuerBundle>,
+    /// Who tells of payments, such as `bank`: no other provider is listened to. Without one, whoever may tell of payments chooses a
+    /// name, and nothing follows from unpaid invoices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63), regex(pattern = DNS_LABEL)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub payment_sources: Vec<String>,
+    /// What follows from unpaid invoices, from the mildest rung to the hardest. An account comes to at most one rung a day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub dunning: Vec<DunningRung>,
     /// Where and how invoices are paid, for people, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub payment: Vec<String>,
+}
+
+/// What an account comes to that does not pay. Every condition that is written must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.days) || has(self.invoices) || has(self.total)").message("everybody would stand on a rung without a condition; write days, invoices or total"))]
+pub struct DunningRung {
+    /// What it comes to.
+    pub stage: DunningStage,
+    /// Days since the oldest unpaid invoice was due, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 365))]
+    pub days: Option<i32>,
+    /// Invoices that are overdue, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub invoices: Option<i32>,
+    /// What is overdue of all of them, at least, in the currency of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = AMOUNT))]
+    pub total: Option<String>,
+}
+
+/// How far an account is taken that does not pay. What is beyond is a person's act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DunningStage {
+    /// Sinks get a reminder of each overdue invoice.
+    #[default]
+    Reminder,
+    /// Sinks get a warning of each overdue invoice.
+    Warning,
+    /// Every subscription of the account is suspended until nothing follows any more.
+    Suspended,
+}
+
+/// Whether anything follows from unpaid invoices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccountDunning {
+    /// What the issuer says follows.
+    #[default]
+    On,
+    /// Nothing follows, as while something is argued about.
+    Off,
 }
 
 /// A discount for holding applications together.
@@ -223,6 +277,9 @@ pub struct BillingAccountSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub coupons: Vec<AccountCoupon>,
+    /// Whether what its issuer says follows from unpaid invoices.
+    #[serde(default)]
+    pub dunning: AccountDunning,
     /// Days after its date in which an invoice is to be paid.
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 365))]

@@ -65,6 +65,8 @@ pub(crate) struct Found {
     pub(crate) runs_not_recomputed: usize,
     pub(crate) postings: usize,
     pub(crate) documents: usize,
+    #[serde(default)]
+    pub(crate) payments: usize,
     pub(crate) hash: String,
     /// What is not as it must be, each with whose it is.
     pub(crate) faults: Vec<[String; 2]>,
@@ -252,8 +254,17 @@ impl OtherPlan {
 
 impl Found {
     pub(crate) fn new(verdict: Verdict, parked: Vec<(String, String)>, untold: i64) -> Self {
-        let Verdict { accounts, facts, recomputed, not_recomputed, postings, documents, faults, hash } =
-            verdict;
+        let Verdict {
+            accounts,
+            facts,
+            recomputed,
+            not_recomputed,
+            postings,
+            documents,
+            payments,
+            faults,
+            hash,
+        } = verdict;
         Self {
             accounts,
             facts,
@@ -261,6 +272,7 @@ impl Found {
             runs_not_recomputed: not_recomputed,
             postings,
             documents,
+            payments,
             hash,
             faults: faults.into_iter().map(|fault| [fault.of, fault.what]).collect(),
             parked: parked.into_iter().map(|(account, reason)| [account, reason]).collect(),

@@ -475,7 +475,7 @@ mod tests {
             let rule = rules.find(|rule| list(rule, "/resources").contains(&review.to_owned())).unwrap();
             assert_eq!(list(rule, "/verbs"), ["create"]);
         }
-        for role in ["tenantry-billing-reader", "tenantry-billing-clerk"] {
+        for role in ["tenantry-billing-reader", "tenantry-billing-clerk", "tenantry-payment-source"] {
             assert!(!rules(&objects, role).is_empty());
             let is_bound = |object: &Value| text(object, "/roleRef/name") == role;
             assert!(!objects.iter().any(is_bound), "{role}");

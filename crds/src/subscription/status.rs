@@ -5,6 +5,7 @@ use super::journal::{Conclusion, JournalFact};
 use super::plan_change::PlanStatus;
 use super::revisions::AcceptedRevisions;
 use super::suspension::SuspensionStatus;
+use crate::billing::DunningStage;
 use crate::blueprint::{Category, Party};
 use crate::common::{Condition, DNS_LABEL, is_zero};
 use crate::inventory::Inventory;
@@ -117,6 +118,17 @@ pub struct BillingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub committed_amount: Option<String>,
+    /// What is open of the account's invoices, such as `119.00 EUR`; payments of all its subscriptions are one sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub open_amount: Option<String>,
+    /// Day on which the oldest open invoice was or is to be paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10))]
+    pub oldest_due_date: Option<String>,
+    /// How far the account is taken because it does not pay; in good standing without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dunning: Option<DunningStage>,
 }
 
 /// What of an order is counted, and since when.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use tenantry_journal::{Epoch, in_time};
+use tenantry_ledger::dunning::{Notice, Stage};
 
 use crate::batch::{Value, insert};
 use crate::{Books, BooksError};
@@ -25,6 +26,8 @@ pub enum State {
     Failed,
     /// Another delivery of the document stands in its place.
     Superseded,
+    /// The other side takes no such thing.
+    Skipped,
 }
 
 /// A delivery of a document to a sink.
@@ -35,6 +38,9 @@ pub struct Delivery {
     pub sink: String,
     /// Of which document.
     pub number: String,
+    /// The stage of the notice that is delivered; the document itself without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
     /// Which delivery of it there, from one on.
     pub attempt: i64,
     /// How it stands.
@@ -69,12 +75,15 @@ pub enum Settled {
     },
     /// It is tried no more.
     Failed(String),
+    /// The other side takes no such thing, and why.
+    Skipped(String),
 }
 
 // === impl State ===
 
 impl State {
-    const ALL: [Self; 5] = [Self::Pending, Self::Resend, Self::Sent, Self::Failed, Self::Superseded];
+    const ALL: [Self; 6] =
+        [Self::Pending, Self::Resend, Self::Sent, Self::Failed, Self::Superseded, Self::Skipped];
 
     /// As the database has it.
     #[must_use]
@@ -85,6 +94,7 @@ impl State {
             Self::Sent => "Sent",
             Self::Failed => "Failed",
             Self::Superseded => "Superseded",
+            Self::Skipped => "Skipped",
         }
     }
 
@@ -93,8 +103,8 @@ impl State {
     }
 }
 
-const COLUMNS: [&str; 9] =
-    ["sink", "number", "attempt", "state", "tries", "answered", "next_at", "foreign_id", "reason"];
+const COLUMNS: [&str; 10] =
+    ["sink", "number", "stage", "attempt", "state", "tries", "answered", "next_at", "foreign_id", "reason"];
 
 /// Opens a delivery of each of these documents to each of its sinks, under the fence.
 pub(crate) async fn open(
@@ -102,18 +112,39 @@ pub(crate) async fn open(
     documents: impl Iterator<Item = (&str, &[String])>,
     now: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<[Value; 9]> = documents
-        .flat_map(|(number, sinks)| {
-            sinks.iter().map(move |sink| row(sink, number, 1, State::Pending, now, ""))
-        })
-        .collect();
-    insert(transaction, "ledger_delivery", COLUMNS, rows).await
+    let rows = documents.flat_map(|(number, sinks)| {
+        sinks.iter().map(move |sink| row(sink, number, "", 1, State::Pending, now, ""))
+    });
+    insert(transaction, "ledger_delivery", COLUMNS, rows.collect()).await
 }
 
-fn row(sink: &str, number: &str, attempt: i64, state: State, now: Timestamp, reason: &str) -> [Value; 9] {
+/// Opens a delivery of each of these notices to each sink, under the fence.
+pub(crate) async fn open_notices(
+    transaction: &mut AnyConnection,
+    notices: &[Notice],
+    sinks: &[String],
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let rows = notices.iter().flat_map(|notice| {
+        let Notice { number, stage, .. } = notice;
+        sinks.iter().map(move |sink| row(sink, number, stage.as_str(), 1, State::Pending, now, ""))
+    });
+    insert(transaction, "ledger_delivery", COLUMNS, rows.collect()).await
+}
+
+fn row(
+    sink: &str,
+    number: &str,
+    stage: &str,
+    attempt: i64,
+    state: State,
+    now: Timestamp,
+    reason: &str,
+) -> [Value; 10] {
     [
         sink.into(),
         number.into(),
+        stage.into(),
         attempt.into(),
         state.as_str().into(),
         0.into(),
@@ -132,7 +163,7 @@ impl Books {
     pub async fn deliveries_due(&self, now: Timestamp, most: i64) -> Result<Vec<Delivery>, BooksError> {
         let mut connection = self.database.reader().await?;
         let query = sqlx::query(
-            "SELECT sink, number, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
+            "SELECT sink, number, stage, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
              WHERE state IN ('Pending', 'Resend') AND next_at <= $1 ORDER BY next_at, number, sink LIMIT $2",
         );
         let rows = in_time(query.bind(now.as_second()).bind(most).fetch_all(connection.raw())).await?;
@@ -162,12 +193,12 @@ impl Books {
         let mut connection = self.database.reader().await?;
         let sql = match number {
             Some(_) => {
-                "SELECT sink, number, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
-                 WHERE number = $1 ORDER BY sink, attempt"
+                "SELECT sink, number, stage, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
+                 WHERE number = $1 ORDER BY sink, stage, attempt"
             }
             None => {
-                "SELECT sink, number, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
-                 WHERE state IN ('Pending', 'Resend', 'Failed') AND $1 = '' ORDER BY number, sink, attempt"
+                "SELECT sink, number, stage, attempt, state, tries, answered, next_at, foreign_id, reason FROM ledger_delivery \
+                 WHERE state IN ('Pending', 'Resend', 'Failed') AND $1 = '' ORDER BY number, sink, stage, attempt"
             }
         };
         let query = sqlx::query(sql).bind(number.unwrap_or_default().to_owned());
@@ -183,7 +214,7 @@ impl Books {
     pub async fn settle(&self, epoch: Epoch, settled: &[(Delivery, Settled)]) -> Result<(), BooksError> {
         let settle = async |transaction: &mut AnyConnection| {
             for (delivery, what) in settled {
-                let Delivery { sink, number, attempt, state, next_at, .. } = delivery;
+                let Delivery { sink, number, stage, attempt, state, next_at, .. } = delivery;
                 let (state, next_at, foreign, reason, answered) = match what {
                     Settled::Sent(foreign) => {
                         (State::Sent, *next_at, foreign.as_deref().unwrap_or_default(), "", 0)
@@ -192,11 +223,12 @@ impl Books {
                         (*state, *at, "", reason.as_str(), i64::from(*was_answered))
                     }
                     Settled::Failed(reason) => (State::Failed, *next_at, "", reason.as_str(), 1),
+                    Settled::Skipped(reason) => (State::Skipped, *next_at, "", reason.as_str(), 0),
                 };
                 sqlx::query(
                     "UPDATE ledger_delivery SET state = $1, tries = tries + 1, answered = answered + $2, next_at = $3, \
                      foreign_id = $4, reason = $5 \
-                     WHERE sink = $6 AND number = $7 AND attempt = $8 AND state IN ('Pending', 'Resend')",
+                     WHERE sink = $6 AND number = $7 AND attempt = $8 AND stage = $9 AND state IN ('Pending', 'Resend')",
                 )
                 .bind(state.as_str())
                 .bind(answered)
@@ -206,6 +238,7 @@ impl Books {
                 .bind(sink.clone())
                 .bind(number.clone())
                 .bind(*attempt)
+                .bind(stage.map_or("", Stage::as_str))
                 .execute(&mut *transaction)
                 .await?;
             }
@@ -229,19 +262,19 @@ impl Books {
         self.document(number).await?;
         let ask = async |transaction: &mut AnyConnection| {
             let last: Option<i64> = sqlx::query_scalar(
-                "SELECT MAX(attempt) FROM ledger_delivery WHERE sink = $1 AND number = $2",
+                "SELECT MAX(attempt) FROM ledger_delivery WHERE sink = $1 AND number = $2 AND stage = ''",
             )
             .bind(sink.to_owned())
             .bind(number.to_owned())
             .fetch_one(&mut *transaction)
             .await?;
-            sqlx::query("UPDATE ledger_delivery SET state = 'Superseded' WHERE sink = $1 AND number = $2")
+            sqlx::query("UPDATE ledger_delivery SET state = 'Superseded' WHERE sink = $1 AND number = $2 AND stage = ''")
                 .bind(sink.to_owned())
                 .bind(number.to_owned())
                 .execute(&mut *transaction)
                 .await?;
             let attempt = last.unwrap_or(0) + 1;
-            let asked = row(sink, number, attempt, State::Resend, now, &asked_by(by));
+            let asked = row(sink, number, "", attempt, State::Resend, now, &asked_by(by));
             insert(transaction, "ledger_delivery", COLUMNS, vec![asked]).await?;
             Ok::<_, BooksError>(attempt)
         };
@@ -249,6 +282,7 @@ impl Books {
         Ok(Delivery {
             sink: sink.to_owned(),
             number: number.to_owned(),
+            stage: None,
             attempt,
             state: State::Resend,
             tries: 0,
@@ -273,8 +307,10 @@ fn read(row: &AnyRow) -> Result<Delivery, BooksError> {
     let foreign: String = row.try_get("foreign_id")?;
     let next_at =
         Timestamp::from_second(row.try_get("next_at")?).map_err(|error| damaged(error.to_string()))?;
+    let stage: String = row.try_get("stage")?;
     Ok(Delivery {
         sink: row.try_get("sink")?,
+        stage: Stage::of(&stage),
         attempt: row.try_get("attempt")?,
         state: State::read(&state).ok_or_else(|| damaged(format!("{state:?} is no state")))?,
         tries: count(row.try_get("tries")?),

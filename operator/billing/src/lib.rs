@@ -19,6 +19,9 @@
 //! [`Books::take_in`] keeps events, each once, and what does not count beside them; [`Books::roll_up`] tells the ledger of the hours
 //! that are over.
 //!
+//! # Payments
+//! [`Books::pay`] keeps what is told of payments: each once, however often and in whatever order.
+//!
 //! # Proof
 //! [`Books::verify`] recomputes the hashes, every run of the running version's rules, the sums of every document and the
 //! numbers of every series.
@@ -26,9 +29,11 @@
 mod batch;
 mod books;
 mod deliveries;
+mod dunning;
 mod error;
 mod intake;
 mod outbox;
+mod payments;
 mod roll_up;
 mod runner;
 mod tell;
@@ -37,9 +42,11 @@ mod verify;
 
 pub use books::{Books, Loaded, Standing};
 pub use deliveries::{Delivery, Settled, State};
+pub use dunning::Dunned;
 pub use error::BooksError;
 pub use intake::{Heard, Subject, Told as UsageTold, Who};
 pub use outbox::{RECORDS, Told};
+pub use payments::Recorded;
 pub use runner::{AsOf, Summary};
 pub use tell::Telling;
 pub use usage::Batch;

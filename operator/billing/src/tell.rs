@@ -260,6 +260,22 @@ pub(crate) async fn moved_on(
     Ok(moved.execute(transaction).await?.rows_affected() == 1)
 }
 
+/// Moves the end of an account's log on where nothing falls due by it and nothing is put right that the account is parked for;
+/// whether it was there still.
+pub(crate) async fn grown(
+    transaction: &mut AnyConnection,
+    account: &str,
+    from: &Head,
+    to: &Head,
+) -> Result<bool, sqlx::Error> {
+    let grown = sqlx::query(
+        "UPDATE ledger_state SET sequence = $1, hash = $2 WHERE account = $3 AND sequence = $4 AND hash = $5",
+    );
+    let grown = grown.bind(to.sequence).bind(to.hash.clone()).bind(account.to_owned());
+    let grown = grown.bind(from.sequence).bind(from.hash.clone());
+    Ok(grown.execute(transaction).await?.rows_affected() == 1)
+}
+
 /// Inserts facts.
 pub(crate) async fn log(
     transaction: &mut AnyConnection,

@@ -29,6 +29,8 @@ pub struct Verdict {
     pub postings: usize,
     /// Documents.
     pub documents: usize,
+    /// Payments.
+    pub payments: usize,
     /// What is not as it must be.
     pub faults: Vec<Fault>,
     /// The hash of all logs: equal where the same happened.
@@ -50,6 +52,8 @@ struct Beside {
     postings: Vec<(i64, String, i64)>,
     /// Number and text.
     documents: BTreeMap<String, String>,
+    /// The fact of each, what its provider calls it, minor units.
+    payments: Vec<(i64, String, String, i64)>,
 }
 
 impl Books {
@@ -84,13 +88,23 @@ impl Books {
         let documents = sqlx::query("SELECT number, body FROM ledger_document WHERE account = $1")
             .bind(account.to_owned());
         let documents = in_time(documents.fetch_all(connection.raw())).await?;
+        let payments = sqlx::query(
+            "SELECT sequence, provider, id, minor FROM ledger_payment WHERE account = $1 ORDER BY sequence",
+        )
+        .bind(account.to_owned());
+        let payments = in_time(payments.fetch_all(connection.raw())).await?;
         connection.give_back();
+        let payment = |row: &sqlx::any::AnyRow| {
+            let (provider, id) = (row.try_get("provider")?, row.try_get("id")?);
+            Ok((row.try_get("sequence")?, provider, id, row.try_get("minor")?))
+        };
         let posting =
             |row: &sqlx::any::AnyRow| Ok((row.try_get("entry")?, row.try_get("id")?, row.try_get("minor")?));
         let document = |row: &sqlx::any::AnyRow| Ok((row.try_get("number")?, row.try_get("body")?));
         Ok(Beside {
             postings: postings.iter().map(posting).collect::<Result<_, sqlx::Error>>()?,
             documents: documents.iter().map(document).collect::<Result<_, sqlx::Error>>()?,
+            payments: payments.iter().map(payment).collect::<Result<_, sqlx::Error>>()?,
         })
     }
 
@@ -150,6 +164,7 @@ impl Verdict {
         let mut knew = 0;
         let mut entries = Vec::new();
         let mut documents = BTreeMap::new();
+        let mut payments = Vec::new();
         for (place, kept) in (1..).zip(&rows.facts) {
             self.facts += 1;
             let Kept { sequence, kind, body, usage_until, .. } = kept;
@@ -183,6 +198,10 @@ impl Verdict {
                         .insert(document.number.clone(), serde_json::to_string(document).unwrap_or_default());
                 }
             }
+            if let Fact::Paid(payment) = &fact {
+                let (provider, id) = (payment.provider.clone(), payment.id.clone());
+                payments.push((*sequence, provider, id, payment.signed()));
+            }
             history.apply(fact);
         }
         if (i64::try_from(rows.facts.len()).ok(), &hash) != (Some(rows.head.sequence), &rows.head.hash) {
@@ -190,6 +209,7 @@ impl Verdict {
         }
         self.postings += entries.len();
         self.documents += documents.len();
+        self.payments += payments.len();
         let posted: Vec<(i64, String, i64)> = entries
             .iter()
             .map(|entry| {
@@ -202,6 +222,9 @@ impl Verdict {
         }
         if documents != beside.documents {
             self.fault(account, "its documents are not those of its log".to_owned());
+        }
+        if payments != beside.payments {
+            self.fault(account, "its payments are not those of its log".to_owned());
         }
         Ok(())
     }
@@ -235,7 +258,7 @@ impl Verdict {
 fn adds_up(history: &History, closing: &Closing) -> Result<(), String> {
     let Some(document) = &closing.document else {
         let nothing = closing.entries.iter().all(|entry| entry.posting.amount.minor == 0);
-        return match nothing && closing.balance == history.balance() {
+        return match nothing && closing.balance == history.balance_at(closing.at) {
             true => Ok(()),
             false => Err("something was posted without a document".to_owned()),
         };
@@ -262,7 +285,7 @@ fn adds_up(history: &History, closing: &Closing) -> Result<(), String> {
     equal("the tax", sum(taxes.iter().map(|tax| tax.tax.as_str()).collect())?, number(tax)?)?;
     equal("the gross", number(net)? + number(tax)?, number(gross)?)?;
     equal("the payment", number(payable)? + number(drawn)? - number(surplus)?, number(gross)?)?;
-    let before = currency.major(history.balance());
+    let before = currency.major(history.balance_at(closing.at));
     equal("the balance", before + number(surplus)? - number(drawn)?, currency.major(closing.balance))?;
     let (_, place) = series_of(document);
     match i64::from(history.next_number(document.kind)) == place {

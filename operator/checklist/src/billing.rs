@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tenantry_crds::billing::{OrderBilling, StartOn};
+use tenantry_crds::billing::{DunningStage, OrderBilling, StartOn};
 use tenantry_crds::prices::ChargeUnit;
 use tenantry_crds::subscription::{BilledQuantities, BillingStatus, BusinessInputs, User};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
@@ -65,6 +65,12 @@ pub struct Known {
     pub next_invoice: Option<String>,
     /// What of the tenant is on it, without tax.
     pub committed: Option<String>,
+    /// What is open of the account's invoices, where anything is.
+    pub open: Option<String>,
+    /// When the oldest of these was or is to be paid.
+    pub oldest_due: Option<String>,
+    /// How far the account is taken because it does not pay.
+    pub dunning: Option<DunningStage>,
 }
 
 /// Evidence of a billing item. What the ledger has it keeps, so what a status says of it is still true while the ledger cannot be
@@ -135,6 +141,9 @@ pub fn status(
         Some(known) => BillingStatus {
             next_invoice_date: known.next_invoice.clone(),
             committed_amount: known.committed.clone(),
+            open_amount: known.open.clone(),
+            oldest_due_date: known.oldest_due.clone(),
+            dunning: known.dunning,
             ..BillingStatus::default()
         },
         None => before.cloned().unwrap_or_default(),
@@ -282,6 +291,9 @@ mod tests {
             account: "books".to_owned(),
             next_invoice: Some("2026-12-24".to_owned()),
             committed: Some("249.00 EUR".to_owned()),
+            open: Some("269.17 EUR".to_owned()),
+            oldest_due: Some("2026-12-01".to_owned()),
+            dunning: Some(DunningStage::Warning),
         }
     }
 

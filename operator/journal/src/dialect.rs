@@ -70,21 +70,23 @@ impl Dialect {
     pub(crate) fn migrator(self) -> Migrator {
         let steps = match self {
             Self::Sqlite => [
-                (1, "journal", include_str!("../migrations/sqlite/0001_journal.sql")),
-                (2, "leftovers", include_str!("../migrations/sqlite/0002_leftovers.sql")),
-                (3, "ledger", include_str!("../migrations/sqlite/0003_ledger.sql")),
-                (4, "deliveries", include_str!("../migrations/sqlite/0004_deliveries.sql")),
-                (6, "usage", include_str!("../migrations/sqlite/0006_usage.sql")),
+                ("journal", include_str!("../migrations/sqlite/0001_journal.sql")),
+                ("leftovers", include_str!("../migrations/sqlite/0002_leftovers.sql")),
+                ("ledger", include_str!("../migrations/sqlite/0003_ledger.sql")),
+                ("deliveries", include_str!("../migrations/sqlite/0004_deliveries.sql")),
+                ("payments", include_str!("../migrations/sqlite/0005_payments.sql")),
+                ("usage", include_str!("../migrations/sqlite/0006_usage.sql")),
             ],
             Self::Postgres => [
-                (1, "journal", include_str!("../migrations/postgres/0001_journal.sql")),
-                (2, "leftovers", include_str!("../migrations/postgres/0002_leftovers.sql")),
-                (3, "ledger", include_str!("../migrations/postgres/0003_ledger.sql")),
-                (4, "deliveries", include_str!("../migrations/postgres/0004_deliveries.sql")),
-                (6, "usage", include_str!("../migrations/postgres/0006_usage.sql")),
+                ("journal", include_str!("../migrations/postgres/0001_journal.sql")),
+                ("leftovers", include_str!("../migrations/postgres/0002_leftovers.sql")),
+                ("ledger", include_str!("../migrations/postgres/0003_ledger.sql")),
+                ("deliveries", include_str!("../migrations/postgres/0004_deliveries.sql")),
+                ("payments", include_str!("../migrations/postgres/0005_payments.sql")),
+                ("usage", include_str!("../migrations/postgres/0006_usage.sql")),
             ],
         };
-        let migrations = steps.into_iter().map(|(version, name, sql)| {
+        let migrations = (1..).zip(steps).map(|(version, (name, sql))| {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
         Migrator::with_migrations(migrations.collect())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Account, Bundle, Catalogue, percentage};
 use crate::coupon::{Coupon, Off};
+use crate::dunning::{self, Rung};
 use crate::profile::TENANTRY;
 use crate::refusal::Refusal;
 use crate::tax::{Rate, Rates};
@@ -34,6 +35,12 @@ pub struct Agreement {
     /// Systems that its documents are delivered to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<String>,
+    /// Who tells of payments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payment_sources: Vec<String>,
+    /// What unpaid invoices lead to, from the mildest rung to the hardest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dunning: Vec<Rung>,
     /// Every tax rate that charges may name, with the date from which it holds.
     pub rates: Vec<DatedRate>,
     /// Discounts for holding applications together.
@@ -115,6 +122,7 @@ impl Agreement {
                 "write another prefix than that of invoices",
             ));
         }
+        dunning::check(&self.dunning)?;
         for (index, rate) in self.rates.iter().enumerate() {
             percentage(&format!("rates[{}].percent", rate.name), &rate.rate.percent)?;
             let before = self.rates.iter().take(index);
@@ -141,6 +149,28 @@ impl Agreement {
             }
         }
         Ok(())
+    }
+
+    /// Whether unpaid invoices lead to anything: only where somebody tells of payments.
+    #[must_use]
+    pub fn is_dunned(&self) -> bool {
+        !self.payment_sources.is_empty() && !self.dunning.is_empty()
+    }
+
+    /// Refuses a payment that somebody tells of who is not known to.
+    ///
+    /// # Errors
+    /// Somebody else is known to; under another name the same payment would count twice.
+    pub fn is_told_by(&self, provider: &str) -> Result<(), Refusal> {
+        let sources = &self.payment_sources;
+        if sources.is_empty() || sources.iter().any(|source| source == provider) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            "provider",
+            format!("{provider:?} does not tell of payments; {} does", sources.join(", ")),
+            "write one of them, or add it to paymentSources of the InvoiceIssuer",
+        ))
     }
 
     /// The rates of a day, by name.

@@ -263,6 +263,12 @@ impl Catalogue {
         Ok(Self { account, zone, lists: known, bundles, profile })
     }
 
+    /// The clock by which it is decided on which day something happened.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// The account.
     #[must_use]
     pub fn account(&self) -> &Account {
@@ -273,12 +279,6 @@ impl Catalogue {
     #[must_use]
     pub fn profile(&self) -> Profile {
         self.profile
-    }
-
-    /// The account's time zone.
-    #[must_use]
-    pub fn zone(&self) -> &TimeZone {
-        &self.zone
     }
 
     /// Charges by what is counted, each with its meter, over all price lists.

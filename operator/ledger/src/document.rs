@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime};
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::{Agreement, Party};
-use crate::exact::{Exact, to_text};
+use crate::exact::{Decimal, Exact, to_text};
 use crate::history::History;
 use crate::invoice::{DocumentKind, DocumentLine, Draft, Source};
 use crate::ledger::{Effect, Entry, Posting};
@@ -125,6 +125,16 @@ pub(crate) struct Making<'a> {
     pub(crate) boundary: DateTime,
     /// Whether it gets a number.
     pub(crate) is_final: bool,
+}
+
+impl Document {
+    /// What is left to pay, in minor units.
+    ///
+    /// # Errors
+    /// It is no amount.
+    pub fn left_to_pay(&self) -> Result<i64, Refusal> {
+        self.currency.round(Decimal::parse("payable", &self.payable)?.value())
+    }
 }
 
 impl DocumentKind {

@@ -6,16 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
+use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::Agreement;
 use crate::catalogue::{Catalogue, PriceList};
 use crate::document::Document;
+use crate::dunning::{Notice, Stage};
 use crate::event::{Change, Event};
 use crate::invoice::{DocumentKind, Reduced};
 use crate::ledger::{Entry, Ledger};
+use crate::payment::{Allocation, Claim, Payment, allocate};
 use crate::profile::TENANTRY;
 use crate::refusal::Refusal;
 
@@ -32,6 +34,10 @@ pub enum Fact {
     Accepted(Acceptance),
     /// A run closed everything up to a boundary.
     Closed(Box<Closing>),
+    /// Money came in, or went out again.
+    Paid(Payment),
+    /// It was told that an invoice is not paid.
+    Noticed(Box<Notice>),
 }
 
 /// Something that happened, with the name by which people know the subscription.
@@ -92,7 +98,10 @@ pub struct History {
     reduced: BTreeMap<u64, Reduced>,
     documents: BTreeMap<u64, String>,
     numbers: BTreeMap<DocumentKind, u32>,
-    balance: i64,
+    credit: i64,
+    claims: Vec<Claim>,
+    payments: BTreeMap<(Timestamp, String, String), Payment>,
+    notices: BTreeMap<String, BTreeMap<Stage, Date>>,
     anchor: Option<Date>,
     closed: Option<DateTime>,
     told: Told,
@@ -134,6 +143,8 @@ impl Fact {
             Self::Happened(_) => "Happened",
             Self::Accepted(_) => "Accepted",
             Self::Closed(_) => "Closed",
+            Self::Paid(_) => "Paid",
+            Self::Noticed(_) => "Noticed",
         }
     }
 
@@ -148,6 +159,8 @@ impl Fact {
             Self::Happened(happening) => serde_json::to_string(happening),
             Self::Accepted(acceptance) => serde_json::to_string(acceptance),
             Self::Closed(closing) => serde_json::to_string(closing),
+            Self::Paid(payment) => serde_json::to_string(payment),
+            Self::Noticed(notice) => serde_json::to_string(notice),
         }
     }
 
@@ -162,6 +175,8 @@ impl Fact {
             "Happened" => serde_json::from_str(text).map(Self::Happened),
             "Accepted" => serde_json::from_str(text).map(Self::Accepted),
             "Closed" => serde_json::from_str(text).map(Self::Closed),
+            "Paid" => serde_json::from_str(text).map(Self::Paid),
+            "Noticed" => serde_json::from_str(text).map(Self::Noticed),
             _ => return Err(unreadable(kind, "this version knows no such fact".to_owned())),
         };
         read.map_err(|error| unreadable(kind, error.to_string()))
@@ -201,21 +216,48 @@ impl History {
             }
             Fact::Accepted(_) => self.told.accepted = true,
             Fact::Closed(closing) => self.close(*closing),
+            Fact::Paid(payment) => {
+                let key = (payment.received, payment.provider.clone(), payment.id.clone());
+                self.payments.insert(key, payment);
+            }
+            Fact::Noticed(notice) => {
+                self.notices.entry(notice.number.clone()).or_default().insert(notice.stage, notice.day);
+            }
         }
     }
 
     fn close(&mut self, closing: Closing) {
         self.anchor = self.anchor.or(closing.anchor);
         self.closed = Some(closing.boundary);
-        self.balance = closing.balance;
+        let drawn = self.settle(closing.balance - self.balance_at(closing.at));
         self.reduced.extend(closing.reduced);
         if let Some(document) = closing.document {
             *self.numbers.entry(document.kind).or_default() += 1;
             let numbered = document.lines.iter().map(|line| (line.entry, document.number.clone()));
             self.documents.extend(numbered);
+            self.claim(&document, drawn);
         }
         self.ledger.extend(closing.entries);
         self.told = Told::default();
+    }
+
+    /// Takes in what a document did to the balance, and says what of it was the money of payments: credits are used up first.
+    fn settle(&mut self, change: i64) -> i64 {
+        let credits = change.max(-self.credit);
+        self.credit += credits;
+        credits - change
+    }
+
+    fn claim(&mut self, document: &Document, drawn: i64) {
+        // A document whose amounts cannot be read is found by who verifies.
+        let payable = document.left_to_pay().unwrap_or_default();
+        if document.kind != DocumentKind::Invoice || (payable == 0 && drawn == 0) {
+            return;
+        }
+        let days = self.agreement.as_ref().map_or(0, |agreement| agreement.payment_days);
+        let later = document.issued.checked_add(i64::from(days).days());
+        let due = document.due.unwrap_or_else(|| later.unwrap_or(document.issued));
+        self.claims.push(Claim { number: document.number.clone(), due, payable, drawn });
     }
 
     /// The account's place among those whose numbers begin alike, from one on.
@@ -269,10 +311,41 @@ impl History {
         &self.reduced
     }
 
-    /// What the account has in hand, in minor units.
+    /// What the account has in hand, in minor units: credits, and what payments left over. Negative where more was given back
+    /// than it had.
     #[must_use]
     pub fn balance(&self) -> i64 {
-        self.balance
+        self.allocation().balance
+    }
+
+    /// What it had in hand at an instant, as far as payments are concerned: what came in later was not there yet, so a run that is
+    /// late draws what it would have drawn in time.
+    #[must_use]
+    pub fn balance_at(&self, at: Timestamp) -> i64 {
+        let until = self.payments.values().take_while(|payment| payment.received <= at);
+        allocate(&self.claims, self.credit, until).balance
+    }
+
+    /// Which invoices are paid, and what is left over of payments.
+    #[must_use]
+    pub fn allocation(&self) -> Allocation {
+        allocate(&self.claims, self.credit, self.payments.values())
+    }
+
+    /// What was told of an invoice that is not paid, and on which days.
+    pub fn noticed(&self, number: &str) -> impl Iterator<Item = (Stage, Date)> {
+        self.notices.get(number).into_iter().flatten().map(|(stage, day)| (*stage, *day))
+    }
+
+    /// The payment that a provider knows by an id.
+    #[must_use]
+    pub fn payment(&self, provider: &str, id: &str) -> Option<&Payment> {
+        self.payments.values().find(|payment| payment.provider == provider && payment.id == id)
+    }
+
+    /// What came in and went out again, in the order in which it was received.
+    pub fn payments(&self) -> impl Iterator<Item = &Payment> {
+        self.payments.values()
     }
 
     /// The date from which its periods count, once something was charged.

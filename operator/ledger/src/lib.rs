@@ -22,6 +22,9 @@
 //!   [`series::Series`] writes it. A draft has none.
 //! - *Closed periods.* What an earlier boundary closed changes only if an event or usage was told since; any other difference parks
 //!   the account until a person accepts it.
+//! - *Payments* are facts ([`payment::Payment`]), each once by what its provider calls it. What is open is a function of their set
+//!   ([`payment::allocate`]), and a run draws what was received by its boundary.
+//! - *Dunning* ([`dunning::decide`]) says from the log what follows from unpaid invoices on a day; each notice is a fact.
 //! - *Verifying* replays: every [`history::Closing`] of the running [`run::RULES`] must come out again from the facts before it.
 //! - *When next.* [`run::next_boundary`] is where something falls due that no run has closed.
 
@@ -44,6 +47,7 @@ pub mod line;
 pub mod lines;
 pub mod metered;
 pub mod money;
+pub mod payment;
 pub mod price;
 pub mod profile;
 pub mod refusal;

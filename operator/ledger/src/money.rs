@@ -108,14 +108,17 @@ pub struct Money {
     pub currency: Currency,
 }
 
+impl Money {
+    /// In major units, without the currency.
+    #[must_use]
+    pub fn decimal(&self) -> String {
+        to_text(&self.currency.major(self.minor), self.currency.decimals())
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} {}",
-            to_text(&self.currency.major(self.minor), self.currency.decimals()),
-            self.currency
-        )
+        write!(out, "{} {}", self.decimal(), self.currency)
     }
 }
 

@@ -198,6 +198,8 @@ impl Runner<'_> {
             None if charges => anchor(history.events(), &catalogue)?,
             _ => None,
         };
+        let at = instant(&catalogue, boundary)?;
+        let balance = history.balance_at(at);
         let rates = agreement.rates_on(boundary.date());
         let coupons: Vec<Coupon> = agreement.coupons.clone();
         let draft = draft(
@@ -211,7 +213,7 @@ impl Runner<'_> {
                 service_credits: &[],
                 credited: &BTreeSet::new(),
                 reduced: history.reduced(),
-                balance: history.balance(),
+                balance,
                 wallet: 0,
             },
         )?;
@@ -220,12 +222,12 @@ impl Runner<'_> {
         let document = making.document(&draft)?;
         Ok(Closing {
             boundary,
-            at: instant(&catalogue, boundary)?,
+            at,
             rules: RULES,
             anchor: first_anchor,
             usage: sums(counted),
             reduced: self.reduced(&draft, &entries)?,
-            balance: history.balance() + draft.settlement.change(),
+            balance: balance + draft.settlement.change(),
             entries,
             document,
         })

@@ -13,8 +13,9 @@ use tenantry_documents::language::Language;
 use tenantry_documents::page::page;
 use tenantry_documents::standard::{Syntax, xml};
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::Notice;
 
-use crate::{Delivered, Letter, Sink, Trouble};
+use crate::{Delivered, Letter, Reminder, Sink, Trouble};
 
 /// What is written of each document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,16 +77,28 @@ impl Folder {
         let name = document.number.replace('/', "_");
         for form in &self.forms {
             let text = form.text(document)?;
-            let file = self.path.join(format!("{name}.{}", form.suffix()));
-            put(&file, text.as_bytes()).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Trouble::refused(format!(
-                    "{} is there with another content; move it away and send the document again",
-                    file.display()
-                )),
-                _ => Trouble::later(format!("{} cannot be written: {error}", file.display())),
-            })?;
+            self.file(&format!("{name}.{}", form.suffix()), &text)?;
         }
         Ok(())
+    }
+
+    /// A notice is written as JSON, whatever documents are written as.
+    fn write_notice(&self, notice: &Notice) -> Result<(), Trouble> {
+        let name = notice.number.replace('/', "_");
+        let text = serde_json::to_string_pretty(notice);
+        let text = text.map_err(|error| Trouble::refused(error.to_string()))?;
+        self.file(&format!("{name}.{}.json", notice.stage.as_str().to_lowercase()), &text)
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<(), Trouble> {
+        let file = self.path.join(name);
+        put(&file, text.as_bytes()).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => Trouble::refused(format!(
+                "{} is there with another content; move it away and send the document again",
+                file.display()
+            )),
+            _ => Trouble::later(format!("{} cannot be written: {error}", file.display())),
+        })
     }
 }
 
@@ -121,5 +134,17 @@ impl Sink for Folder {
             Ok(Delivered { foreign: Some(letter.number().to_owned()) })
         }
         .boxed()
+    }
+
+    fn remind<'a>(&'a self, reminder: Reminder<'a>) -> Option<BoxFuture<'a, Result<Delivered, Trouble>>> {
+        let (folder, notice) = (self.clone(), reminder.notice.clone());
+        Some(
+            async move {
+                let writing = tokio::task::spawn_blocking(move || folder.write_notice(&notice));
+                writing.await.map_err(|error| Trouble::later(error.to_string()))??;
+                Ok(Delivered { foreign: Some(reminder.key()) })
+            }
+            .boxed(),
+        )
     }
 }

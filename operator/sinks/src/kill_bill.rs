@@ -15,7 +15,7 @@ use tenantry_ledger::document::Document;
 use tenantry_ledger::exact::Decimal;
 
 use crate::caller::{Ask, Caller};
-use crate::{Delivered, Letter, Sink, Trouble};
+use crate::{Delivered, Letter, Reminder, Sink, Trouble};
 
 /// A tenant of a Kill Bill.
 pub struct KillBill {
@@ -141,6 +141,11 @@ impl Sink for KillBill {
             Ok(Delivered { foreign: Some(text(item, "invoiceId")?) })
         }
         .boxed()
+    }
+
+    fn remind<'a>(&'a self, _reminder: Reminder<'a>) -> Option<BoxFuture<'a, Result<Delivered, Trouble>>> {
+        // Kill Bill goes by its own overdue states.
+        None
     }
 }
 

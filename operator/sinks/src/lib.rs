@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::Notice;
 use tenantry_ledger::refusal::Refusal;
 use thiserror::Error;
 
@@ -31,6 +32,15 @@ pub struct Letter<'a> {
     /// How often the other side answered that it failed. Somebody who remembers answers by their key would give the same one
     /// for ever, so the key of what is tried anew after such an answer is another one.
     pub answered: u32,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// A notice that an invoice is not paid, on its way to a sink.
+#[derive(Clone, Copy, Debug)]
+pub struct Reminder<'a> {
+    /// The notice.
+    pub notice: &'a Notice,
     /// Now.
     pub at: Timestamp,
 }
@@ -69,6 +79,9 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When it is not known to be there.
     fn send<'a>(&'a self, letter: Letter<'a>) -> BoxFuture<'a, Result<Delivered, Trouble>>;
+
+    /// Tells that an invoice is not paid, by the key of the notice; `None` where such a system is told nothing of that.
+    fn remind<'a>(&'a self, reminder: Reminder<'a>) -> Option<BoxFuture<'a, Result<Delivered, Trouble>>>;
 }
 
 /// Delivers a document, unless it is there already.
@@ -95,6 +108,16 @@ impl Letter<'_> {
     #[must_use]
     pub fn key(&self, step: &str) -> String {
         format!("{}/{step}/{}", self.document.number, self.answered)
+    }
+}
+
+// === impl Reminder ===
+
+impl Reminder<'_> {
+    /// By which the notice is known, wherever it goes.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.notice.number, self.notice.stage.as_str())
     }
 }
 

@@ -18,7 +18,7 @@ use tenantry_ledger::exact::{Decimal, whole};
 use tenantry_ledger::money::round_minor;
 
 use crate::caller::{Ask, Caller};
-use crate::{Delivered, Letter, Sink, Trouble};
+use crate::{Delivered, Letter, Reminder, Sink, Trouble};
 
 /// The key of our metadata at Stripe's objects.
 const METADATA: &str = "tenantry";
@@ -189,6 +189,11 @@ impl Sink for Stripe {
             Ok(Delivered { foreign: Some(self.finish(letter, &customer, &draft).await?) })
         }
         .boxed()
+    }
+
+    fn remind<'a>(&'a self, _reminder: Reminder<'a>) -> Option<BoxFuture<'a, Result<Delivered, Trouble>>> {
+        // Stripe reminds of its own invoices, by its own rules: twice would be once too often.
+        None
     }
 }
 

@@ -1,4 +1,4 @@
-//! A signed POST of each document, after Standard Webhooks 1.0. Needs the network.
+//! A signed POST of each document and of each notice, after Standard Webhooks 1.0. Needs the network.
 //!
 //! The receiver knows a document again by the header `webhook-id`, which never changes, and checks `webhook-signature`: HMAC-SHA256 over
 //! id, timestamp and body. A timestamp that is old tells him of a replay.
@@ -10,12 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::Method;
+use jiff::Timestamp;
 use ring::hmac;
 use serde_json::json;
+use tenantry_ledger::dunning::Stage;
 use tenantry_ledger::invoice::DocumentKind;
 
 use crate::caller::{Ask, Caller};
-use crate::{Delivered, Letter, Sink, Trouble};
+use crate::{Delivered, Letter, Reminder, Sink, Trouble};
 
 /// What a secret begins with, before its base64.
 const PREFIX: &str = "whsec_";
@@ -50,6 +52,17 @@ impl Webhook {
             key: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
         })
     }
+
+    /// Sends something under an id by which the receiver knows it again.
+    async fn post(&self, id: String, at: Timestamp, body: String) -> Result<Delivered, Trouble> {
+        let at = at.as_second().to_string();
+        let tag = hmac::sign(&self.key, format!("{id}.{at}.{body}").as_bytes());
+        let signature = format!("v1,{}", STANDARD.encode(tag));
+        let headers =
+            vec![("webhook-id", id.clone()), ("webhook-timestamp", at), ("webhook-signature", signature)];
+        self.caller.send(Method::POST, "", Ask { headers, body: body.into(), ..Ask::default() }).await?;
+        Ok(Delivered { foreign: Some(id) })
+    }
 }
 
 impl Sink for Webhook {
@@ -68,17 +81,20 @@ impl Sink for Webhook {
                 "type": kind,
                 "timestamp": letter.document.issued.to_string(),
                 "data": letter.document,
-            })
-            .to_string();
-            let id = letter.number().to_owned();
-            let at = letter.at.as_second().to_string();
-            let tag = hmac::sign(&self.key, format!("{id}.{at}.{body}").as_bytes());
-            let signature = format!("v1,{}", STANDARD.encode(tag));
-            let headers =
-                vec![("webhook-id", id.clone()), ("webhook-timestamp", at), ("webhook-signature", signature)];
-            self.caller.send(Method::POST, "", Ask { headers, body: body.into(), ..Ask::default() }).await?;
-            Ok(Delivered { foreign: Some(id) })
+            });
+            self.post(letter.number().to_owned(), letter.at, body.to_string()).await
         }
         .boxed()
+    }
+
+    fn remind<'a>(&'a self, reminder: Reminder<'a>) -> Option<BoxFuture<'a, Result<Delivered, Trouble>>> {
+        let Reminder { notice, at } = reminder;
+        let kind = match notice.stage {
+            Stage::Reminder => "invoice.reminder",
+            Stage::Warning => "invoice.warning",
+            Stage::Suspended => "invoice.suspended",
+        };
+        let body = json!({"type": kind, "timestamp": notice.day.to_string(), "data": notice});
+        Some(self.post(reminder.key(), at, body.to_string()).boxed())
     }
 }

@@ -1,9 +1,11 @@
-//! `tenantry billing run`: closes what is due. Needs the billing address, or the database and a cluster in which nobody leads.
+//! `tenantry billing`: closes what is due, and tells of payments. Needs the billing address, or the database and a cluster in which
+//! nobody leads.
 
 use super::Outcome;
 use super::books::{Access, Way, reading};
 use super::leading::lead;
 use super::output::Format;
+use super::payments;
 use super::table::table;
 use crate::bills;
 use crate::controller::billing::endpoint::RunRequest;
@@ -23,6 +25,10 @@ pub(crate) struct Arguments {
 enum Command {
     /// Close every period that is due and make its documents, as the controller does by itself in time.
     Run(Run),
+    /// Tell of a payment. Told again it changes nothing.
+    Payment(payments::Pay),
+    /// Show what an account owes, what it paid, and what it has in hand.
+    Balance(payments::OfAccount),
 }
 
 #[derive(Args, Debug)]
@@ -44,7 +50,15 @@ struct Run {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Command::Run(Run { as_of, dry_run, access, namespace, output }) = &arguments.command;
+    match &arguments.command {
+        Command::Run(arguments) => close(arguments).await,
+        Command::Payment(arguments) => payments::pay(arguments).await,
+        Command::Balance(arguments) => payments::balance(arguments).await,
+    }
+}
+
+async fn close(arguments: &Run) -> anyhow::Result<Outcome> {
+    let Run { as_of, dry_run, access, namespace, output } = arguments;
     let until = bills::as_of(as_of)?;
     let summary: Summary = match access.way().await? {
         Way::Server(server) => {

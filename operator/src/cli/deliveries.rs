@@ -92,13 +92,15 @@ async fn resent(arguments: &Resend) -> anyhow::Result<Outcome> {
 }
 
 fn text(deliveries: &[Delivery]) -> String {
-    let header = ["NUMBER", "SINK", "DELIVERY", "STATE", "TRIES", "NEXT", "THERE", "WHY"].map(str::to_owned);
-    let rows: Vec<[String; 8]> = deliveries
+    let header =
+        ["NUMBER", "NOTICE", "SINK", "DELIVERY", "STATE", "TRIES", "NEXT", "THERE", "WHY"].map(str::to_owned);
+    let rows: Vec<[String; 9]> = deliveries
         .iter()
         .map(|delivery| {
             let is_open = matches!(delivery.state, State::Pending | State::Resend);
             [
                 delivery.number.clone(),
+                delivery.stage.map(|stage| stage.as_str().to_owned()).unwrap_or_default(),
                 delivery.sink.clone(),
                 delivery.attempt.to_string(),
                 delivery.state.as_str().to_owned(),

@@ -96,6 +96,7 @@ fn text(found: &Found) -> String {
         runs_not_recomputed,
         postings,
         documents,
+        payments,
         hash,
         faults,
         parked,
@@ -103,7 +104,7 @@ fn text(found: &Found) -> String {
     } = found;
     let mut text = format!(
         "{accounts} accounts, {facts} facts with their hashes, {runs_recomputed} runs recomputed, {runs_not_recomputed} not \
-         (other rules), {postings} postings, {documents} documents\nhash {hash}\n"
+         (other rules), {postings} postings, {documents} documents, {payments} payments\nhash {hash}\n"
     );
     if faults.is_empty() {
         text.push_str("everything is as it must be\n");

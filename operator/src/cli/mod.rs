@@ -23,6 +23,7 @@ mod manifests;
 mod orders;
 mod output;
 mod pause;
+mod payments;
 mod plurals;
 mod preview;
 mod print;

@@ -6,6 +6,7 @@
 
 pub(crate) mod agreement;
 pub(crate) mod deliveries;
+pub(crate) mod dunning;
 pub(crate) mod endpoint;
 pub(crate) mod feed;
 mod record;
@@ -34,6 +35,7 @@ use tenantry_journal::{Database, DatabaseError, Entry, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::catalogue::PriceList;
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::Stage;
 use tokio::sync::Notify;
 
 /// The ledger, as far as it is known.
@@ -47,6 +49,8 @@ pub(crate) struct Billing {
     posted: Notify,
     /// There is something to be delivered to others.
     deliverable: Notify,
+    /// What somebody owes may be something else.
+    owing: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +71,10 @@ struct State {
     dirty: BTreeSet<String>,
     /// Tenants that are told something as soon as they have a namespace.
     homeless: HashSet<String>,
+    /// Accounts of which it has to be looked at what they owe.
+    owing: BTreeSet<String>,
+    /// How far accounts were taken that did not pay, when that was looked at.
+    stages: HashMap<String, Stage>,
 }
 
 /// What an order asks of the ledger.
@@ -99,11 +107,13 @@ impl Billing {
                 state.troubles.insert(tenant.to_owned(), trouble);
             }
             Ok(want) if state.wants.get(tenant) != Some(&want) => {
+                state.owing.insert(want.agreement.account.id.clone());
                 state.wants.insert(tenant.to_owned(), want);
                 state.troubles.remove(tenant);
                 state.dirty.insert(tenant.to_owned());
                 drop(state);
                 self.news.notify_one();
+                self.owing.notify_one();
             }
             Ok(_) => {}
         }
@@ -156,6 +166,7 @@ impl Billing {
         self.news.notify_one();
         self.posted.notify_one();
         self.deliverable.notify_one();
+        self.owing.notify_one();
     }
 
     /// The database, once it is open; whoever waits for it is told by `opened`.
@@ -191,8 +202,35 @@ impl Billing {
         let others: Vec<String> = others.map(|(tenant, _)| tenant.clone()).collect();
         state.dirty.extend(others);
         drop(state);
+        self.paid(&summary.documents.iter().map(|document| document.account.as_str()).collect());
         // What fell due meanwhile has another timer.
         self.look_again();
+    }
+
+    /// What these accounts owe is something else now.
+    fn paid(&self, accounts: &BTreeSet<&str>) {
+        let mut state = self.lock();
+        state.owing.extend(accounts.iter().map(|account| (*account).to_owned()));
+        for account in accounts {
+            state.look_at_tenants_of(account);
+        }
+        drop(state);
+        self.look_again();
+        self.owing.notify_one();
+    }
+
+    /// An account is taken so far because it does not pay.
+    fn is_at(&self, account: &str, stage: Option<Stage>) {
+        let mut state = self.lock();
+        let before = match stage {
+            Some(stage) => state.stages.insert(account.to_owned(), stage),
+            None => state.stages.remove(account),
+        };
+        if before != stage {
+            state.look_at_tenants_of(account);
+            drop(state);
+            self.look_again();
+        }
     }
 
     /// Something may be due that the timer does not know of.
@@ -226,6 +264,15 @@ impl Billing {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn look_at_tenants_of(&mut self, account: &str) {
+        let tenants = self.wants.iter().filter(|(_, want)| want.agreement.account.id == account);
+        self.dirty.extend(tenants.map(|(tenant, _)| tenant.clone()));
     }
 }
 

@@ -336,6 +336,13 @@ fn start_work(context: &Arc<Context>, tenure: Tenure, tasks: &mut JoinSet<&'stat
         }
         "deliveries"
     });
+    let dunning = Arc::clone(context);
+    tasks.spawn(async move {
+        if let Err(error) = billing::dunning::run(&dunning).await {
+            tracing::error!(%error, "the ledger is written by another process");
+        }
+        "dunning"
+    });
     let telling = Arc::clone(context);
     tasks.spawn(async move {
         if let Err(error) = billing::records::run(&telling).await {

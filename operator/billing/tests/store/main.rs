@@ -10,6 +10,7 @@
 
 mod crash;
 mod deliveries;
+mod payments;
 #[path = "../../../journal/tests/store/place.rs"]
 mod place;
 #[path = "../../../journal/tests/store/polled.rs"]
@@ -28,6 +29,10 @@ use tenantry_ledger::history::Acceptance;
 use tenantry_ledger::run::RULES;
 
 use deliveries::a_delivery_begins_with_its_document_and_ends_once;
+use payments::{
+    a_notice_is_made_once_and_goes_to_every_sink, a_payment_is_kept_once,
+    payments_told_in_any_order_and_at_once_stand_the_same, told as pays,
+};
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 use usage::{
@@ -56,6 +61,9 @@ on_both![
     usage_of_whom_nobody_pays_for_waits,
     what_was_told_of_usage_stays_as_it_was,
     hours_told_again_are_the_same_and_other_numbers_are_a_difference,
+    a_notice_is_made_once_and_goes_to_every_sink,
+    a_payment_is_kept_once,
+    payments_told_in_any_order_and_at_once_stand_the_same,
 ];
 
 /// Number, date and what is left to pay of each document.
@@ -306,14 +314,17 @@ async fn the_database_refuses_to_change_the_past(place: Place) {
     let (books, epoch) = opened(&place.url).await;
     live(&books, epoch, 3).await;
     close(&books, epoch).await;
+    books.pay(epoch, &[pays("account-0003", "1", "12.00")], at("2025-10-01T00:00:00Z")).await.unwrap();
     let before = books.verify().await.unwrap();
-    let tables = ["account", "log", "usage", "posting", "document", "share", "series", "state", "outbox"];
+    let tables =
+        ["account", "log", "usage", "payment", "posting", "document", "share", "series", "state", "outbox"];
     let mut statements: Vec<String> =
         tables.iter().map(|table| format!("DELETE FROM ledger_{table}")).collect();
     statements.extend(
         [
             "UPDATE ledger_log SET body = '{}'",
             "UPDATE ledger_posting SET minor = 0",
+            "UPDATE ledger_payment SET minor = 1",
             "UPDATE ledger_document SET body = '{}'",
             "UPDATE ledger_account SET place = place + 5",
             "UPDATE ledger_usage SET hours = 1",
@@ -335,6 +346,7 @@ async fn the_database_refuses_to_change_the_past(place: Place) {
             [
                 "INSERT OR REPLACE INTO ledger_log SELECT * FROM ledger_log",
                 "INSERT OR REPLACE INTO ledger_posting SELECT * FROM ledger_posting",
+                "INSERT OR REPLACE INTO ledger_payment SELECT * FROM ledger_payment",
                 "INSERT OR REPLACE INTO ledger_document SELECT * FROM ledger_document",
                 "INSERT OR REPLACE INTO ledger_usage SELECT * FROM ledger_usage",
                 "INSERT OR REPLACE INTO ledger_account SELECT * FROM ledger_account",
@@ -377,10 +389,12 @@ async fn verifying_finds_what_was_changed(place: Place) {
     let (books, epoch) = opened(&place.url).await;
     live(&books, epoch, 3).await;
     close(&books, epoch).await;
+    books.pay(epoch, &[pays("account-0003", "1", "12.00")], at("2025-10-01T00:00:00Z")).await.unwrap();
     assert!(books.verify().await.unwrap().is_sound());
     // Each change stays, so what was found before is found again.
     for (table, statement, found) in [
         ("ledger_posting", "UPDATE ledger_posting SET minor = minor + 1 WHERE entry = 2", "postings are not"),
+        ("ledger_payment", "UPDATE ledger_payment SET minor = minor + 1", "payments are not"),
         (
             "ledger_document",
             "UPDATE ledger_document SET body = replace(body, 'Orderly', 'Evil') WHERE place = 2",

@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod billing;
 #[cfg(test)]
+mod book;
+#[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod dunning;
+#[cfg(test)]
+mod payments;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::Notice;
 use tenantry_sinks::{Delivered, Letter, Sink, Trouble, deliver};
 
 /// The deadline of a request to the peer, which answers at once or never.
@@ -23,6 +24,15 @@ pub(crate) fn invoice(number: &str, account: &str, payable: &str) -> Document {
         }],
         "taxes": [{"category": "Z", "percent": "0", "base": payable, "tax": "0.00"}],
         "net": payable, "tax": "0.00", "gross": payable, "drawn": "0.00", "surplus": "0.00", "payable": payable,
+    }))
+    .unwrap()
+}
+
+/// That an invoice is not paid.
+pub(crate) fn notice(number: &str) -> Notice {
+    serde_json::from_value(json!({
+        "number": number, "stage": "Reminder", "day": "2027-01-07", "account": "acme", "seller": "Orderly Hosting AG",
+        "buyer": "Acme & Söhne", "due": "2026-12-31", "days": 7, "open": "10.00", "currency": "EUR",
     }))
     .unwrap()
 }

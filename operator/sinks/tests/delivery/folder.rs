@@ -1,8 +1,9 @@
 //! Files: whole, once, and never over another's.
 
 use tenantry_sinks::folder::{Folder, Form};
+use tenantry_sinks::{Reminder, Sink as _};
 
-use crate::documents::{invoice, until_there};
+use crate::documents::{invoice, notice, now, until_there};
 
 #[tokio::test]
 async fn files_are_there_once_and_nothing_is_written_over() {
@@ -33,6 +34,22 @@ async fn files_are_there_once_and_nothing_is_written_over() {
     assert!(refused.is_final && refused.reason.contains("is there with another content"), "{refused}");
     assert_eq!(std::fs::read_to_string(place.path().join("EU_INV-001-001.html")).unwrap(), "somebody else's");
     assert_eq!(names(), all, "no half file is left");
+}
+
+#[tokio::test]
+async fn a_notice_is_a_file_of_its_own_whatever_documents_are_written_as() {
+    let place = tempfile::tempdir().unwrap();
+    let sink = Folder::new(place.path().to_owned(), vec![Form::Ubl]);
+    let notice = notice("EU/INV-001-001");
+    for _ in 0..2 {
+        let reminder = Reminder { notice: &notice, at: now() };
+        let told = sink.remind(reminder).unwrap().await.unwrap();
+        assert_eq!(told.foreign.as_deref(), Some("EU/INV-001-001/Reminder"));
+    }
+    let file = place.path().join("EU_INV-001-001.reminder.json");
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(kept, serde_json::to_value(&notice).unwrap());
+    assert_eq!(place.path().read_dir().unwrap().count(), 1);
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use tenantry_sinks::stripe::Stripe;
-use tenantry_sinks::{Letter, Sink};
+use tenantry_sinks::{Letter, Reminder, Sink};
 
-use crate::documents::{DEADLINE, invoice, now, until_there};
+use crate::documents::{DEADLINE, invoice, notice, now, until_there};
 use crate::peer::{Asked, Mischief, Peer, System};
 
 /// As much of Stripe as matters: customers, invoices and their items.
@@ -135,6 +135,8 @@ async fn nothing_is_sent_of_what_nobody_has_to_pay() {
     let sink = Stripe::new(&peer.url, "sk_test", DEADLINE).unwrap();
     let (tries, delivered) = until_there(&sink, &invoice("INV-001-001", "acme", "0.00")).await;
     assert_eq!((tries, delivered.unwrap().foreign, peer.asked().len()), (1, None, 0));
+    let notice = notice("INV-001-001");
+    assert!(sink.remind(Reminder { notice: &notice, at: now() }).is_none(), "Stripe reminds by itself");
 }
 
 #[tokio::test]

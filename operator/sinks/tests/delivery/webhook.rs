@@ -6,8 +6,9 @@ use http::StatusCode;
 use ring::hmac;
 use serde_json::{Value, json};
 use tenantry_sinks::webhook::Webhook;
+use tenantry_sinks::{Reminder, Sink as _};
 
-use crate::documents::{DEADLINE, invoice, now, until_there};
+use crate::documents::{DEADLINE, invoice, notice, now, until_there};
 use crate::peer::{Asked, Mischief, Peer, System};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -59,6 +60,24 @@ async fn a_receiver_gets_each_document_until_it_says_so_and_can_tell_it_from_oth
         assert_eq!((receiver.received, &receiver.kept[0].1["type"]), (5, &json!("invoice.finalized")));
     });
     assert!(peer.asked().iter().all(|asked| asked.is("POST", "/in")));
+}
+
+#[tokio::test]
+async fn a_notice_has_an_id_of_its_own_beside_its_document() {
+    let peer = Peer::start(Receiver::default(), []).await;
+    let sink = Webhook::new(&format!("{}/in", peer.url), SECRET, DEADLINE).unwrap();
+    until_there(&sink, &invoice("INV-001-001", "acme", "10.00")).await.1.unwrap();
+    let notice = notice("INV-001-001");
+    for _ in 0..2 {
+        sink.remind(Reminder { notice: &notice, at: now() }).unwrap().await.unwrap();
+    }
+    peer.look(|receiver| {
+        let kept: Vec<_> =
+            receiver.kept.iter().map(|(id, body)| (id.as_str(), body["type"].clone())).collect();
+        let told = ("INV-001-001/Reminder", json!("invoice.reminder"));
+        assert_eq!(kept, [("INV-001-001", json!("invoice.finalized")), told]);
+        assert_eq!((receiver.received, &receiver.kept[1].1["data"]["open"]), (3, &json!("10.00")));
+    });
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! From an account and its issuer to what the ledger bills by; pure.
 
 use jiff::civil::Date;
-use tenantry_crds::billing::{AccountCoupon, IssuerBundle, TaxRate};
+use tenantry_crds::billing::{
+    AccountCoupon, AccountDunning, DunningRung, DunningStage, IssuerBundle, TaxRate,
+};
 use tenantry_crds::{BillingAccountSpec, InvoiceIssuerSpec};
 use tenantry_ledger::agreement::{Agreement, DatedRate, Party, Prefixes};
 use tenantry_ledger::catalogue::{Account, Alignment, Bundle};
 use tenantry_ledger::coupon::{Coupon, Off, Target};
+use tenantry_ledger::dunning::{Rung, Stage};
 use tenantry_ledger::exact::Decimal;
 use tenantry_ledger::money::Currency;
 use tenantry_ledger::refusal::Refusal;
@@ -33,6 +36,7 @@ pub(crate) fn agreement(
         time_zone,
         payment_days,
         coupons,
+        dunning,
     } = account.clone();
     let currency = Currency::parse("account.currency", &currency)?;
     let agreement = Agreement {
@@ -61,6 +65,13 @@ pub(crate) fn agreement(
         payment_days: u16::try_from(payment_days).unwrap_or_default(),
         payment: issuer.payment.clone(),
         sinks: issuer.sinks.iter().map(|sink| format!("{}/{}", issuer_ref.name, sink.name)).collect(),
+        payment_sources: issuer.payment_sources.clone(),
+        dunning: match dunning {
+            AccountDunning::Off => Vec::new(),
+            AccountDunning::On => {
+                issuer.dunning.iter().map(|one| rung(one, currency)).collect::<Result<_, _>>()?
+            }
+        },
         rates: issuer.tax_rates.iter().map(rate).collect::<Result<_, _>>()?,
         bundles: issuer.bundles.iter().map(bundle).collect::<Result<_, _>>()?,
         coupons: coupons.iter().map(|one| coupon(one, currency)).collect::<Result<_, _>>()?,
@@ -95,6 +106,25 @@ fn coupon(coupon: &AccountCoupon, currency: Currency) -> Result<Coupon, Refusal>
         false => Target::Charges(charges.iter().cloned().collect()),
     };
     Ok(Coupon { name: name.clone(), off, target })
+}
+
+fn rung(rung: &DunningRung, currency: Currency) -> Result<Rung, Refusal> {
+    let DunningRung { stage, days, invoices, total } = rung;
+    let state = match stage {
+        DunningStage::Reminder => Stage::Reminder,
+        DunningStage::Warning => Stage::Warning,
+        DunningStage::Suspended => Stage::Suspended,
+    };
+    let field = format!("dunning[{}].total", state.as_str());
+    // Accounts of one issuer have several currencies, with more decimals and with fewer.
+    let total = total.as_deref().map(|total| currency.round(Decimal::parse(&field, total)?.value()));
+    Ok(Rung {
+        state: state.as_str().to_owned(),
+        days: *days,
+        // The schema admits only what fits.
+        invoices: invoices.and_then(|count| usize::try_from(count).ok()),
+        total: total.transpose()?,
+    })
 }
 
 fn rate(rate: &TaxRate) -> Result<DatedRate, Refusal> {
@@ -177,6 +207,28 @@ mod tests {
         refused(json!({"name": "a", "amount": "0.5"}), "coupons[a].amount");
         refused(json!({"name": "a", "percent": "101"}), "coupons[a].percent");
         issuer_refused(&issuer, &account);
+    }
+
+    #[test]
+    fn what_follows_from_unpaid_invoices_is_in_the_account_s_currency_and_can_be_off() {
+        let mut issuer = issuer(json!([{"name": "standard", "category": "S", "percent": "8.1"}]));
+        issuer.payment_sources = vec!["bank".to_owned()];
+        issuer.dunning = serde_json::from_value(json!([
+            {"stage": "Reminder", "days": 7}, {"stage": "Suspended", "days": 30, "total": "50.00"},
+        ]))
+        .unwrap();
+        let mut account = account("EUR", "Europe/Berlin");
+        let agreed = agreement("acme", &account, &issuer).unwrap();
+        assert!(agreed.is_dunned());
+        assert_eq!((agreed.dunning[1].state.as_str(), agreed.dunning[1].total), ("Suspended", Some(5_000)));
+        account.dunning = AccountDunning::Off;
+        assert!(!agreement("acme", &account, &issuer).unwrap().is_dunned());
+        account.dunning = AccountDunning::On;
+        issuer.dunning.reverse();
+        assert_eq!(agreement("acme", &account, &issuer).unwrap_err().field, "dunning[1].days");
+        issuer.dunning.reverse();
+        let yen = self::account("JPY", "Asia/Tokyo");
+        assert_eq!(agreement("acme", &yen, &issuer).unwrap().dunning[1].total, Some(50));
     }
 
     fn issuer_refused(issuer: &InvoiceIssuerSpec, account: &BillingAccountSpec) {

@@ -26,7 +26,7 @@ use tenantry_sinks::folder::{Folder, Form};
 use tenantry_sinks::kill_bill::{Credentials, KillBill};
 use tenantry_sinks::stripe::Stripe;
 use tenantry_sinks::webhook::Webhook;
-use tenantry_sinks::{Letter, Sink, Trouble, deliver};
+use tenantry_sinks::{Delivered, Letter, Reminder, Sink, Trouble, deliver};
 use tokio::time::{sleep, timeout};
 
 /// The Secret with the credentials of all sinks.
@@ -118,19 +118,16 @@ impl Carrier<'_> {
         sink: Option<&Result<Arc<dyn Sink>, Trouble>>,
         now: Timestamp,
     ) -> Result<Settled, BooksError> {
-        let Delivery { number, answered, .. } = delivery;
-        let document = self.books.document(number).await?;
+        let Delivery { number, .. } = delivery;
         let trouble = match sink {
-            Some(Ok(sink)) => {
-                let letter = Letter { document: &document, answered: *answered, at: now };
-                match deliver(&**sink, letter).await {
-                    Ok(delivered) => {
-                        tracing::info!(number, sink = delivery.sink, "delivered a document");
-                        return Ok(Settled::Sent(delivered.foreign));
-                    }
-                    Err(trouble) => trouble,
+            Some(Ok(sink)) => match self.send(delivery, &**sink, now).await? {
+                Ok(Some(delivered)) => {
+                    tracing::info!(number, sink = delivery.sink, "delivered a document");
+                    return Ok(Settled::Sent(delivered.foreign));
                 }
-            }
+                Ok(None) => return Ok(Settled::Skipped("such a sink takes no notices".to_owned())),
+                Err(trouble) => trouble,
+            },
             Some(Err(trouble)) => trouble.clone(),
             None => Trouble::later("its issuer has not been looked at"),
         };
@@ -141,6 +138,28 @@ impl Carrier<'_> {
         }
         let wait = after.unwrap_or_default().max(doubled(AGAIN, delivery.tries));
         Ok(Settled::Again { at: now + wait, reason, was_answered })
+    }
+
+    /// Sends a document, or a notice of it; nothing where the sink takes no notices.
+    async fn send(
+        &self,
+        delivery: &Delivery,
+        sink: &dyn Sink,
+        at: Timestamp,
+    ) -> Result<Result<Option<Delivered>, Trouble>, BooksError> {
+        let Delivery { number, answered, stage, .. } = delivery;
+        let Some(stage) = stage else {
+            let document = self.books.document(number).await?;
+            return Ok(deliver(sink, Letter { document: &document, answered: *answered, at })
+                .await
+                .map(Some));
+        };
+        let notice = self.books.notice(number, *stage).await?;
+        let reminding = sink.remind(Reminder { notice: &notice, at });
+        Ok(match reminding {
+            Some(reminding) => reminding.await.map(Some),
+            None => Ok(None),
+        })
     }
 
     /// The sinks of these deliveries, as their issuers have them now, or why there is none.

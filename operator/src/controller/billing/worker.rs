@@ -11,12 +11,15 @@ use crate::controller::patience::doubled;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
-use tenantry_billing::{Books, BooksError};
+use tenantry_billing::{Books, BooksError, Loaded};
 use tenantry_checklist::billing::Known;
+use tenantry_crds::billing::DunningStage;
 use tenantry_documents::standard;
 use tenantry_journal::{Database, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::document::Document;
+use tenantry_ledger::dunning::{Stage, decide};
+use tenantry_ledger::money::Money;
 use tenantry_ledger::run::preview;
 use tenantry_metering::intake::WAIT as WAIT_FOR_USAGE;
 use tokio::time::{sleep, timeout};
@@ -214,11 +217,29 @@ impl Worker<'_> {
             tellings = feed.tellings;
         }
         self.books.tell(self.epoch, &account, &lists, &tellings, now).await?;
-        let next = self.next_document(&account, tenant).await?;
+        self.known(account, tenant).await
+    }
+
+    /// What the ledger has of a tenant and its account.
+    async fn known(&self, account: String, tenant: &str) -> Result<Option<Known>, BooksError> {
+        let Some(loaded) = self.books.load(&account).await? else { return Ok(None) };
+        let next = next_document(&loaded, tenant)?;
+        let allocation = loaded.history.allocation();
+        let currency = loaded.history.agreement()?.account.currency;
+        let today = loaded.history.catalogue()?.zone().to_datetime(Timestamp::now()).date();
+        let stage = decide(&loaded.history, today)?.stage;
+        let open = Money { minor: allocation.open(), currency };
         Ok(Some(Known {
             account,
             next_invoice: next.as_ref().map(|document| document.issued.to_string()),
             committed: next.as_ref().and_then(|document| committed(document, tenant)),
+            open: (open.minor > 0).then(|| open.to_string()),
+            oldest_due: allocation.oldest_due().map(|due| due.to_string()),
+            dunning: stage.map(|stage| match stage {
+                Stage::Reminder => DunningStage::Reminder,
+                Stage::Warning => DunningStage::Warning,
+                Stage::Suspended => DunningStage::Suspended,
+            }),
         }))
     }
 
@@ -236,16 +257,6 @@ impl Worker<'_> {
         self.books.open(self.epoch, agreement, now).await.map(drop)
     }
 
-    /// The next document of an account, if the tenant has something on it.
-    async fn next_document(&self, account: &str, tenant: &str) -> Result<Option<Document>, BooksError> {
-        let Some(loaded) = self.books.load(account).await? else { return Ok(None) };
-        if !loaded.history.is_running(tenant) {
-            return Ok(None);
-        }
-        let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
-        Ok(next.filter(|document| document.lines.iter().any(|line| line.subscription == tenant)))
-    }
-
     /// Says to everybody who waits why the ledger cannot be used, or that it can.
     fn outage(&self, outage: Option<String>) {
         let mut state = self.context.billing.lock();
@@ -261,6 +272,15 @@ impl Worker<'_> {
             self.context.queue.wake(subscription);
         }
     }
+}
+
+/// The next document of an account, if the tenant has something on it.
+fn next_document(loaded: &Loaded, tenant: &str) -> Result<Option<Document>, BooksError> {
+    if !loaded.history.is_running(tenant) {
+        return Ok(None);
+    }
+    let next = preview(&loaded.history, loaded.counted(), Vec::new())?;
+    Ok(next.filter(|document| document.lines.iter().any(|line| line.subscription == tenant)))
 }
 
 /// What a tenant has on a document, without tax.

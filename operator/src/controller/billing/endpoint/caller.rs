@@ -33,6 +33,8 @@ pub(super) enum Right {
     Run,
     /// Let a parked account go on: `create` on `billingaccounts/acceptances`.
     Accept,
+    /// Tell of payments: `create` on `billingaccounts/payments`.
+    Pay,
 }
 
 impl Right {
@@ -42,6 +44,7 @@ impl Right {
             Self::Read => ("get", "invoices"),
             Self::Run => ("create", "invoices"),
             Self::Accept => ("create", "acceptances"),
+            Self::Pay => ("create", "payments"),
         }
     }
 }
@@ -174,7 +177,11 @@ impl Caller {
         let (verb, subresource) = right.words();
         let of = account.map_or_else(|| "all accounts".to_owned(), |account| format!("account {account}"));
         let reason = format!("{} may not {verb} billingaccounts/{subresource} of {of}", self.name());
-        let role = if right == Right::Read { "tenantry-billing-reader" } else { "tenantry-billing-clerk" };
+        let role = match right {
+            Right::Read => "tenantry-billing-reader",
+            Right::Run | Right::Accept => "tenantry-billing-clerk",
+            Right::Pay => "tenantry-payment-source",
+        };
         let remedy = format!("ask an administrator of the cluster for the ClusterRole {role}");
         Refused::new(StatusCode::FORBIDDEN, "Authorization", reason, &remedy)
     }

@@ -5,6 +5,7 @@
 //! token, which the API server reviews, and so is what he may; nothing is remembered between two requests.
 
 mod caller;
+mod payments;
 mod refused;
 mod usage;
 
@@ -22,6 +23,7 @@ use axum::{Router, serve as answer};
 use caller::{Caller, Right};
 use jiff::Timestamp;
 use jiff::civil::Date;
+pub(crate) use payments::PayRequest;
 pub(crate) use refused::Reason;
 use refused::Refused;
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,8 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/billing-runs", post(run))
         .route("/v1/accounts/{name}/acceptances", post(accept))
         .route("/v1/accounts/{name}/statement", get(statement))
+        .route("/v1/accounts/{name}/balance", get(payments::balance))
+        .route("/v1/payments", post(payments::pay))
         .route("/v1/focus", get(focus))
         .route("/v1/deliveries", get(deliveries).post(resend))
         .route("/v1/ledger/verification", get(verification))
