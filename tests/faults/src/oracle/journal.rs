@@ -105,6 +105,16 @@ fn tell(tenant: &str, status: &Value, told: &mut Told) {
     for hold in holds(status) {
         say(format!("suspension/{hold}/began"), "Suspended");
     }
+    if let Some((share, number)) = share(status) {
+        say(format!("{share}/had"), if number == 1 { "Obtained" } else { "Changed" });
+    }
+}
+
+/// How the journal calls what a status says that the tenant has of servers, and its number.
+fn share(status: &Value) -> Option<(String, i64)> {
+    let number = status.pointer("/servers/number")?.as_i64()?;
+    let since: jiff::Timestamp = status.pointer("/servers/since")?.as_str()?.parse().ok()?;
+    Some((format!("servers/{}/{number}", since.as_second()), number))
 }
 
 /// What the end of a subscription says.
@@ -120,6 +130,9 @@ fn tell_of_the_end(tenant: &str, subscription: &Value, told: &mut Told) {
     say(format!("item/{last}/1"), "Done");
     if matches!(policy, Some("ExportThenDelete" | "Archive")) {
         DOCUMENTS.iter().for_each(|name| say(format!("document/{name}"), "Kept"));
+    }
+    if let Some((share, _)) = share(&subscription["status"]) {
+        say(format!("{share}/released"), "Released");
     }
     let Some(operation) = subscription.pointer("/status/operation") else { return };
     let Some(number) = operation.get("number").and_then(Value::as_i64) else { return };
@@ -150,6 +163,9 @@ fn tell_of_ends(tenant: &str, last: &Value, status: &Value, told: &mut Told) {
     let stays: BTreeSet<String> = holds(status).collect();
     for hold in holds(last).filter(|hold| !stays.contains(hold)) {
         say(format!("suspension/{hold}/ended"), "Lifted");
+    }
+    if let (Some((share, _)), None) = (share(last), share(status)) {
+        say(format!("{share}/released"), "Released");
     }
     let plan = |of: &Value| {
         let revision = of.pointer("/accepted/plan")?.as_str()?;
@@ -189,8 +205,11 @@ fn is_whole(id: &str, journal: &[Fact]) -> bool {
 /// Whether an id is that of an earlier end of what was told of a later one.
 fn is_earlier(id: &str, told: &Told) -> bool {
     let split = |id: &str| {
-        let numbered = id.strip_suffix("/began").or_else(|| id.strip_suffix("/ended")).unwrap_or(id);
+        let ends = ["/began", "/ended", "/had", "/released"];
+        let numbered = ends.into_iter().find_map(|end| id.strip_suffix(end)).unwrap_or(id);
         let (what, number) = numbered.rsplit_once('/')?;
+        // Of servers it is told since when as well.
+        let what = what.split_once("/servers/").map_or(what, |(tenant, _)| tenant);
         Some((what.to_owned(), number.parse::<i64>().ok()?))
     };
     let Some((what, number)) = split(id) else { return false };
@@ -258,6 +277,27 @@ mod tests {
         assert_eq!(judged(twice, &latest), ["t/item/a/1 is not in the journal"]);
         let earlier = [&latest[..], &[("t/run/a/1", "Failed"), ("t/item/a/1", "Failed")]].concat();
         assert_eq!(judged(told_by(&[status(2, "Done")]), &earlier), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_tenant_has_of_servers_is_on_record_each_time_that_it_is_another_thing() {
+        let has = |share: Option<(&str, i64)>| {
+            let servers = share.map(|(since, number)| json!({"pool": "p", "since": since, "number": number}));
+            json!({"metadata": {"uid": "s1"}, "status": {"tenant": {"id": "t"}, "servers": servers}})
+        };
+        let (first, second) = (("2026-11-28T10:00:00Z", 1), ("2026-11-28T11:00:00Z", 2));
+        let story = || told_by(&[has(Some(first)), has(Some(second)), has(None)]);
+        let all = [
+            ("t/servers/1795860000/1/had", "Obtained"),
+            ("t/servers/1795863600/2/had", "Changed"),
+            ("t/servers/1795863600/2/released", "Released"),
+        ];
+        assert_eq!(judged(story(), &all), Vec::<String>::new());
+        assert_eq!(judged(story(), &all[..2]), ["t/servers/1795863600/2/released is not in the journal"]);
+        let later = told_by(&[has(Some(second))]);
+        assert_eq!(judged(later, &all[..2]), Vec::<String>::new(), "what was before the record");
+        let never = judged(told_by(&[has(Some(first))]), &all[..2]);
+        assert_eq!(never, ["t/servers/1795863600/2/had never happened"]);
     }
 
     #[test]
