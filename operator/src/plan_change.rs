@@ -2,13 +2,18 @@
 //! latter.
 
 use crate::controller::reconcile::prepare::Prepared;
+use crate::preview::changes::{Pods, pods};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Client;
 use kube::api::Api;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::object::Desired;
 use tenantry_blueprint::baseline::{Limits, Quota, at_most, at_rest};
+use tenantry_blueprint::decorate::claims;
+use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
 use tenantry_checklist::plan_change::{self, Amounts, FIELD, Use, Volume, excesses};
 use tenantry_checklist::revision::{DefinitionKind, name_of};
@@ -18,6 +23,8 @@ use tenantry_crds::inventory::{Inventory, InventoryEntry};
 
 /// Deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// The disk that a volume is on stays where it is.
+const VOLUME_CANNOT_MOVE: &str = "VolumeCannotMove";
 /// The API server does not say what is in use.
 const UNKNOWN: &str = "LiveUseUnknown";
 
@@ -66,6 +73,61 @@ pub(crate) fn unchangeable(
     let mut has = volumes(before);
     has.retain(|volume| was_made(&volume.name));
     plan_change::unchangeable(plan, &has, &volumes(after))
+}
+
+/// Whether a change moves a tenant to other servers.
+pub(crate) fn moves(before: &Prepared, after: &Prepared) -> bool {
+    let place = |prepared: &Prepared| prepared.wish.as_ref().map(|wish| (wish.class.clone(), wish.tenancy));
+    place(before) != place(after)
+}
+
+/// Whether a change moves a tenant to other servers and interrupts its service by that: a pod of some workload ends before its
+/// successor starts, because its kind does it so or because its volume is for one node at a time.
+pub(crate) fn interrupts(before: &Prepared, after: &Prepared) -> bool {
+    moves(before, after)
+        && after.desired.iter().any(|object| {
+            let present = before.desired.iter().find(|present| present.id == object.id);
+            let pods = present.and_then(|present| pods(present, object));
+            pods == Some(Pods::Interrupted) || (pods.is_some() && is_bound_to_a_node(object, &after.desired))
+        })
+}
+
+/// Whether a workload has a volume that only one node may use at a time.
+fn is_bound_to_a_node(workload: &Desired, all: &[Desired]) -> bool {
+    let is_shared = |claim: &Value| {
+        let modes = claim.pointer("/spec/accessModes").and_then(Value::as_array);
+        modes.into_iter().flatten().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
+    };
+    let kind =
+        GroupKind { group: workload.id.kind.group().to_owned(), kind: workload.id.kind.name().to_owned() };
+    let templates = workload.body.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let own = templates.into_iter().flatten();
+    let mounted = claims(&workload.body, &kind).filter_map(|name| {
+        all.iter().find(|claim| claim.id.kind.is("", "PersistentVolumeClaim") && *claim.id.name == *name)
+    });
+    own.chain(mounted.map(|claim| &*claim.body)).any(|claim| !is_shared(claim))
+}
+
+/// Why a tenant cannot move to other servers: volumes on the disks of single nodes stay where they are.
+pub(crate) fn pinned(plan: &str, nodes: Result<BTreeSet<String>, String>) -> Vec<Problem> {
+    let problem = |reason, message| vec![Problem::new(FIELD, reason, message)];
+    match nodes {
+        Ok(nodes) if nodes.is_empty() => Vec::new(),
+        Ok(nodes) => {
+            let nodes: Vec<String> = nodes.into_iter().collect();
+            let message = format!(
+                "plan {plan} is on other servers, and volumes of the tenant lie on the disks of {}, which no other node can use; bring \
+                 the data to volumes of a class that is not bound to a node, or order anew under {plan} and bring it there",
+                nodes.join(", ")
+            );
+            problem(VOLUME_CANNOT_MOVE, message)
+        }
+        Err(why) => {
+            let message =
+                format!("it cannot be read where the tenant's volumes are: {why}; it is tried again");
+            problem(UNKNOWN, message)
+        }
+    }
 }
 
 /// A tenant beside a plan that may be too small for it.

@@ -1,12 +1,14 @@
 //! `TenantSubscription`: one customer's order, the only object an order creates.
 
 mod journal;
+mod maintenance;
 mod plan_change;
 mod revisions;
 mod status;
 mod suspension;
 
 pub use journal::*;
+pub use maintenance::*;
 pub use plan_change::*;
 pub use revisions::*;
 pub use status::*;
@@ -81,6 +83,12 @@ pub struct TenantSubscriptionSpec {
     /// Data that is brought along from the system before; without it none is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_conversion: Option<DataConversion>,
+    /// When what interrupts the service of a tenant that is live, or may do so, begins. Without one of kind `Allow` it may at any
+    /// time that none of kind `Deny` covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
     /// When the customer wants to go live.
     #[serde(default)]
     pub go_live: GoLive,

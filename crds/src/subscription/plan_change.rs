@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Plan that a tenant runs, and the one that it changes to.
@@ -15,8 +16,11 @@ pub struct PlanStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub pending: Option<String>,
-    /// When it takes effect. It stays as it is, whatever becomes of the plan's term; in the past it means that the tenant did
-    /// not fit then, and changes as soon as it does.
+    /// What it waits for; the end of the term where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<PlanChangeWait>,
+    /// When it takes effect. It stays as it is, whatever becomes of the plan's term, unless it interrupts the service and no
+    /// maintenance window is open then; in the past it means that the tenant did not fit then, and changes as soon as it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Time>,
     /// When it was asked for.
@@ -32,4 +36,14 @@ pub struct PlanStatus {
     #[schemars(length(max = 8), inner(length(max = 300)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub leaving: Vec<String>,
+}
+
+/// What a change to another plan waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PlanChangeWait {
+    /// The end of the term that is paid for.
+    #[default]
+    TermEnd,
+    /// A maintenance window, because it moves the tenant to other servers and interrupts its service.
+    MaintenanceWindow,
 }

@@ -45,6 +45,7 @@ pub mod sizing;
 pub mod suspension;
 mod text;
 pub mod time;
+pub mod windows;
 
 /// What is wrong with one field of an order or a definition, and what a person can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

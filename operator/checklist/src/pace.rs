@@ -15,6 +15,8 @@ pub struct Tenant {
     pub moved_and_failed: bool,
     /// Whether the latest revision takes something from it that it was not told of.
     pub held: bool,
+    /// Whether it is served and none of its maintenance windows is open.
+    pub closed: bool,
 }
 
 /// Bounds of a move.
@@ -41,6 +43,8 @@ pub struct Pace {
     pub failed: usize,
     /// Tenants that stay where they are until they are told what the latest revision takes from them.
     pub held: usize,
+    /// Tenants that stay where they are until a maintenance window of theirs opens.
+    pub closed: usize,
     /// Whether failures keep the others where they are.
     pub stopped: bool,
 }
@@ -55,11 +59,12 @@ pub fn pace(tenants: &[Tenant], limits: Limits) -> Pace {
     let stopped = failed >= limits.stop_after_failures.max(1);
     let room = if stopped { 0 } else { limits.max_in_flight.max(1).saturating_sub(in_flight) };
     let held = count(|t| !t.on_latest && t.held);
-    let movable = tenants.iter().filter(|t| !t.on_latest && !t.held);
+    let closed = count(|t| !t.on_latest && !t.held && t.closed);
+    let movable = tenants.iter().filter(|t| !t.on_latest && !t.held && !t.closed);
     let mut may_move: Vec<String> = movable.map(|t| t.name.clone()).collect();
     may_move.sort_unstable();
     may_move.truncate(room);
-    Pace { may_move, total: tenants.len(), ready, in_flight, failed, held, stopped }
+    Pace { may_move, total: tenants.len(), ready, in_flight, failed, held, closed, stopped }
 }
 
 impl fmt::Display for Pace {
@@ -70,6 +75,9 @@ impl fmt::Display for Pace {
         }
         if self.held > 0 {
             write!(f, ", {} stay until they are told what it takes from them", self.held)?;
+        }
+        if self.closed > 0 {
+            write!(f, ", {} wait for their maintenance windows", self.closed)?;
         }
         if self.stopped {
             write!(
@@ -87,15 +95,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// `o` old, `h` old and held, `f` in flight, `r` ready, `x` failed; named by position, from the back.
+    /// `o` old, `h` old and held, `c` old and closed, `f` in flight, `r` ready, `x` failed; named by position, from the back.
     fn tenants(states: &str) -> Vec<Tenant> {
         let name = |at: usize| char::from(b'z' - u8::try_from(at).unwrap()).to_string();
         let tenant = |(at, state): (usize, char)| Tenant {
             name: name(at),
-            on_latest: !"oh".contains(state),
+            on_latest: !"ohc".contains(state),
             moved_and_ready: state == 'r',
             moved_and_failed: state == 'x',
             held: state == 'h',
+            closed: state == 'c',
         };
         states.chars().enumerate().map(tenant).collect()
     }
@@ -113,6 +122,9 @@ mod tests {
             ("oo", 0, 0, vec!["y"]),
             ("hoh", 3, 1, vec!["y"]),
             ("hh", 3, 1, vec![]),
+            // Who comes later in the order goes while no window of those before him is open.
+            ("oocc", 1, 1, vec!["y"]),
+            ("cc", 3, 1, vec![]),
             ("", 3, 3, vec![]),
         ] {
             let answer = pace(&tenants(states), Limits { max_in_flight, stop_after_failures });
@@ -132,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bounds_hold_and_the_move_ends(states in "[ohfrx]{0,12}", max in 0_usize..5, stop in 0_usize..5) {
+        fn bounds_hold_and_the_move_ends(states in "[ohcfrx]{0,12}", max in 0_usize..5, stop in 0_usize..5) {
             let limits = Limits { max_in_flight: max, stop_after_failures: stop };
             let mut tenants = tenants(&states);
             for _ in 0..=tenants.len() {
@@ -146,7 +158,7 @@ mod tests {
                 }
             }
             let answer = pace(&tenants, limits);
-            prop_assert!(answer.stopped || answer.ready + answer.failed + answer.held == answer.total);
+            prop_assert!(answer.stopped || answer.ready + answer.failed + answer.held + answer.closed == answer.total);
         }
     }
 }

@@ -13,6 +13,7 @@ pub use volumes::{CANNOT_CHANGE, Volume, unchangeable};
 
 use crate::revision::name_of;
 use crate::text::list;
+use crate::windows::Windows;
 use crate::{Problem, time};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -20,7 +21,7 @@ use jiff::{Span, Timestamp};
 use serde::Serialize;
 use tenantry_crds::ServicePlanSpec;
 use tenantry_crds::plan_change::{DowngradeEffective, Term};
-use tenantry_crds::subscription::{AcceptedRevisions, PlanStatus};
+use tenantry_crds::subscription::{AcceptedRevisions, PlanChangeWait, PlanStatus};
 
 /// Field that names the plan.
 pub const FIELD: &str = "spec.planRef.name";
@@ -44,6 +45,8 @@ pub struct Pending {
     pub requested_at: Timestamp,
     /// Generation of the order that asked for it.
     pub generation: i64,
+    /// What it waits for.
+    pub waits_for: PlanChangeWait,
 }
 
 /// What a change depends on.
@@ -121,6 +124,7 @@ pub fn step(input: &Input<'_>) -> Step {
             effective_at: term_end(*since, offer.term.unwrap_or_default(), *now),
             requested_at: time::whole(*now),
             generation: *generation,
+            waits_for: PlanChangeWait::TermEnd,
         }),
         _ => Step::Now(direction),
     }
@@ -173,6 +177,56 @@ pub fn term_end(live_since: Timestamp, term: Term, now: Timestamp) -> Timestamp 
 // === impl Step ===
 
 impl Step {
+    /// What becomes of a change that waits for a maintenance window. The windows are those of the order as it is now, and of somebody
+    /// whose service nothing can interrupt there are none: it goes as soon as one is open, and otherwise waits for the next.
+    #[must_use]
+    pub fn reconsidered(self, windows: &Windows, now: Timestamp) -> Self {
+        match self {
+            Self::Waits(pending) | Self::Due(pending)
+                if pending.waits_for == PlanChangeWait::MaintenanceWindow =>
+            {
+                match windows.opens(now) {
+                    Some(at) if at > now => Self::Waits(Pending { effective_at: time::whole(at), ..pending }),
+                    _ => Self::Due(pending),
+                }
+            }
+            step => step,
+        }
+    }
+
+    /// What becomes of a change that interrupts the service: it begins in a maintenance window. One that waits for the end of a term
+    /// takes effect in the first window after it, whole, so that machines and money change at the same instant.
+    #[must_use]
+    pub fn within(self, windows: &Windows, input: &Input<'_>) -> Self {
+        let now = input.now;
+        let put_off = |from: Timestamp| windows.opens(from).filter(|at| *at > from).map(time::whole);
+        match self {
+            Self::Now(direction) => match put_off(now) {
+                None => Self::Now(direction),
+                Some(effective_at) => Self::Later(Pending {
+                    plan: input.wished.to_owned(),
+                    effective_at,
+                    requested_at: time::whole(now),
+                    generation: input.generation,
+                    waits_for: PlanChangeWait::MaintenanceWindow,
+                }),
+            },
+            Self::Later(pending) => {
+                let effective_at = put_off(pending.effective_at).unwrap_or(pending.effective_at);
+                Self::Later(Pending { effective_at, ..pending })
+            }
+            Self::Due(pending) => match put_off(now) {
+                None => Self::Due(pending),
+                Some(effective_at) => Self::Waits(Pending {
+                    effective_at,
+                    waits_for: PlanChangeWait::MaintenanceWindow,
+                    ..pending
+                }),
+            },
+            step @ (Self::Same | Self::Waits(_) | Self::NotOffered(_)) => step,
+        }
+    }
+
     /// Whether the tenant has to be held against the plan that is asked for now.
     #[must_use]
     pub fn asks_to_fit(&self) -> bool {
@@ -209,6 +263,7 @@ pub fn pending(status: Option<&PlanStatus>) -> Option<Pending> {
         effective_at: time::instant(status.effective_at.as_ref()?),
         requested_at: time::instant(status.requested_at.as_ref()?),
         generation: status.requested_generation?,
+        waits_for: status.waits_for.unwrap_or_default(),
     })
 }
 
@@ -236,6 +291,9 @@ pub(crate) fn status(
     PlanStatus {
         current: name_of(&accepted.plan).to_owned(),
         pending: pending.map(|pending| pending.plan.clone()),
+        waits_for: pending
+            .map(|pending| pending.waits_for)
+            .filter(|waits_for| *waits_for != PlanChangeWait::TermEnd),
         effective_at: pending.map(|pending| time::time(pending.effective_at)),
         requested_at: pending.map(|pending| time::time(pending.requested_at)),
         requested_generation: pending.map(|pending| pending.generation),
@@ -246,9 +304,15 @@ pub(crate) fn status(
 /// What a customer is told of a change that waits.
 #[must_use]
 pub fn told(current: &str, pending: &Pending) -> String {
-    let Pending { plan, effective_at, .. } = pending;
+    let Pending { plan, effective_at, waits_for, .. } = pending;
+    let why = match waits_for {
+        PlanChangeWait::TermEnd => "",
+        PlanChangeWait::MaintenanceWindow => {
+            ", when a maintenance window opens, because it moves workloads that cannot run at both places"
+        }
+    };
     format!(
-        "the change to plan {plan} takes effect on {}, until then everything is under plan {current}; set {FIELD} back to \
+        "the change to plan {plan} takes effect on {}{why}, until then everything is under plan {current}; set {FIELD} back to \
          {current} to cancel it",
         time::readable(*effective_at)
     )

@@ -160,7 +160,7 @@ impl Context {
                 accepted.as_ref().and_then(|a| runs(a, &key)).is_some()
             };
             if accepted.iter().any(runs_it) {
-                for name in self.mover.candidates(&key, &self.store, &self.roots) {
+                for name in self.mover.candidates(&key, &self.store, &self.roots, jiff::Timestamp::now()) {
                     self.queue.wake(name);
                 }
                 self.definition_queue.wake(key);

@@ -9,12 +9,13 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tenantry_crds::blueprint::Party;
-use tenantry_crds::subscription::{AcceptedRevisions, ServersStatus};
+use tenantry_crds::subscription::{AcceptedRevisions, MaintenanceWindow, ServersStatus};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
 
 /// Finalizer of a subscription that has objects.
@@ -92,6 +93,8 @@ pub(crate) struct Brief {
     pub(crate) overdue: Vec<Party>,
     /// What it says that its tenant has of servers.
     pub(crate) servers: Option<ServersStatus>,
+    /// When what interrupts the service may begin; at any time where nobody is served.
+    pub(crate) windows: Vec<MaintenanceWindow>,
 }
 
 /// All subscriptions.
@@ -224,6 +227,8 @@ struct BriefStatus {
     tenant: Option<BriefTenant>,
     checklist: Vec<BriefEntry>,
     servers: Option<ServersStatus>,
+    go_live: Option<IgnoredAny>,
+    suspension: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -251,6 +256,7 @@ struct BriefSpec {
     plan_ref: BriefReference,
     application_ref: BriefReference,
     network: BriefNetwork,
+    maintenance_windows: Vec<MaintenanceWindow>,
 }
 
 #[derive(Default, Deserialize)]
@@ -273,7 +279,9 @@ impl Brief {
             status.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let holds = |type_: &str| status.conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
         let version = format!("{}-{}", spec.application_ref.name, spec.application_ref.version);
+        let is_served = status.go_live.is_some() && status.suspension.is_none();
         Self {
+            windows: if is_served { spec.maintenance_windows } else { Vec::new() },
             ready: holds("Ready"),
             stalled: holds("Stalled"),
             suspended: holds("Suspended"),

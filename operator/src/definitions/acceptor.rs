@@ -171,7 +171,7 @@ impl Acceptor {
 
     /// How far the move to a revision is, when there is anybody to move.
     fn rollout(&self, key: &Key, revision: &Revision, generation: i64) -> Option<Condition> {
-        let pace = self.mover.progress(key, revision, &self.store, &self.roots);
+        let pace = self.mover.progress(key, revision, &self.store, &self.roots, jiff::Timestamp::now());
         let taken = self.mover.taken(key, revision, &self.store, &self.roots);
         (pace.total > 0).then(|| rollout_condition(&pace, &taken, revision, generation))
     }
@@ -254,7 +254,7 @@ fn rollout_condition(
     generation: i64,
 ) -> Condition {
     let moved = pace.ready + pace.in_flight + pace.failed == pace.total;
-    let waiting = pace.ready + pace.in_flight + pace.failed + pace.held == pace.total;
+    let waiting = pace.ready + pace.in_flight + pace.failed + pace.held;
     let (status, reason, message) = if pace.stopped && !moved {
         let message = format!(
             "{} tenants failed on the latest revision, so no further one moves; correct the definition, or retry those tenants",
@@ -263,8 +263,11 @@ fn rollout_condition(
         (ConditionStatus::False, "StoppedAfterFailures", message)
     } else if moved {
         (ConditionStatus::True, "AllMoved", "every tenant runs the latest revision".to_owned())
-    } else if waiting && !taken.is_empty() {
+    } else if waiting == pace.total && !taken.is_empty() {
         (ConditionStatus::False, "NoticeRequired", notice(taken, revision))
+    } else if waiting + pace.closed == pace.total && pace.closed > 0 {
+        let message = "the other tenants move when a maintenance window of theirs opens".to_owned();
+        (ConditionStatus::False, "WaitingForWindows", message)
     } else {
         (ConditionStatus::False, "Moving", "tenants move to the latest revision a few at a time".to_owned())
     };

@@ -7,12 +7,14 @@
 use super::content::Key;
 use super::store::Store;
 use crate::controller::roots::{Root, Roots};
+use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tenantry_checklist::pace::{Limits, Pace, Tenant, pace};
 use tenantry_checklist::plan::lowers;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest, Moves};
+use tenantry_checklist::windows::Windows;
 use tenantry_crds::subscription::AcceptedRevisions;
 
 /// Gives out turns.
@@ -46,9 +48,9 @@ impl Mover {
 
     /// Which definitions may move this tenant now.
     #[must_use]
-    pub(crate) fn turns(&self, root: &Root, store: &Store, roots: &Roots) -> Moves {
+    pub(crate) fn turns(&self, root: &Root, store: &Store, roots: &Roots, now: Timestamp) -> Moves {
         let Some(accepted) = &root.brief.accepted else { return Moves::default() };
-        let may = |kind| self.has_turn(kind, accepted, root, store, roots);
+        let may = |kind| self.has_turn(kind, accepted, root, store, roots, now);
         Moves {
             plan: may(DefinitionKind::Plan),
             application: may(DefinitionKind::Application),
@@ -64,6 +66,7 @@ impl Mover {
         root: &Root,
         store: &Store,
         roots: &Roots,
+        now: Timestamp,
     ) -> bool {
         let Some((key, latest)) = pending_move(kind, accepted, store) else { return false };
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +74,7 @@ impl Mover {
         if turns.revision != latest {
             *turns = Turns::new(latest.clone());
         }
-        let pace = pace(&tenants(&key, &latest, store, roots, &turns.names), self.limits);
+        let pace = pace(&tenants(&key, &latest, store, roots, &turns.names, now), self.limits);
         let has_turn =
             !pace.stopped && (turns.names.contains(&root.name) || pace.may_move.contains(&root.name));
         if has_turn {
@@ -85,7 +88,7 @@ impl Mover {
     /// Tenants that are not on the latest revision, as many as may move at the same time: those to wake when another
     /// one has moved.
     #[must_use]
-    pub(crate) fn candidates(&self, key: &Key, store: &Store, roots: &Roots) -> Vec<String> {
+    pub(crate) fn candidates(&self, key: &Key, store: &Store, roots: &Roots, now: Timestamp) -> Vec<String> {
         let Latest::Accepted { revision, .. } = store.latest(key.kind, &key.name) else { return Vec::new() };
         // Asked with every status that is written, and mostly nobody is behind.
         let latest = revision.to_string();
@@ -96,16 +99,51 @@ impl Mover {
         if !roots.any(|root| root.brief.accepted.as_ref().is_some_and(is_behind)) {
             return Vec::new();
         }
-        let tenants = tenants(key, &revision, store, roots, &BTreeSet::new());
-        let behind =
-            tenants.into_iter().filter(|tenant| !tenant.on_latest && !tenant.held).map(|tenant| tenant.name);
+        let tenants = tenants(key, &revision, store, roots, &BTreeSet::new(), now);
+        let behind = tenants
+            .into_iter()
+            .filter(|tenant| !tenant.on_latest && !tenant.held && !tenant.closed)
+            .map(|tenant| tenant.name);
         behind.take(self.limits.max_in_flight.max(1)).collect()
     }
 
     /// How far the move to a revision of a definition is.
     #[must_use]
-    pub(crate) fn progress(&self, key: &Key, revision: &Revision, store: &Store, roots: &Roots) -> Pace {
-        pace(&tenants(key, revision, store, roots, &BTreeSet::new()), self.limits)
+    pub(crate) fn progress(
+        &self,
+        key: &Key,
+        revision: &Revision,
+        store: &Store,
+        roots: &Roots,
+        now: Timestamp,
+    ) -> Pace {
+        pace(&tenants(key, revision, store, roots, &BTreeSet::new(), now), self.limits)
+    }
+
+    /// When a maintenance window of a tenant opens in which it may move, where some definition that it runs has a later revision;
+    /// nothing where it needs none. While one is open already others are let go before it, which wakes it, and this is the next.
+    #[must_use]
+    pub(crate) fn next_window(
+        &self,
+        root: &Root,
+        accepted: &AcceptedRevisions,
+        store: &Store,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        if root.brief.windows.is_empty() {
+            return None;
+        }
+        let kinds = [
+            DefinitionKind::Plan,
+            DefinitionKind::Application,
+            DefinitionKind::Version,
+            DefinitionKind::Blueprint,
+        ];
+        if !kinds.into_iter().any(|kind| pending_move(kind, accepted, store).is_some()) {
+            return None;
+        }
+        let windows = Windows::of(&root.brief.windows).ok()?;
+        windows.opens(now).filter(|at| *at > now).or_else(|| windows.opens_again(now))
     }
 
     /// What a revision of a plan takes from tenants that were not told of it, each entitlement once.
@@ -133,6 +171,7 @@ fn tenants(
     store: &Store,
     roots: &Roots,
     turns: &BTreeSet<String>,
+    now: Timestamp,
 ) -> Vec<Tenant> {
     let mut held: HashMap<Revision, bool> = HashMap::new();
     let mut tenant = |root: &Arc<Root>| {
@@ -145,10 +184,18 @@ fn tenants(
             // Who is suspended cannot be ready, and holds nobody up.
             moved_and_ready: moved && (root.brief.ready || root.brief.suspended),
             moved_and_failed: moved && root.brief.stalled,
+            closed: !moved && !turns.contains(&root.name) && is_closed(root, now),
             held: !moved && *held.entry(runs.clone()).or_insert_with(is_held),
         })
     };
     roots.all().iter().filter_map(&mut tenant).collect()
+}
+
+/// Whether no maintenance window of a tenant is open. An order with windows that cannot be understood is refused, so nobody moves by
+/// it.
+fn is_closed(root: &Root, now: Timestamp) -> bool {
+    let windows = &root.brief.windows;
+    !windows.is_empty() && !Windows::of(windows).is_ok_and(|windows| windows.is_open(now))
 }
 
 /// What a move from one revision of a plan to another takes, unless its tenants were told.
@@ -210,8 +257,12 @@ mod tests {
     use super::*;
     use crate::definitions::content::Content;
     use crate::definitions::store::Live;
+    use jiff::SignedDuration;
     use tenantry_crds::common::Lifecycle;
     use tenantry_crds::{DefinitionStatus, ServicePlanSpec};
+
+    /// A Saturday at noon.
+    const NOW: Timestamp = Timestamp::constant(1_795_867_200, 0);
 
     fn plan(tier: &str) -> (Content, Revision) {
         let lifecycle = Lifecycle::Published;
@@ -251,7 +302,7 @@ mod tests {
 
     fn with_turn(mover: &Mover, store: &Store, roots: &Roots) -> Vec<String> {
         let all = roots.all();
-        let may = all.iter().filter(|root| mover.turns(root, store, roots).plan);
+        let may = all.iter().filter(|root| mover.turns(root, store, roots, NOW).plan);
         may.map(|root| root.name.clone()).collect()
     }
 
@@ -290,7 +341,7 @@ mod tests {
         let (store, old, new) = store_of(seats(100), seats(50), None);
         set(&roots, "a", 1, &old, "Ready");
         assert!(with_turn(&mover, &store, &roots).is_empty());
-        assert!(mover.candidates(&key, &store, &roots).is_empty());
+        assert!(mover.candidates(&key, &store, &roots, NOW).is_empty());
         assert_eq!(
             mover.taken(&key, &new, &store, &roots),
             BTreeSet::from(["accounts.seats from 100 to 50".to_owned()])
@@ -300,6 +351,38 @@ mod tests {
         let (store, ..) = store_of(seats(100), seats(50), Some(new.to_string()));
         assert_eq!(with_turn(&mover, &store, &roots), ["a"]);
         assert!(mover.taken(&key, &new, &store, &roots).is_empty());
+    }
+
+    #[test]
+    fn who_is_served_moves_in_a_maintenance_window() {
+        let (store, old, _) = store();
+        let roots = Roots::default();
+        let served = |name: &str, status: &str, schedule: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"name":"{name}","uid":"{name}","resourceVersion":"1"}},
+                "spec":{{"maintenanceWindows":[{{"schedule":"{schedule}","duration":"2h"}}]}},
+                "status":{{"accepted":{{"plan":"{old}","application":"","version":"","blueprint":""}}{status}}}}}"#
+            );
+            roots.observe(Root::from_object(serde_json::from_str(&text).unwrap()).unwrap());
+        };
+        let live = r#","goLive":{"at":"2026-01-01T00:00:00Z"}"#;
+        served("a", live, "0 22 * * *");
+        served("b", live, "0 11 * * SAT");
+        served("c", "", "0 22 * * *");
+        let suspended = format!(r#"{live},"suspension":{{"holds":[]}}"#);
+        served("d", &suspended, "0 22 * * *");
+        let mover = Mover::new(Limits { max_in_flight: 9, stop_after_failures: 1 });
+        assert_eq!(with_turn(&mover, &store, &roots), ["b", "c", "d"], "a waits for its window");
+        let root = |name: &str| roots.get(name).unwrap();
+        let next = |name: &str| {
+            let root = root(name);
+            let accepted = root.brief.accepted.clone().unwrap();
+            mover.next_window(&root, &accepted, &store, NOW).map(|at| at.to_string())
+        };
+        assert_eq!(next("a").as_deref(), Some("2026-11-28T22:00:00Z"));
+        assert_eq!(next("b").as_deref(), Some("2026-12-05T11:00:00Z"), "should it not get its turn today");
+        assert_eq!((next("c"), next("d")), (None, None));
+        assert!(mover.turns(&root("a"), &store, &roots, NOW + SignedDuration::from_hours(10)).plan);
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Changed {
 }
 
 /// What becomes of the pods when one workload takes the place of another.
-fn pods(before: &Desired, after: &Desired) -> Option<Pods> {
+pub(crate) fn pods(before: &Desired, after: &Desired) -> Option<Pods> {
     let template = |desired: &Desired| desired.body.pointer("/spec/template").cloned();
     let kind = &after.id.kind;
     if kind.group() != "apps" || template(before) == template(after) {

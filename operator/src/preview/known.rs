@@ -3,6 +3,7 @@
 use crate::controller::reconcile::prepare::{Left, Prepared, Workshop};
 use crate::controller::roots::{Root, RootObject};
 use crate::controller::sayings::Sayings;
+use crate::controller::servers::nodes_with_volumes;
 use crate::definitions::compiler::Compiler;
 use crate::definitions::content;
 use crate::definitions::examine::examine;
@@ -10,7 +11,7 @@ use crate::definitions::live::{Definition, read};
 use crate::definitions::mover::runs;
 use crate::definitions::store::Live;
 use crate::definitions::{Key, Store};
-use crate::plan_change::{Misfit, offer, unchangeable, used};
+use crate::plan_change::{Misfit, interrupts, moves, offer, pinned, unchangeable, used};
 use crate::preview::changes::Changes;
 use crate::rights::{MANAGER_ROLE, Rights, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -34,6 +35,7 @@ use tenantry_checklist::revision::{DefinitionKind, Revision, name_of};
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
 use tenantry_checklist::time;
+use tenantry_checklist::windows::Windows;
 use tenantry_crds::{
     Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, ServicePlanSpec,
     TenantSubscriptionSpec, TenantSubscriptionStatus, TenantSuspension, TenantSuspensionSpec,
@@ -179,7 +181,13 @@ impl Known {
         let (current, wished) = (name_of(&accepted.plan), spec.plan_ref.name.as_str());
         let offer = offer(&self.store, &accepted.plan);
         let now = jiff::Timestamp::now();
-        let step = step(&plan_change::Input {
+        let is_served = status.go_live.is_some() && status.suspension.is_none();
+        let windows = match is_served {
+            true => Windows::of(&spec.maintenance_windows)?,
+            false => Windows::default(),
+        };
+        let (before, after) = (self.awake(root, &status, None), self.awake(root, &status, Some(spec)));
+        let input = plan_change::Input {
             wished,
             current: Some(current),
             offer: offer.as_deref(),
@@ -187,20 +195,32 @@ impl Known {
             live_since: status.go_live.as_ref().map(|live| time::instant(&live.at)),
             generation: root.generation,
             now,
-        });
+        };
+        let mut step = step(&input).reconsidered(&windows, now);
+        let direct = offer.as_deref().and_then(|offer| plan_change::direction(offer, wished));
+        if let (Some(before), Some(after)) = (&before, &after)
+            && interrupts(before, after)
+        {
+            step = step.within(&windows, &input);
+        }
         let (direction, effective_at) = match &step {
             Step::Same => return Ok(None),
             Step::NotOffered(problem) => return Err(vec![problem.clone()]),
             Step::Now(direction) => (*direction, None),
             Step::Later(pending) | Step::Waits(pending) | Step::Due(pending) => {
-                (Direction::Downgrade, Some(pending.effective_at).filter(|at| *at > now))
+                let direction = direct.unwrap_or(Direction::Downgrade);
+                (direction, Some(pending.effective_at).filter(|at| *at > now))
             }
         };
-        if let (Some(before), Some(plan)) = (self.awake(root, &status, None), self.plan(wished)) {
-            let after = self.awake(root, &status, Some(spec));
+        if let (Some(before), Some(plan)) = (before, self.plan(wished)) {
             let record = status.inventory.as_ref();
             let frozen = after.as_ref().map(|after| unchangeable(wished, &before, after, record));
             let mut problems = frozen.unwrap_or_default();
+            if after.as_ref().is_some_and(|after| moves(&before, after))
+                && let Ok(nodes) = nodes_with_volumes(client, &before.owner.namespace).await
+            {
+                problems.extend(pinned(wished, Ok(nodes)));
+            }
             if direction == Direction::Downgrade {
                 let misfit = Misfit { name: wished, plan: &plan, before: &before, after: after.as_ref() };
                 problems.extend(misfit.of(used(client, &before).await));

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tenantry_crds::TenantSubscriptionStatus;
 use tenantry_crds::common::{Condition, ConditionStatus};
-use tenantry_crds::subscription::{JournalFact, JournalSubject};
+use tenantry_crds::subscription::{JournalFact, JournalSubject, PlanChangeWait};
 
 /// What came of a change.
 #[derive(Clone, Copy)]
@@ -34,7 +34,17 @@ pub(super) fn over(
     let waits = plan_change::pending(next.plan.as_ref());
     let mut facts = Vec::new();
     let mut is_told = !has_changed;
-    if let Some(waited) = waited.filter(|waited| waits.as_ref() != Some(waited)) {
+    // One that is put off to another window is the same change.
+    let is_same =
+        |one: &Pending, other: &Pending| (&one.plan, one.generation) == (&other.plan, other.generation);
+    if let (Some(waited), Some(waits)) = (&waited, &waits)
+        && is_same(waited, waits)
+        && waited.effective_at != waits.effective_at
+    {
+        facts.push(teller.put_off(from, waits, now));
+    }
+    if let Some(waited) = waited.filter(|waited| !waits.as_ref().is_some_and(|waits| is_same(waited, waits)))
+    {
         let end = match (has_changed && waited.plan == to, has_changed || waits.is_some()) {
             (true, _) => End::TookEffect,
             (false, true) => End::Replaced,
@@ -45,7 +55,9 @@ pub(super) fn over(
     }
     if !is_told {
         let generation = next.observed_generation.unwrap_or_default();
-        let at_once = Pending { plan: to.to_owned(), effective_at: now, requested_at: now, generation };
+        let waits_for = PlanChangeWait::default();
+        let at_once =
+            Pending { plan: to.to_owned(), effective_at: now, requested_at: now, generation, waits_for };
         facts.push(teller.requested(from, &at_once));
         facts.push(teller.ended_plan(from, &at_once, End::TookEffect, now));
     }
@@ -93,7 +105,7 @@ impl Teller<'_> {
     }
 
     fn requested(&self, from: &str, pending: &Pending) -> JournalFact {
-        let Pending { plan, effective_at, requested_at, generation } = pending;
+        let Pending { plan, effective_at, requested_at, generation, .. } = pending;
         JournalFact {
             evidence: evidence(
                 &json!({"from": from, "to": plan, "effectiveAt": time::readable(*effective_at), "generation": generation}),
@@ -107,8 +119,18 @@ impl Teller<'_> {
         }
     }
 
+    fn put_off(&self, from: &str, pending: &Pending, now: Timestamp) -> JournalFact {
+        let Pending { plan, effective_at, generation, .. } = pending;
+        let proof = json!({"from": from, "to": plan, "effectiveAt": time::readable(*effective_at)});
+        let key = format!("plan-change/{generation}/put-off/{}", effective_at.as_second());
+        JournalFact {
+            evidence: evidence(&proof),
+            ..self.fact(&key, JournalSubject::PlanChange, "PutOff", now)
+        }
+    }
+
     fn ended_plan(&self, from: &str, pending: &Pending, end: End, now: Timestamp) -> JournalFact {
-        let Pending { plan, effective_at, requested_at, generation } = pending;
+        let Pending { plan, effective_at, requested_at, generation, .. } = pending;
         let outcome = match end {
             End::TookEffect => "TookEffect",
             End::Cancelled => "Cancelled",

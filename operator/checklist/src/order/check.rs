@@ -7,6 +7,7 @@ use crate::cidr::Cidr;
 use crate::due;
 use crate::hosts::{self, Host};
 use crate::schema::ParametersSchema;
+use crate::windows::Windows;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -39,6 +40,9 @@ pub(super) fn check(input: &OrderInput<'_>) -> Result<Checked, Vec<Problem>> {
     let hosts = hosts(input, &mut problems);
     let allow_from = allow_from(input, &mut problems);
     participants(input, &mut problems);
+    if let Err(found) = Windows::of(&input.spec.maintenance_windows) {
+        problems.extend(found);
+    }
     let target = target(input, &mut problems);
     holds(input, &mut problems);
     export(input, &mut problems);

@@ -19,7 +19,7 @@ use tenantry_crds::canonical;
 use tenantry_crds::common::Reference;
 use tenantry_crds::subscription::{
     ApplicationReference, BusinessInputs, Contact, DataConversion, DeletionPolicy, EndpointStatus, GoLive,
-    Hold, NetworkWishes, Organization, Training, User,
+    Hold, MaintenanceWindow, NetworkWishes, Organization, Training, User,
 };
 
 /// Hexadecimal digits of an order's digest.
@@ -81,6 +81,8 @@ pub struct Order {
     pub training: Training,
     /// Data that is brought along from the system before.
     pub data_conversion: Option<DataConversion>,
+    /// When what interrupts the service may begin.
+    pub maintenance_windows: Vec<MaintenanceWindow>,
     /// Who pays, and from when on.
     pub billing: Option<OrderBilling>,
     /// Beginning of the day for which going live is planned.
@@ -125,6 +127,7 @@ pub fn resolve(input: &OrderInput<'_>) -> Result<Order, Vec<Problem>> {
         inputs: spec.inputs.clone(),
         training: spec.training.clone(),
         data_conversion: spec.data_conversion.clone(),
+        maintenance_windows: spec.maintenance_windows.clone(),
         billing: spec.billing.clone(),
         target,
         not_before: spec.go_live.not_before.as_ref().map(time::instant),
@@ -177,6 +180,7 @@ impl Order {
             },
             training: self.training.clone(),
             data_conversion: self.data_conversion.clone(),
+            maintenance_windows: self.maintenance_windows.clone(),
             go_live: GoLive {
                 target_date: self.target.map(|target| target.to_string().chars().take(DAY).collect()),
                 not_before: self.not_before.map(time::time),

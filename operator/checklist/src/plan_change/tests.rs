@@ -26,6 +26,7 @@ fn waiting(plan: &str, effective_at: &str) -> Pending {
         effective_at: at(effective_at),
         requested_at: at("2026-01-01T00:00:00Z"),
         generation: 3,
+        waits_for: PlanChangeWait::TermEnd,
     }
 }
 
@@ -48,6 +49,7 @@ fn later(plan: &str, effective_at: &str) -> Step {
         effective_at: at(effective_at),
         requested_at: at("2026-01-20T12:00:00Z"),
         generation: 7,
+        waits_for: PlanChangeWait::TermEnd,
     })
 }
 
@@ -399,5 +401,73 @@ proptest! {
                 prop_assert!(fits(used, allowed + more));
             }
         }
+    }
+}
+
+/// Saturdays from 22:00 to 02:00 in UTC; the twentieth of January 2026 is a Tuesday.
+fn saturdays() -> Windows {
+    let window = serde_json::json!({"schedule": "0 22 * * SAT", "duration": "4h"});
+    Windows::of(&[serde_json::from_value(window).unwrap()]).unwrap()
+}
+
+#[test]
+fn what_interrupts_begins_in_a_window() {
+    let gold = gold(None, None);
+    let window = |effective_at: &str| Pending {
+        waits_for: PlanChangeWait::MaintenanceWindow,
+        requested_at: at("2026-01-20T12:00:00Z"),
+        generation: 7,
+        ..waiting("platinum", effective_at)
+    };
+    let input = input(&gold, "platinum");
+    let saturday = "2026-01-24T22:00:00Z";
+    let now = Step::Now(Direction::Upgrade);
+    assert_eq!(now.clone().within(&saturdays(), &input), Step::Later(window(saturday)));
+    assert_eq!(
+        now.clone().within(&Windows::default(), &input),
+        now,
+        "who has no windows may be worked on at any time"
+    );
+    let open = Input { now: at("2026-01-24T23:59:59Z"), ..input.clone() };
+    assert_eq!(now.clone().within(&saturdays(), &open), now);
+    // The end of the term, and then the first window.
+    let later = Step::Later(waiting("silver", "2026-02-10T09:30:00Z"));
+    assert_eq!(
+        later.within(&saturdays(), &input),
+        Step::Later(waiting("silver", "2026-02-14T22:00:00Z")),
+        "money changes at the same instant"
+    );
+    // Nobody was there while its window was open, or it did not fit.
+    let missed = Step::Due(waiting("silver", "2026-01-17T22:00:00Z"));
+    let put_off = Pending { waits_for: PlanChangeWait::MaintenanceWindow, ..waiting("silver", saturday) };
+    assert_eq!(missed.clone().within(&saturdays(), &input), Step::Waits(put_off));
+    assert_eq!(missed.clone().within(&saturdays(), &open), missed);
+}
+
+#[test]
+fn what_waits_for_a_window_follows_the_windows() {
+    let waits = |effective_at: &str| {
+        let waits_for = PlanChangeWait::MaintenanceWindow;
+        Pending { waits_for, ..waiting("platinum", effective_at) }
+    };
+    let saturday = waits("2026-01-24T22:00:00Z");
+    let (tuesday, in_it) = (at("2026-01-20T12:00:00Z"), at("2026-01-24T22:30:00Z"));
+    for (step, windows, now, expected) in [
+        (Step::Waits(saturday.clone()), saturdays(), tuesday, Step::Waits(saturday.clone())),
+        (Step::Due(saturday.clone()), saturdays(), in_it, Step::Due(saturday.clone())),
+        // The customer took the windows away, or changed them.
+        (Step::Waits(saturday.clone()), Windows::default(), tuesday, Step::Due(saturday.clone())),
+        (Step::Waits(waits("2026-06-01T00:00:00Z")), saturdays(), tuesday, Step::Waits(saturday.clone())),
+        // It was missed.
+        (Step::Due(waits("2026-01-17T22:00:00Z")), saturdays(), tuesday, Step::Waits(saturday)),
+        // The end of a term is nobody's to move.
+        (
+            Step::Waits(waiting("silver", "2026-02-10T09:30:00Z")),
+            Windows::default(),
+            tuesday,
+            Step::Waits(waiting("silver", "2026-02-10T09:30:00Z")),
+        ),
+    ] {
+        assert_eq!(step.clone().reconsidered(&windows, now), expected, "{step:?}");
     }
 }

@@ -132,7 +132,7 @@ fn wished(
     if let Some(current) = &change.instead {
         spec.plan_ref.name.clone_from(current);
     }
-    let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots);
+    let moves = context.mover.turns(&snapshot.root, &context.store, &context.roots, snapshot.now);
     prepare(context, snapshot, session, &spec, moves).map_err(|problems| change.with(problems))
 }
 

@@ -5,13 +5,15 @@ use super::dereference::{self, Snapshot};
 use super::prepare::Prepared;
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
+use crate::controller::servers::nodes_with_volumes;
 use crate::controller::session::Session;
-use crate::plan_change::{Misfit, offer, unchangeable, used};
+use crate::plan_change::{self, Misfit, offer, unchangeable, used};
 use std::time::Duration;
 use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
 use tenantry_checklist::plan_change::{Course, FIELD, Input, Pending, Step, misfits, pending, step};
 use tenantry_checklist::revision::name_of;
 use tenantry_checklist::select::{Moves, SelectInput, select};
+use tenantry_checklist::windows::Windows;
 use tenantry_checklist::{Problem, journal};
 use tenantry_crds::TenantSubscriptionSpec;
 
@@ -55,8 +57,10 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
     };
     let Ok(spec) = snapshot.root.spec() else { return stays() };
     let current = name_of(&accepted.plan);
+    // With windows that cannot be understood the order is refused.
+    let Ok(windows) = windows(snapshot, &spec) else { return stays() };
     let offer = offer(&*context.store, &accepted.plan);
-    let step = step(&Input {
+    let input = Input {
         wished: &spec.plan_ref.name,
         current: Some(current),
         offer: offer.as_deref(),
@@ -64,7 +68,8 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
         live_since: status.go_live.as_ref().map(|live| tenantry_checklist::time::instant(&live.at)),
         generation: snapshot.root.generation,
         now: snapshot.now,
-    });
+    };
+    let step = step(&input).reconsidered(&windows, snapshot.now);
     if let Step::NotOffered(problem) = step {
         // A plan that nobody can order is the plainer reason.
         let selection = SelectInput { spec: &spec, accepted: Some(accepted), moves: Moves::default() };
@@ -72,13 +77,14 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
         return Change { forbidden, ..stays() };
     }
     let is_unrecorded = !matches!(step, Step::Same | Step::Waits(_)) && journal::is_full(status);
-    let (refused, again) = match &step {
-        _ if is_unrecorded => (vec![unrecorded()], None),
+    let Found { refused, again, interrupts } = match &step {
+        _ if is_unrecorded => Found { refused: vec![unrecorded()], ..Found::default() },
         step if step.is_a_change() => {
             misfit(context, snapshot, session, &spec, current, step.asks_to_fit()).await
         }
-        _ => (Vec::new(), None),
+        _ => Found::default(),
     };
+    let step = if interrupts { step.within(&windows, &input) } else { step };
     if again.is_none() {
         session.misfits = 0;
     }
@@ -95,14 +101,34 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
     }
 }
 
+/// What is known of a tenant beside another plan.
+#[derive(Default)]
+struct Found {
+    /// What does not fit.
+    refused: Vec<Problem>,
+    /// When to look again at what is in use.
+    again: Option<Duration>,
+    /// Whether the change interrupts the service.
+    interrupts: bool,
+}
+
+/// When what interrupts the service may begin: at any time, where nobody is served.
+fn windows(snapshot: &Snapshot, spec: &TenantSubscriptionSpec) -> Result<Windows, Vec<Problem>> {
+    let status = &snapshot.status;
+    match status.go_live.is_some() && status.suspension.is_none() {
+        true => Windows::of(&spec.maintenance_windows),
+        false => Ok(Windows::default()),
+    }
+}
+
 fn unrecorded() -> Problem {
     let message = "the journal cannot take in that the plan changes, so it waits; see to the controller's database, and it \
                    goes on by itself";
     Problem::new(FIELD, JOURNAL_UNAVAILABLE, message)
 }
 
-/// What of a tenant does not fit the plan that its order names, and when to look again at what is in use. Where the plan gives
-/// less, that is asked for.
+/// What of a tenant does not fit the plan that its order names, and whether the change interrupts its service. Where the plan gives
+/// less, what is in use is asked for.
 async fn misfit(
     context: &Context,
     snapshot: &Snapshot,
@@ -110,7 +136,7 @@ async fn misfit(
     spec: &TenantSubscriptionSpec,
     current: &str,
     gives_less: bool,
-) -> (Vec<Problem>, Option<Duration>) {
+) -> Found {
     let name = &spec.plan_ref.name;
     let before: Option<Prepared> = snapshot
         .status
@@ -128,7 +154,14 @@ async fn misfit(
         // Nothing is known of what runs, or of the plan; the order says what is wrong.
         _ => Vec::new(),
     };
-    let again = (!live.is_empty()).then(|| {
+    let lying = match (&before, &after) {
+        (Some(before), Ok(after)) if plan_change::moves(before, after) => {
+            let nodes = nodes_with_volumes(&context.client, &before.owner.namespace).await;
+            plan_change::pinned(name, nodes.map_err(|error| error.to_string()))
+        }
+        _ => Vec::new(),
+    };
+    let again = (!live.is_empty() || !lying.is_empty()).then(|| {
         let wait = doubled(LOOK_AGAIN, session.misfits);
         session.misfits = session.misfits.saturating_add(1);
         wait
@@ -137,11 +170,15 @@ async fn misfit(
         (Some(before), Ok(after)) => unchangeable(name, before, after, snapshot.status.inventory.as_ref()),
         _ => Vec::new(),
     };
+    let interrupts = match (&before, &after) {
+        (Some(before), Ok(after)) => plan_change::interrupts(before, after),
+        _ => false,
+    };
     // What is wrong with an order under a plan that gives more is said when it is resolved under it.
     let mut problems = if gives_less { misfits(after.err().unwrap_or_default()) } else { Vec::new() };
-    problems.extend(frozen.into_iter().chain(live));
+    problems.extend(frozen.into_iter().chain(live).chain(lying));
     if !problems.is_empty() {
         tracing::debug!(subscription = %snapshot.root.name, current, ?problems, "does not fit the plan it asks for");
     }
-    (problems, again)
+    Found { refused: problems, again, interrupts }
 }

@@ -440,6 +440,11 @@ async fn finish(
     next = earlier(next, job.change.again.map(|wait| snapshot.instant + wait));
     let effective_at = job.change.pending.as_ref().map(|pending| pending.effective_at);
     next = earlier(next, deadline(snapshot, effective_at.filter(|at| *at > snapshot.now)));
+    let accepted = status.accepted.as_ref();
+    let window = accepted.and_then(|accepted| {
+        context.mover.next_window(&snapshot.root, accepted, &context.store, snapshot.now)
+    });
+    next = earlier(next, deadline(snapshot, window));
     let released_at = servers::released_at(prepared);
     next = earlier(next, deadline(snapshot, released_at.filter(|at| *at > snapshot.now)));
     let latest = prepared.order.billing.as_ref().and_then(payment::latest);

@@ -9,6 +9,7 @@ use crate::controller::reconcile::prepare::Prepared;
 use crate::controller::reconcile::suspension::RUNNING;
 use crate::controller::roots::RootObject;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeSpec, Pod};
+use kube::Client;
 use kube::api::{Api, ListParams};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const LOOK_AT_REST: Duration = Duration::from_secs(300);
 
 /// Why it cannot be said.
 #[derive(Debug, Error)]
-pub(super) enum LookError {
+pub(crate) enum LookError {
     /// No answer in time.
     #[error("no answer in {} s", DEADLINE.as_secs())]
     Timeout,
@@ -151,7 +152,7 @@ pub(super) async fn traces(context: &Context, held: &Reservation) -> Result<Trac
     let own: BTreeSet<&str> = held.nodes.iter().map(|node| node.name.as_str()).collect();
     let mut pods = nodes_with_pods(context, &namespace).await?;
     pods.retain(|node| own.contains(node.as_str()));
-    let volumes = nodes_with_volumes(context, &namespace).await?;
+    let volumes = nodes_with_volumes(&context.client, &namespace).await?;
     Ok(Traces { pods, volumes })
 }
 
@@ -161,13 +162,16 @@ async fn has_volumes_on(
     namespace: &str,
     nodes: &BTreeSet<&str>,
 ) -> Result<bool, LookError> {
-    let pinned = nodes_with_volumes(context, namespace).await?;
+    let pinned = nodes_with_volumes(&context.client, namespace).await?;
     Ok(pinned.iter().any(|node| nodes.contains(node.as_str())))
 }
 
 /// Nodes that volumes which claims of a namespace have can only be used on.
-async fn nodes_with_volumes(context: &Context, namespace: &str) -> Result<BTreeSet<String>, LookError> {
-    let volumes: Api<PersistentVolume> = Api::all(context.client.clone());
+pub(crate) async fn nodes_with_volumes(
+    client: &Client,
+    namespace: &str,
+) -> Result<BTreeSet<String>, LookError> {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let found = answer(volumes.list(&ListParams::default())).await?;
     let is_its = |spec: &PersistentVolumeSpec| {
         spec.claim_ref.as_ref().and_then(|claim| claim.namespace.as_deref()) == Some(namespace)

@@ -18,7 +18,7 @@ mod watch;
 mod write;
 
 pub(crate) use desk::run;
-pub(crate) use leaving::leave_others;
+pub(crate) use leaving::{leave_others, nodes_with_volumes};
 pub(crate) use outlook::{Outlook, Room as OutlookRoom};
 pub(crate) use promise::{promised, tenancy};
 pub(crate) use watch::{follow_nodes, follow_pools};

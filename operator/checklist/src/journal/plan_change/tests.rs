@@ -10,7 +10,13 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn pending(plan: &str, generation: i64) -> Pending {
-    Pending { plan: plan.to_owned(), effective_at: at(1000), requested_at: at(1), generation }
+    Pending {
+        plan: plan.to_owned(),
+        effective_at: at(1000),
+        requested_at: at(1),
+        generation,
+        waits_for: PlanChangeWait::default(),
+    }
 }
 
 /// A tenant of a plan, with a change that waits, as written for a generation of its order.
@@ -50,7 +56,8 @@ fn what_was_asked_for_and_what_came_of_it_is_told() {
     let gold = || status("gold", None, 2);
     let waits = status("gold", Some(&silver), 3);
     type Case<'a> = (&'a str, TenantSubscriptionStatus, TenantSubscriptionStatus, &'a [(&'a str, &'a str)]);
-    let cases: [Case<'_>; 8] = [
+    let put_off = Pending { effective_at: at(2000), ..pending("silver", 3) };
+    let cases: [Case<'_>; 9] = [
         ("nothing", gold(), status("gold", None, 3), &[]),
         (
             "at once",
@@ -64,6 +71,12 @@ fn what_was_asked_for_and_what_came_of_it_is_told() {
             waits.clone(),
             status("gold", Some(&silver), 5),
             &[("3/requested", "Requested")],
+        ),
+        (
+            "it is put off to another window",
+            waits.clone(),
+            status("gold", Some(&put_off), 3),
+            &[("3/requested", "Requested"), ("3/put-off/1700002000", "PutOff")],
         ),
         (
             "taken back",

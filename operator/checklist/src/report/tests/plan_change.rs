@@ -32,8 +32,13 @@ fn what_waits_is_in_the_status_and_in_the_condition_and_the_order_is_accepted() 
     let all_done = evaluation([Done; 4]);
     let live = with_plan(&TenantSubscriptionStatus::default(), &order, &all_done, NOTHING, 0);
     assert_eq!(live.plan.as_ref().unwrap().current, "gold");
-    let waits =
-        Waiting { plan: "silver".to_owned(), effective_at: at(86_400), requested_at: at(10), generation: 7 };
+    let waits = Waiting {
+        plan: "silver".to_owned(),
+        effective_at: at(86_400),
+        requested_at: at(10),
+        generation: 7,
+        waits_for: Default::default(),
+    };
     let asked = with_plan(&live, &order, &all_done, Plan { pending: Some(&waits), ..NOTHING }, 10);
     assert_eq!(pending(asked.plan.as_ref()), Some(waits));
     assert_eq!(told(&asked, "Accepted"), "True OrderValid");
