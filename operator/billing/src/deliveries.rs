@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use tenantry_journal::{Epoch, in_time};
-use tenantry_ledger::dunning::{Notice, Stage};
+use tenantry_ledger::ladder::{Notice, Stage};
 
 use crate::batch::{Value, insert};
 use crate::{Books, BooksError};

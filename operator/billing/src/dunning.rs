@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::AnyConnection;
 use tenantry_journal::{DatabaseError, Epoch, in_time};
-use tenantry_ledger::dunning::{Decision, Notice, Stage, decide};
+use tenantry_ledger::dunning::{Decision, decide};
 use tenantry_ledger::history::Fact;
+use tenantry_ledger::ladder::{Notice, Stage};
 use tenantry_ledger::refusal::Refusal;
 
 use crate::deliveries;

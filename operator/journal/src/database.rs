@@ -121,18 +121,7 @@ impl Database {
         epoch: Epoch,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.writer().await?;
-        let done = in_time(async {
-            let mut transaction = connection.begin_held(epoch).await?;
-            let done = work(&mut transaction).await;
-            if done.is_ok() {
-                transaction.commit().await?;
-            }
-            Ok::<_, DatabaseError>(done)
-        })
-        .await??;
-        connection.give_back();
-        Ok(done)
+        self.write_all_or_nothing(Some(epoch), work).await
     }
 
     /// Writes in one transaction and in time without asking the fence: for what is unique by itself, whoever writes it. All that
@@ -144,9 +133,20 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.write_all_or_nothing(None, work).await
+    }
+
+    async fn write_all_or_nothing<T, E: From<DatabaseError>>(
+        &self,
+        fence: Option<Epoch>,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut connection = self.writer().await?;
         let done = in_time(async {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = match fence {
+                Some(epoch) => connection.begin_held(epoch).await?,
+                None => connection.begin().await?,
+            };
             let done = work(&mut transaction).await;
             if done.is_ok() {
                 transaction.commit().await?;

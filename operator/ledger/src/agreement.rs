@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Account, Bundle, Catalogue, percentage};
 use crate::coupon::{Coupon, Off};
-use crate::dunning::{self, Rung};
+use crate::ladder::{self, Rung};
 use crate::profile::TENANTRY;
 use crate::refusal::Refusal;
 use crate::tax::{Rate, Rates};
@@ -122,7 +122,7 @@ impl Agreement {
                 "write another prefix than that of invoices",
             ));
         }
-        dunning::check(&self.dunning)?;
+        ladder::check(&self.dunning)?;
         for (index, rate) in self.rates.iter().enumerate() {
             percentage(&format!("rates[{}].percent", rate.name), &rate.rate.percent)?;
             let before = self.rates.iter().take(index);

@@ -42,6 +42,7 @@ pub mod event;
 pub mod exact;
 pub mod history;
 pub mod invoice;
+pub mod ladder;
 pub mod ledger;
 pub mod line;
 pub mod lines;

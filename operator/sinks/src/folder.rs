@@ -13,7 +13,7 @@ use tenantry_documents::language::Language;
 use tenantry_documents::page::page;
 use tenantry_documents::standard::{Syntax, xml};
 use tenantry_ledger::document::Document;
-use tenantry_ledger::dunning::Notice;
+use tenantry_ledger::ladder::Notice;
 
 use crate::{Delivered, Letter, Reminder, Sink, Trouble};
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tenantry_ledger::document::Document;
-use tenantry_ledger::dunning::Notice;
+use tenantry_ledger::ladder::Notice;
 use tenantry_ledger::refusal::Refusal;
 use thiserror::Error;
 

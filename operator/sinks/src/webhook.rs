@@ -13,8 +13,8 @@ use http::Method;
 use jiff::Timestamp;
 use ring::hmac;
 use serde_json::json;
-use tenantry_ledger::dunning::Stage;
 use tenantry_ledger::invoice::DocumentKind;
+use tenantry_ledger::ladder::Stage;
 
 use crate::caller::{Ask, Caller};
 use crate::{Delivered, Letter, Reminder, Sink, Trouble};

@@ -35,7 +35,7 @@ use tenantry_journal::{Database, DatabaseError, Entry, Epoch, HistoryOf};
 use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::catalogue::PriceList;
 use tenantry_ledger::document::Document;
-use tenantry_ledger::dunning::Stage;
+use tenantry_ledger::ladder::Stage;
 use tokio::sync::Notify;
 
 /// The ledger, as far as it is known.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tenantry_billing::{Books, BooksError, Recorded, Settled, State};
 use tenantry_journal::{Database, Epoch};
-use tenantry_ledger::dunning::Stage;
+use tenantry_ledger::ladder::Stage;
 use tenantry_ledger::payment::{PaymentKind, ToldPayment};
 
 use crate::place::Place;

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
-use tenantry_ledger::dunning::{Ladder, Rung, Unpaid};
 use tenantry_ledger::exact::Exact;
+use tenantry_ledger::ladder::{Ladder, Rung, Unpaid};
 use tenantry_ledger::series::Series;
 use tenantry_ledger::service_credit::{Schedule, Step};
 

@@ -6,11 +6,11 @@ use jiff::civil::date;
 use num_traits::ToPrimitive as _;
 use serde_json::json;
 use tenantry_ledger::coupon::{Coupon, Off, Target};
-use tenantry_ledger::dunning::{Ladder, Rung, Unpaid};
 use tenantry_ledger::exact::{Decimal, to_text};
 use tenantry_ledger::invoice::{
     CreditedMonth, DocumentKind, Draft, Maximum, Reduced, ServiceCredit, Terms, draft,
 };
+use tenantry_ledger::ladder::{Ladder, Rung, Unpaid};
 use tenantry_ledger::ledger::{Effect, Posting};
 use tenantry_ledger::line::{Kind, LineKey};
 use tenantry_ledger::money::{Currency, Money};

@@ -2,8 +2,9 @@
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
-use tenantry_ledger::dunning::{Decision, Stage, decide};
+use tenantry_ledger::dunning::{Decision, decide};
 use tenantry_ledger::history::Fact;
+use tenantry_ledger::ladder::Stage;
 use tenantry_ledger::payment::{PaymentKind, ToldPayment};
 
 use crate::book::{Book, agreement, read_agreement};
@@ -41,7 +42,7 @@ fn follows(book: &mut Book, on: &str) -> Decision {
 }
 
 fn said(decision: &Decision) -> Vec<String> {
-    let one = |notice: &tenantry_ledger::dunning::Notice| {
+    let one = |notice: &tenantry_ledger::ladder::Notice| {
         format!("{:?} {} {} {}", notice.stage, notice.number, notice.open, notice.days)
     };
     decision.notices.iter().map(one).collect()

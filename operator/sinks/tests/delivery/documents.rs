@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenantry_ledger::document::Document;
-use tenantry_ledger::dunning::Notice;
+use tenantry_ledger::ladder::Notice;
 use tenantry_sinks::{Delivered, Letter, Sink, Trouble, deliver};
 
 /// The deadline of a request to the peer, which answers at once or never.

@@ -21,7 +21,7 @@ use tenantry_crds::sign_off::SubscriptionReference;
 use tenantry_crds::suspension::{LiftAuthority, SuspensionReason, SuspensionScope, TenantSuspensionSpec};
 use tenantry_crds::{TenantSubscription, TenantSuspension};
 use tenantry_journal::Epoch;
-use tenantry_ledger::dunning::Stage;
+use tenantry_ledger::ladder::Stage;
 use tokio::time::{sleep, timeout};
 
 /// Label of suspensions that were made for debt; its value is the account.
