@@ -77,15 +77,17 @@ impl Session {
     }
 
     /// Looks at what is on record now. Where that is neither what the inventory goes on from nor the inventory itself, this process
-    /// looked at the past when it learned it, and it is dropped: a newer record knows more.
-    pub(crate) fn follow(&mut self, recorded: Option<&Inventory>) {
+    /// looked at the past when it learned it, and it is dropped: a newer record knows more. Says whether it was.
+    pub(crate) fn follow(&mut self, recorded: Option<&Inventory>) -> bool {
         if self.inventory.is_none() {
-            return;
+            return false;
         }
         let now = digest(recorded);
-        if now != self.goes_on_from && now != digest(self.inventory.as_ref()) {
+        let is_outdated = now != self.goes_on_from && now != digest(self.inventory.as_ref());
+        if is_outdated {
             self.inventory = None;
         }
+        is_outdated
     }
 
     /// The tenant is at rest: what was only kept to be faster is dropped. Tokens that are newer than those of the
@@ -144,7 +146,8 @@ mod tests {
         let after = |recorded: Option<&Inventory>| {
             let mut session = Session::default();
             session.learn(Some(&before), learned.clone());
-            session.follow(recorded);
+            let is_dropped = session.follow(recorded);
+            assert_eq!(is_dropped, session.inventory.is_none());
             session.inventory
         };
         assert_eq!(after(Some(&before)), Some(learned.clone()), "nobody wrote since");
@@ -153,7 +156,7 @@ mod tests {
         assert_eq!(after(None), None);
         let mut session = Session::default();
         session.learn(None, learned.clone());
-        session.follow(None);
+        assert!(!session.follow(None));
         assert_eq!(session.inventory, Some(learned), "nothing was on record yet");
     }
 }

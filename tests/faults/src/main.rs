@@ -12,7 +12,7 @@ use tenantry_faults::files::read_plan;
 use tenantry_faults::gate;
 use tenantry_faults::leaders::{Case, Leaders};
 use tenantry_faults::oracle::Finding;
-use tenantry_faults::plan::Workload;
+use tenantry_faults::plan::{Plan, Workload};
 use tenantry_faults::seedbed::{self, defects};
 use tenantry_faults::stage::{Rank, Stage};
 use tenantry_faults::stages::Stages;
@@ -62,10 +62,11 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Repeats one plan.
+    /// Repeats a plan, or several one after the other on the same stage.
     Replay {
-        /// File with the plan.
-        file: PathBuf,
+        /// Files with plans.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
         /// How often.
         #[arg(long, default_value_t = 1)]
         times: usize,
@@ -97,7 +98,7 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         Command::Defects { only } => run_defects(&binary, &directory, only).await,
         Command::Places => places(&binary, &directory).await,
         Command::Leaders { seed } => run_leaders(&binary, &directory, *seed).await,
-        Command::Replay { file, times } => replay(&binary, &directory, file, *times).await,
+        Command::Replay { files, times } => replay(&binary, &directory, files, *times).await,
     }
 }
 
@@ -214,15 +215,18 @@ async fn run_leaders(binary: &Path, directory: &Path, seed: Option<u64>) -> Resu
     Ok(failed == 0)
 }
 
-async fn replay(binary: &Path, directory: &Path, file: &Path, times: usize) -> Result<bool> {
-    let plan = read_plan(file)?;
+async fn replay(binary: &Path, directory: &Path, files: &[PathBuf], times: usize) -> Result<bool> {
+    let plans: Vec<Plan> = files.iter().map(|file| read_plan(file)).collect::<Result<_>>()?;
     let mut stage = Stage::start(binary, Rank::Usual, &directory.join("logs")).await?;
-    let references = references(&mut stage, &[plan.workload]).await?;
-    let plans = vec![plan; times];
+    let workloads = plans.iter().map(|plan| plan.workload);
+    let workloads: Vec<Workload> =
+        Workload::ALL.into_iter().filter(|one| workloads.clone().any(|it| it == *one)).collect();
+    let references = references(&mut stage, &workloads).await?;
+    let plans: Vec<Plan> = plans.iter().cycle().take(plans.len() * times).cloned().collect();
     let judged = perform(&mut stage, &plans, &references, &directory.join("replayed")).await?;
     let passed = judged.len() - with_findings(judged.iter().map(|one| &one.findings));
-    println!("{times} times, {passed} passed, {} failed", times - passed);
-    Ok(passed == times)
+    println!("{} times, {passed} passed, {} failed", plans.len(), plans.len() - passed);
+    Ok(passed == plans.len())
 }
 
 /// Where logs, failed plans and reports go.

@@ -12,6 +12,7 @@ use crate::controller::session::Session;
 use std::collections::BTreeSet;
 use tenantry_apply::canonical::digest;
 use tenantry_apply::executor;
+use tenantry_apply::index::Seen;
 use tenantry_apply::object::{Desired, Kind, ObjectId, Owner};
 use tenantry_apply::plan::Waiting;
 use tenantry_apply::record::Ledger;
@@ -24,7 +25,7 @@ use tenantry_checklist::item::{
 };
 use tenantry_checklist::learned::Similar;
 use tenantry_checklist::{journal, sign_off};
-use tenantry_crds::inventory::Inventory;
+use tenantry_crds::inventory::{Inventory, InventoryEntry};
 
 /// What the state of the checklist is derived from, besides the order.
 pub(super) struct Facts<'a> {
@@ -185,16 +186,40 @@ pub(super) fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Conte
     tenantry_apply::record::identities(inventory, owner, &*context.discovery)
 }
 
+/// What is on record, with what the answers to this process's own writes said of these very objects: what was written while it looked
+/// at the past was written all the same, and whoever comes next would take that for drift.
+pub(super) fn written(context: &Context, snapshot: &Snapshot) -> Option<Inventory> {
+    let mut inventory = snapshot.status.inventory.clone()?;
+    let owner = owner(snapshot)?;
+    for id in recorded_ids(&inventory, &owner, context) {
+        let Seen::Present(observed, Some(baseline)) = context.index.see(&id) else { continue };
+        let is_it = |entry: &&mut InventoryEntry| {
+            entry.name == *id.name
+                && entry.uid.as_deref() == Some(&*observed.uid)
+                && Kind::parse(&entry.kind).as_ref() == Some(&id.kind)
+        };
+        if let Some(entry) = inventory.objects.iter_mut().find(is_it) {
+            baseline.record(&id.kind, entry);
+        }
+    }
+    Some(inventory)
+}
+
+/// Whose the objects of a tenant are.
+fn owner(snapshot: &Snapshot) -> Option<Owner> {
+    let tenant = snapshot.status.tenant.as_ref()?;
+    Some(Owner {
+        tenant_id: tenant.id.as_str().into(),
+        subscription: snapshot.root.name.as_str().into(),
+        namespace: tenant.namespace.as_str().into(),
+    })
+}
+
 /// The checklist of a tenant whose edited order was refused: what was accepted before, by its evidence.
 pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) -> Option<Evaluation> {
     let accepted = snapshot.status.accepted.as_ref()?;
     let blueprint = context.store.blueprint_of(accepted)?;
-    let tenant = snapshot.status.tenant.as_ref()?;
-    let owner = Owner {
-        tenant_id: tenant.id.as_str().into(),
-        subscription: snapshot.root.name.as_str().into(),
-        namespace: tenant.namespace.as_str().into(),
-    };
+    let owner = owner(snapshot)?;
     let inventory = session.inventory.clone().or_else(|| snapshot.status.inventory.clone())?;
     let view = context.index.snapshot(recorded_ids(&inventory, &owner, context));
     let items: Vec<ItemInput> = snapshot

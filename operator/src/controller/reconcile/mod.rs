@@ -136,7 +136,11 @@ async fn run(
     session: &mut Session,
 ) -> Result<(Outcome, Next), WriteError> {
     let Some(snapshot) = dereference(context, name, uid) else { return Ok((Outcome::Gone, None)) };
-    session.follow(snapshot.status.inventory.as_ref());
+    if session.follow(snapshot.status.inventory.as_ref())
+        && let Some(inventory) = evaluate::written(context, &snapshot)
+    {
+        session.learn(snapshot.status.inventory.as_ref(), inventory);
+    }
     if snapshot.root.deleting_since.is_some() {
         return offboard::run(context, &snapshot, session).await;
     }
