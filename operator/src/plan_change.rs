@@ -18,8 +18,9 @@ use tenantry_checklist::Problem;
 use tenantry_checklist::plan_change::{self, Amounts, FIELD, Use, Volume, excesses};
 use tenantry_checklist::revision::{DefinitionKind, name_of};
 use tenantry_checklist::select::{Catalogue, Latest};
-use tenantry_crds::ServicePlanSpec;
+use tenantry_checklist::windows::Windows;
 use tenantry_crds::inventory::{Inventory, InventoryEntry};
+use tenantry_crds::{ServicePlanSpec, TenantSubscriptionSpec, TenantSubscriptionStatus};
 
 /// Deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -35,6 +36,20 @@ pub(crate) fn offer(catalogue: &impl Catalogue, text: &str) -> Option<Arc<Servic
         Latest::Missing | Latest::NotAccepted => None,
     };
     latest.or_else(|| catalogue.plan(&text.parse().ok()?))
+}
+
+/// When what interrupts the service of a tenant may begin: at any time, where nobody is served.
+///
+/// # Errors
+/// Windows that cannot be understood; the order is refused for the same.
+pub(crate) fn windows(
+    status: &TenantSubscriptionStatus,
+    spec: &TenantSubscriptionSpec,
+) -> Result<Windows, Vec<Problem>> {
+    match status.go_live.is_some() && status.suspension.is_none() {
+        true => Windows::of(&spec.maintenance_windows),
+        false => Ok(Windows::default()),
+    }
 }
 
 /// What a tenant uses of what its quotas count: one request for each of them.

@@ -195,16 +195,9 @@ impl Billing {
         let mut state = self.lock();
         let lines = summary.documents.iter().flat_map(|document| &document.lines);
         state.dirty.extend(lines.map(|line| line.subscription.clone()));
-        // So is whoever had nothing on the document that came before his own.
-        let billed: BTreeSet<&str> =
-            summary.documents.iter().map(|document| document.account.as_str()).collect();
-        let others = state.known.iter().filter(|(_, known)| billed.contains(known.account.as_str()));
-        let others: Vec<String> = others.map(|(tenant, _)| tenant.clone()).collect();
-        state.dirty.extend(others);
         drop(state);
+        // So is whoever had nothing on the document that came before his own; and what fell due meanwhile has another timer.
         self.paid(&summary.documents.iter().map(|document| document.account.as_str()).collect());
-        // What fell due meanwhile has another timer.
-        self.look_again();
     }
 
     /// What these accounts owe is something else now.
@@ -271,8 +264,10 @@ impl Billing {
 
 impl State {
     fn look_at_tenants_of(&mut self, account: &str) {
-        let tenants = self.wants.iter().filter(|(_, want)| want.agreement.account.id == account);
-        self.dirty.extend(tenants.map(|(tenant, _)| tenant.clone()));
+        let asking = self.wants.iter().filter(|(_, want)| want.agreement.account.id == account);
+        let known = self.known.iter().filter(|(_, known)| known.account == account);
+        let tenants = asking.map(|(tenant, _)| tenant).chain(known.map(|(tenant, _)| tenant));
+        self.dirty.extend(tenants.cloned());
     }
 }
 

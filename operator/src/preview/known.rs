@@ -11,7 +11,7 @@ use crate::definitions::live::{Definition, read};
 use crate::definitions::mover::runs;
 use crate::definitions::store::Live;
 use crate::definitions::{Key, Store};
-use crate::plan_change::{Misfit, interrupts, moves, offer, pinned, unchangeable, used};
+use crate::plan_change::{Misfit, interrupts, moves, offer, pinned, unchangeable, used, windows};
 use crate::preview::changes::Changes;
 use crate::rights::{MANAGER_ROLE, Rights, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -35,7 +35,6 @@ use tenantry_checklist::revision::{DefinitionKind, Revision, name_of};
 use tenantry_checklist::select::{Moves, SelectInput, select};
 use tenantry_checklist::suspension::Effect;
 use tenantry_checklist::time;
-use tenantry_checklist::windows::Windows;
 use tenantry_crds::{
     Blueprint, HostedApplication, HostedApplicationVersion, ServicePlan, ServicePlanSpec,
     TenantSubscriptionSpec, TenantSubscriptionStatus, TenantSuspension, TenantSuspensionSpec,
@@ -181,12 +180,7 @@ impl Known {
         let (current, wished) = (name_of(&accepted.plan), spec.plan_ref.name.as_str());
         let offer = offer(&self.store, &accepted.plan);
         let now = jiff::Timestamp::now();
-        let is_served = status.go_live.is_some() && status.suspension.is_none();
-        let windows = match is_served {
-            true => Windows::of(&spec.maintenance_windows)?,
-            false => Windows::default(),
-        };
-        let (before, after) = (self.awake(root, &status, None), self.awake(root, &status, Some(spec)));
+        let windows = windows(&status, spec)?;
         let input = plan_change::Input {
             wished,
             current: Some(current),
@@ -196,21 +190,28 @@ impl Known {
             generation: root.generation,
             now,
         };
-        let mut step = step(&input).reconsidered(&windows, now);
-        let direct = offer.as_deref().and_then(|offer| plan_change::direction(offer, wished));
-        if let (Some(before), Some(after)) = (&before, &after)
-            && interrupts(before, after)
-        {
-            step = step.within(&windows, &input);
-        }
-        let (direction, effective_at) = match &step {
+        let step = step(&input).reconsidered(&windows, now);
+        match &step {
             Step::Same => return Ok(None),
             Step::NotOffered(problem) => return Err(vec![problem.clone()]),
-            Step::Now(direction) => (*direction, None),
+            Step::Now(_) | Step::Later(_) | Step::Waits(_) | Step::Due(_) => {}
+        }
+        let (before, after) = (self.awake(root, &status, None), self.awake(root, &status, Some(spec)));
+        let step = match (&before, &after) {
+            (Some(before), Some(after)) if interrupts(before, after) => step.within(&windows, &input),
+            _ => step,
+        };
+        let direct = offer.as_deref().and_then(|offer| plan_change::direction(offer, wished));
+        let effective_at = match &step {
             Step::Later(pending) | Step::Waits(pending) | Step::Due(pending) => {
-                let direction = direct.unwrap_or(Direction::Downgrade);
-                (direction, Some(pending.effective_at).filter(|at| *at > now))
+                Some(pending.effective_at).filter(|at| *at > now)
             }
+            Step::Same | Step::Now(_) | Step::NotOffered(_) => None,
+        };
+        // Of what a plan offered once, and offers no more, less is left.
+        let direction = match step {
+            Step::Now(direction) => direction,
+            _ => direct.unwrap_or(Direction::Downgrade),
         };
         if let (Some(before), Some(plan)) = (before, self.plan(wished)) {
             let record = status.inventory.as_ref();

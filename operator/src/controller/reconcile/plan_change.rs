@@ -7,13 +7,12 @@ use crate::controller::context::Context;
 use crate::controller::patience::doubled;
 use crate::controller::servers::nodes_with_volumes;
 use crate::controller::session::Session;
-use crate::plan_change::{self, Misfit, offer, unchangeable, used};
+use crate::plan_change::{self, Misfit, offer, unchangeable, used, windows};
 use std::time::Duration;
 use tenantry_checklist::item::JOURNAL_UNAVAILABLE;
 use tenantry_checklist::plan_change::{Course, FIELD, Input, Pending, Step, misfits, pending, step};
 use tenantry_checklist::revision::name_of;
 use tenantry_checklist::select::{Moves, SelectInput, select};
-use tenantry_checklist::windows::Windows;
 use tenantry_checklist::{Problem, journal};
 use tenantry_crds::TenantSubscriptionSpec;
 
@@ -58,7 +57,7 @@ pub(super) async fn decide(context: &Context, snapshot: &Snapshot, session: &mut
     let Ok(spec) = snapshot.root.spec() else { return stays() };
     let current = name_of(&accepted.plan);
     // With windows that cannot be understood the order is refused.
-    let Ok(windows) = windows(snapshot, &spec) else { return stays() };
+    let Ok(windows) = windows(status, &spec) else { return stays() };
     let offer = offer(&*context.store, &accepted.plan);
     let input = Input {
         wished: &spec.plan_ref.name,
@@ -110,15 +109,6 @@ struct Found {
     again: Option<Duration>,
     /// Whether the change interrupts the service.
     interrupts: bool,
-}
-
-/// When what interrupts the service may begin: at any time, where nobody is served.
-fn windows(snapshot: &Snapshot, spec: &TenantSubscriptionSpec) -> Result<Windows, Vec<Problem>> {
-    let status = &snapshot.status;
-    match status.go_live.is_some() && status.suspension.is_none() {
-        true => Windows::of(&spec.maintenance_windows),
-        false => Ok(Windows::default()),
-    }
 }
 
 fn unrecorded() -> Problem {
