@@ -1,7 +1,7 @@
 //! What controller and preview share of changes to another plan: what a plan offers, and what a tenant uses. Needs a client for the
 //! latter.
 
-use crate::controller::reconcile::prepare::Prepared;
+use crate::controller::reconcile::prepare::{Prepared, group_kind};
 use crate::preview::changes::{Pods, pods};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Client;
@@ -13,7 +13,6 @@ use std::time::Duration;
 use tenantry_apply::object::Desired;
 use tenantry_blueprint::baseline::{Limits, Quota, at_most, at_rest};
 use tenantry_blueprint::decorate::claims;
-use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
 use tenantry_checklist::plan_change::{self, Amounts, FIELD, Use, Volume, excesses};
 use tenantry_checklist::revision::{DefinitionKind, name_of};
@@ -113,8 +112,7 @@ fn is_bound_to_a_node(workload: &Desired, all: &[Desired]) -> bool {
         let modes = claim.pointer("/spec/accessModes").and_then(Value::as_array);
         modes.into_iter().flatten().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
     };
-    let kind =
-        GroupKind { group: workload.id.kind.group().to_owned(), kind: workload.id.kind.name().to_owned() };
+    let kind = group_kind(&workload.id.kind);
     let templates = workload.body.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
     let own = templates.into_iter().flatten();
     let mounted = claims(&workload.body, &kind).filter_map(|name| {

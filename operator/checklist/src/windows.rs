@@ -32,6 +32,7 @@ const EDGES: usize = 20_000;
 pub struct Windows {
     allow: Vec<Window>,
     deny: Vec<Window>,
+    source: Vec<MaintenanceWindow>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Windows {
     /// # Errors
     /// Every window that cannot be understood, with its field and the remedy; or that they leave no moment at all.
     pub fn of(windows: &[MaintenanceWindow]) -> Result<Self, Vec<Problem>> {
-        let (mut found, mut problems) = (Self::default(), Vec::new());
+        let (mut found, mut problems) = (Self { source: windows.to_vec(), ..Self::default() }, Vec::new());
         for (at, window) in windows.iter().enumerate() {
             match Window::of(window, &format!("spec.maintenanceWindows[{at}]")) {
                 Ok(parsed) if window.kind == WindowKind::Allow => found.allow.push(parsed),
@@ -72,7 +73,7 @@ impl Windows {
     /// Whether nothing is said, so that anything may begin at any time.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.allow.is_empty() && self.deny.is_empty()
+        self.source.is_empty()
     }
 
     /// Whether work may begin at a moment.
@@ -139,6 +140,15 @@ impl Windows {
         None
     }
 }
+
+/// By what they were read from.
+impl PartialEq for Windows {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Windows {}
 
 // === impl Window ===
 

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use tenantry_checklist::windows::Windows;
 use tenantry_crds::blueprint::Party;
 use tenantry_crds::subscription::{AcceptedRevisions, MaintenanceWindow, ServersStatus};
 use tenantry_crds::{TenantSubscription, TenantSubscriptionSpec, TenantSubscriptionStatus};
@@ -93,8 +94,20 @@ pub(crate) struct Brief {
     pub(crate) overdue: Vec<Party>,
     /// What it says that its tenant has of servers.
     pub(crate) servers: Option<ServersStatus>,
-    /// When what interrupts the service may begin; at any time where nobody is served.
-    pub(crate) windows: Vec<MaintenanceWindow>,
+    /// When what interrupts the service may begin.
+    pub(crate) maintenance: Maintenance,
+}
+
+/// When what interrupts the service of a tenant may begin. Read once: whoever moves many tenants asks all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Maintenance {
+    /// At any time: nobody is served, or the order says nothing.
+    #[default]
+    Always,
+    /// While one of these is open.
+    In(Arc<Windows>),
+    /// The order's windows cannot be understood, so it is refused.
+    Never,
 }
 
 /// All subscriptions.
@@ -281,7 +294,11 @@ impl Brief {
         let version = format!("{}-{}", spec.application_ref.name, spec.application_ref.version);
         let is_served = status.go_live.is_some() && status.suspension.is_none();
         Self {
-            windows: if is_served { spec.maintenance_windows } else { Vec::new() },
+            maintenance: if is_served {
+                Maintenance::of(&spec.maintenance_windows)
+            } else {
+                Maintenance::Always
+            },
             ready: holds("Ready"),
             stalled: holds("Stalled"),
             suspended: holds("Suspended"),
@@ -292,6 +309,27 @@ impl Brief {
             tenant_id: status.tenant.map(|tenant| tenant.id),
             servers: status.servers,
             overdue: status.checklist.iter().filter(|entry| entry.overdue).map(|entry| entry.owner).collect(),
+        }
+    }
+}
+
+// === impl Maintenance ===
+
+impl Maintenance {
+    fn of(windows: &[MaintenanceWindow]) -> Self {
+        match Windows::of(windows) {
+            _ if windows.is_empty() => Self::Always,
+            Ok(windows) => Self::In(Arc::new(windows)),
+            Err(_) => Self::Never,
+        }
+    }
+
+    /// Whether nothing may begin at a moment.
+    pub(crate) fn is_closed(&self, now: jiff::Timestamp) -> bool {
+        match self {
+            Self::Always => false,
+            Self::In(windows) => !windows.is_open(now),
+            Self::Never => true,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::content::Key;
 use super::store::Store;
-use crate::controller::roots::{Root, Roots};
+use crate::controller::roots::{Maintenance, Root, Roots};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,6 @@ use tenantry_checklist::pace::{Limits, Pace, Tenant, pace};
 use tenantry_checklist::plan::lowers;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest, Moves};
-use tenantry_checklist::windows::Windows;
 use tenantry_crds::subscription::AcceptedRevisions;
 
 /// Gives out turns.
@@ -130,9 +129,7 @@ impl Mover {
         store: &Store,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        if root.brief.windows.is_empty() {
-            return None;
-        }
+        let Maintenance::In(windows) = &root.brief.maintenance else { return None };
         let kinds = [
             DefinitionKind::Plan,
             DefinitionKind::Application,
@@ -142,7 +139,6 @@ impl Mover {
         if !kinds.into_iter().any(|kind| pending_move(kind, accepted, store).is_some()) {
             return None;
         }
-        let windows = Windows::of(&root.brief.windows).ok()?;
         windows.opens(now).filter(|at| *at > now).or_else(|| windows.opens_again(now))
     }
 
@@ -184,18 +180,11 @@ fn tenants(
             // Who is suspended cannot be ready, and holds nobody up.
             moved_and_ready: moved && (root.brief.ready || root.brief.suspended),
             moved_and_failed: moved && root.brief.stalled,
-            closed: !moved && !turns.contains(&root.name) && is_closed(root, now),
+            closed: !moved && !turns.contains(&root.name) && root.brief.maintenance.is_closed(now),
             held: !moved && *held.entry(runs.clone()).or_insert_with(is_held),
         })
     };
     roots.all().iter().filter_map(&mut tenant).collect()
-}
-
-/// Whether no maintenance window of a tenant is open. An order with windows that cannot be understood is refused, so nobody moves by
-/// it.
-fn is_closed(root: &Root, now: Timestamp) -> bool {
-    let windows = &root.brief.windows;
-    !windows.is_empty() && !Windows::of(windows).is_ok_and(|windows| windows.is_open(now))
 }
 
 /// What a move from one revision of a plan to another takes, unless its tenants were told.

@@ -7,6 +7,7 @@ use crate::controller::roots::Root;
 use crate::controller::session::Session;
 use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError};
+use tenantry_apply::object::Owner;
 use tenantry_blueprint::baseline::ServiceAccount;
 use tenantry_checklist::Problem;
 use tenantry_checklist::access::TenantId;
@@ -37,6 +38,16 @@ pub(crate) struct Snapshot {
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// Whose the objects of the tenant are, once it has an identity on record.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        let tenant = self.status.tenant.as_ref()?;
+        Some(Owner {
+            tenant_id: tenant.id.as_str().into(),
+            subscription: self.root.name.as_str().into(),
+            namespace: tenant.namespace.as_str().into(),
+        })
+    }
+
     /// That a person paused the subscription.
     pub(crate) fn pause(&self) -> Option<Pause<'_>> {
         let reason = self.root.paused.as_deref()?;

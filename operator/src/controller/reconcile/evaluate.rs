@@ -190,7 +190,7 @@ pub(super) fn recorded_ids(inventory: &Inventory, owner: &Owner, context: &Conte
 /// at the past was written all the same, and whoever comes next would take that for drift.
 pub(super) fn written(context: &Context, snapshot: &Snapshot) -> Option<Inventory> {
     let mut inventory = snapshot.status.inventory.clone()?;
-    let owner = owner(snapshot)?;
+    let owner = snapshot.owner()?;
     for id in recorded_ids(&inventory, &owner, context) {
         let Seen::Present(observed, Some(baseline)) = context.index.see(&id) else { continue };
         let is_it = |entry: &&mut InventoryEntry| {
@@ -205,21 +205,11 @@ pub(super) fn written(context: &Context, snapshot: &Snapshot) -> Option<Inventor
     Some(inventory)
 }
 
-/// Whose the objects of a tenant are.
-fn owner(snapshot: &Snapshot) -> Option<Owner> {
-    let tenant = snapshot.status.tenant.as_ref()?;
-    Some(Owner {
-        tenant_id: tenant.id.as_str().into(),
-        subscription: snapshot.root.name.as_str().into(),
-        namespace: tenant.namespace.as_str().into(),
-    })
-}
-
 /// The checklist of a tenant whose edited order was refused: what was accepted before, by its evidence.
 pub(super) fn kept(context: &Context, snapshot: &Snapshot, session: &Session) -> Option<Evaluation> {
     let accepted = snapshot.status.accepted.as_ref()?;
     let blueprint = context.store.blueprint_of(accepted)?;
-    let owner = owner(snapshot)?;
+    let owner = snapshot.owner()?;
     let inventory = session.inventory.clone().or_else(|| snapshot.status.inventory.clone())?;
     let view = context.index.snapshot(recorded_ids(&inventory, &owner, context));
     let items: Vec<ItemInput> = snapshot

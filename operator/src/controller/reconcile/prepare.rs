@@ -493,17 +493,18 @@ fn prepared_job(order: &Order, item: &Item, rendered: RenderedJob, owner: &Owner
     PreparedJob { rendered, digest: job::digest(order, item), declared, waits, source }
 }
 
+/// The kind as the blueprint's rules know it.
+pub(crate) fn group_kind(kind: &Kind) -> GroupKind {
+    GroupKind { group: kind.group().to_owned(), kind: kind.name().to_owned() }
+}
+
 /// The claims that jobs mount and nothing that runs for long does.
 fn claims_of_jobs(items: &[PreparedItem], desired: &[Desired]) -> BTreeSet<String> {
     let of_jobs = items.iter().filter_map(|item| item.job.as_ref()).flat_map(|job| job.rendered.claims());
     let mut all: BTreeSet<String> = of_jobs.map(str::to_owned).collect();
     if !all.is_empty() {
         for object in desired {
-            let kind = GroupKind {
-                group: object.id.kind.group().to_owned(),
-                kind: object.id.kind.name().to_owned(),
-            };
-            claims(&object.body, &kind).for_each(|claim| {
+            claims(&object.body, &group_kind(&object.id.kind)).for_each(|claim| {
                 all.remove(claim);
             });
         }

@@ -1,7 +1,7 @@
 //! What a tenant asks for of servers, and what of it waits until it has them. Makes no request.
 
 use super::dereference::Snapshot;
-use super::prepare::{Left, Prepared, PreparedItem};
+use super::prepare::{Left, Prepared, PreparedItem, group_kind};
 use crate::controller::context::Context;
 use crate::controller::servers::{Standing, Told, Wish, promised, tenancy};
 use jiff::Timestamp;
@@ -9,7 +9,6 @@ use tenantry_apply::object::{Desired, Policy};
 use tenantry_apply::record::Ledger;
 use tenantry_blueprint::baseline::{self, Limits, PlanError};
 use tenantry_blueprint::decorate::runs_pods;
-use tenantry_blueprint::kinds::GroupKind;
 use tenantry_checklist::Problem;
 use tenantry_checklist::duration;
 use tenantry_checklist::item::{self, Evidence, OUT_OF_CAPACITY, SERVERS_OPEN};
@@ -138,7 +137,7 @@ pub(super) fn keeps_back(standing: &Standing, object: &Desired, ledger: &Ledger)
     let kind = &object.id.kind;
     let recorded = ledger.entry(&object.id).filter(|entry| entry.uid.is_some());
     let is_as_written = recorded.is_some_and(|entry| entry.digest.as_deref() == Some(&*object.digest));
-    let runs = GroupKind { group: kind.group().to_owned(), kind: kind.name().to_owned() };
+    let runs = group_kind(kind);
     let bounds = kind.is_namespace() || kind.is("", "ResourceQuota") || kind.is("", "LimitRange");
     match recorded {
         Some(_) if object.policy == Policy::Once || is_as_written => false,

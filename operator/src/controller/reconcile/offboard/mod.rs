@@ -51,15 +51,10 @@ pub(super) async fn run(
     }
     let inventory =
         session.inventory.clone().or_else(|| snapshot.status.inventory.clone()).unwrap_or_default();
-    let Some(tenant) = &snapshot.status.tenant else {
+    let Some(owner) = snapshot.owner() else {
         // The record is written together with the tenant's identity: without one nothing was ever made.
         write::finalizer(context, snapshot, false).await?;
         return Ok((Outcome::Settled, None));
-    };
-    let owner = Owner {
-        tenant_id: tenant.id.as_str().into(),
-        subscription: snapshot.root.name.as_str().into(),
-        namespace: tenant.namespace.as_str().into(),
     };
     watch_kinds(context, &inventory);
     let current = Snapshot { root: Arc::clone(&snapshot.root), status: snapshot.status.clone(), ..*snapshot };
