@@ -9,6 +9,8 @@ pub(crate) mod deliveries;
 pub(crate) mod dunning;
 pub(crate) mod endpoint;
 pub(crate) mod feed;
+#[cfg(test)]
+mod fixtures;
 mod record;
 pub(crate) mod records;
 mod reserved;

@@ -185,31 +185,8 @@ fn read<T: for<'de> Deserialize<'de>>(entry: &Entry) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
-
-    fn entry(key: &str, subject: &str, outcome: &str, at: i64, evidence: &Value) -> Entry {
-        Entry {
-            id: format!("t1/{key}"),
-            tenant: "t1".to_owned(),
-            subscription: "acme".to_owned(),
-            uid: "u".to_owned(),
-            operation: 1,
-            subject: subject.to_owned(),
-            item: String::new(),
-            outcome: outcome.to_owned(),
-            plan: "gold".to_owned(),
-            application: "erp".to_owned(),
-            version: "erp-1".to_owned(),
-            blueprint: "standard".to_owned(),
-            started_at: None,
-            ended_at: at,
-            machine_seconds: 0,
-            people_seconds: 0,
-            attempts: 0,
-            actor: "tenantry".to_owned(),
-            evidence: evidence.to_string(),
-        }
-    }
+    use crate::controller::billing::fixtures::entry;
+    use serde_json::json;
 
     fn began(at: i64) -> Entry {
         let proof = json!({"account": "acme", "priceList": "gold@1", "application": "erp"});

@@ -162,30 +162,11 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::billing::fixtures;
     use serde_json::{Value, json};
 
     fn entry(subject: &str, outcome: &str, at: i64, evidence: Value) -> Entry {
-        Entry {
-            id: format!("t1/{subject}/{at}"),
-            tenant: "t1".to_owned(),
-            subscription: "acme".to_owned(),
-            uid: "u".to_owned(),
-            operation: 1,
-            subject: subject.to_owned(),
-            item: String::new(),
-            outcome: outcome.to_owned(),
-            plan: "gold".to_owned(),
-            application: "erp".to_owned(),
-            version: "erp-1".to_owned(),
-            blueprint: "standard".to_owned(),
-            started_at: None,
-            ended_at: at,
-            machine_seconds: 0,
-            people_seconds: 0,
-            attempts: 0,
-            actor: "tenantry".to_owned(),
-            evidence: evidence.to_string(),
-        }
+        fixtures::entry(&format!("{subject}/{at}"), subject, outcome, at, &evidence)
     }
 
     fn at(hours: i64) -> Timestamp {
