@@ -28,6 +28,7 @@ async fn the_engine_on_a_real_api_server() {
     let bench = Bench::new(cluster.client().await.unwrap()).await;
     a_new_tenant_costs_one_post_per_object_and_then_nothing(&bench).await;
     a_change_costs_one_apply_per_object_and_a_dropped_field_two_more(&bench).await;
+    what_excludes_what_was_there_takes_its_place(&bench).await;
     status_scale_and_labels_are_no_drift(&bench).await;
     foreign_edits_are_repaired(&bench).await;
     a_sidecar_and_an_extra_key_are_taken_out(&bench).await;
@@ -213,6 +214,51 @@ async fn a_change_costs_one_apply_per_object_and_a_dropped_field_two_more(bench:
     tenant.done().await;
     assert_eq!(bench.requests().get(&Verb::Takeover), after.get(&Verb::Takeover));
     assert_eq!(bench.get(&ids["settings"]).await.data.get("data"), Some(&json!({"c": "3"})));
+}
+
+/// One source of a volume instead of another, one of a variable, one way to replace pods: with what was there, and what the server filled in
+/// when it was made, each would be refused.
+async fn what_excludes_what_was_there_takes_its_place(bench: &Bench) {
+    let made = |volume: &Value, variable: &Value, strategy: &Value| {
+        let mut made = web("x:1");
+        made["spec"]["strategy"] = strategy.clone();
+        let pod = &mut made["spec"]["template"]["spec"];
+        pod["volumes"] = json!([volume]);
+        pod["containers"][0]["env"] = json!([variable]);
+        made
+    };
+    let rolling =
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
+    let [first, second] = [
+        (json!({"name": "v", "emptyDir": {}}), json!({"name": "A", "value": "1"})),
+        (
+            json!({"name": "v", "configMap": {"name": "settings"}}),
+            json!({"name": "A", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "a"}}}),
+        ),
+    ];
+    let mut tenant = bench.tenant("instead");
+    tenant.want_namespace();
+    let id = tenant.want(Stage::Ordinary, made(&first.0, &first.1, &json!({})));
+    tenant.done().await;
+    for (turn, (volume, variable), strategy, takes_over) in [
+        (1, &second, json!({"type": "Recreate"}), 1),
+        (2, &first, rolling, 0),
+        (3, &second, json!({"type": "Recreate"}), 0),
+    ] {
+        let before = bench.requests();
+        tenant.want(Stage::Ordinary, made(volume, variable, &strategy));
+        assert_eq!(tenant.done().await, [applied("Deployment")], "{turn}");
+        let after = bench.requests();
+        let count = |verb| after.get(&verb).copied().unwrap_or(0) - before.get(&verb).copied().unwrap_or(0);
+        let asked = (count(Verb::Apply), count(Verb::Takeover), count(Verb::Get));
+        assert_eq!(asked, (1, takes_over, takes_over), "{turn}: what is refused is not counted");
+        let live = bench.get(&id).await.data;
+        assert_eq!(live.pointer("/spec/strategy"), Some(&strategy), "{turn}");
+        let source = volume.as_object().unwrap().keys().find(|key| *key != "name").unwrap();
+        let has = live.pointer("/spec/template/spec/volumes/0").and_then(Value::as_object).unwrap();
+        assert!(has.contains_key(source) && has.len() == 2, "{turn}: {has:?}");
+        assert_eq!(tenant.actions(), []);
+    }
 }
 
 async fn status_scale_and_labels_are_no_drift(bench: &Bench) {

@@ -132,7 +132,12 @@ impl Executor {
         known: Option<Baseline>,
         resource: &ApiResource,
     ) -> Result<Option<Settled>, Refusal> {
-        let mut answer = self.apply_once(desired, uid, resource, self.version(&desired.id, uid)).await?;
+        let mut answer = match self.apply_once(desired, uid, resource, self.version(&desired.id, uid)).await {
+            Err(refusal) if refusal.failure.verdict == Verdict::Invalid => {
+                self.apply_without_rests(desired, uid, resource, refusal).await?
+            }
+            result => result?,
+        };
         let held = held_beside(&answer.metadata);
         if held != 0 && known.map(|known| known.leftover) != Some(held) {
             let version = self.take_over(desired, uid, resource, &answer.metadata).await?;
@@ -143,6 +148,23 @@ impl Executor {
         }
         let held = held_beside(&answer.metadata);
         Ok(Some(self.written(Done::Applied, desired, &answer.metadata, held)))
+    }
+
+    /// After an apply that was refused as invalid: what left the intent is still there where the entry of our creation holds it, and may be
+    /// what does not go with the rest, such as one source of a volume beside another. It is handed over first, and applied again.
+    async fn apply_without_rests(
+        &self,
+        desired: &Desired,
+        uid: &str,
+        resource: &ApiResource,
+        refusal: Refusal,
+    ) -> Result<Answer, Refusal> {
+        let found: Answer = self.send(&desired.id, &Call::get(resource, &desired.id, false)?).await?;
+        if found.metadata.uid != uid || held_beside(&found.metadata) == 0 {
+            return Err(refusal);
+        }
+        let version = self.take_over(desired, uid, resource, &found.metadata).await?;
+        self.apply_once(desired, uid, resource, Some(version)).await
     }
 
     /// One server-side apply. What bounds a tenant is something else in between while it changes plans, so there it is made over the

@@ -253,6 +253,34 @@ async fn a_failed_takeover_leaves_the_old_digest_so_that_it_is_tried_again() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_applied_again_without_what_left_the_intent() {
+    let invalid = || ("Invalid", r#"Deployment "web" is invalid: spec.a: Forbidden: not beside spec.b"#);
+    let script = Script::default();
+    script.refuse(422, invalid().0, invalid().1);
+    script.answer(200, answer("u1", "8", &[update(json!({"f:data": {"f:a": {}, "f:dropped": {}}}))]));
+    script.answer(200, answer("u1", "9", &[]));
+    script.answer(200, answer("u1", "10", &[applied(json!({"f:data": {"f:a": {}}}))]));
+    let action = || Action::Apply { uid: "u1".into(), why: Cause::Changed };
+    let execution = run(&executor(&script, Arc::new(Open)), &settings(), action(), Some(("u1", 0))).await;
+    assert_eq!(result(&execution), Ok(Done::Applied));
+    let methods =
+        |script: &Script| script.asked().iter().map(|asked| asked.method.to_string()).collect::<Vec<_>>();
+    assert_eq!(methods(&script), ["PATCH", "GET", "PATCH", "PATCH"]);
+
+    // Nothing is left of what was made, or it is another object: the refusal stands.
+    let all = applied(json!({"f:data": {"f:a": {}}}));
+    for found in [answer("u1", "8", &[all]), answer("u2", "8", &[])] {
+        let script = Script::default();
+        script.refuse(422, invalid().0, invalid().1);
+        script.answer(200, found);
+        let execution = run(&executor(&script, Arc::new(Open)), &settings(), action(), Some(("u1", 0))).await;
+        assert_eq!(result(&execution), Err(Verdict::Invalid));
+        assert_eq!(methods(&script), ["PATCH", "GET"]);
+        assert_eq!(execution.inventory.objects[0].digest.as_deref(), Some("old"));
+    }
+}
+
+#[tokio::test]
 async fn an_object_that_is_gone_is_created_and_a_namesake_is_left_alone() {
     let absent = "uid mismatch: the provided object specified uid u1, and no existing object was found";
     let other = r#"ConfigMap "settings" is invalid: metadata.uid: Invalid value: "u1": field is immutable"#;
