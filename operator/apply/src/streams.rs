@@ -17,6 +17,7 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -31,6 +32,9 @@ const WATCH_SECONDS: u32 = 290;
 /// Objects per page of a full list, where metadata is asked for and where everything is: bounds the memory of a start.
 const PAGE: u32 = 250;
 const FULL_PAGE: u32 = 100;
+/// Kinds whose first lists are asked for at once, for the same reason: a page of each is in memory. One that is not answered holds up
+/// nobody but the next.
+const LISTS_AT_ONCE: usize = 4;
 /// Failed starts in a row after which the resource version is given up.
 const MAX_FAILED_STARTS: u32 = 3;
 /// How long a watch may fail without delivering anything before it is given up.
@@ -53,6 +57,7 @@ pub struct Streams {
     index: Arc<SharedIndex>,
     counters: Arc<Counters>,
     running: Mutex<HashMap<Kind, Running>>,
+    lists: Arc<Semaphore>,
 }
 
 struct Running {
@@ -91,7 +96,8 @@ impl Streams {
     /// No watches yet. `client` should be one of its own, since every watch holds a connection.
     #[must_use]
     pub fn new(client: Client, index: Arc<SharedIndex>, counters: Arc<Counters>) -> Self {
-        Self { client, index, counters, running: Mutex::default() }
+        let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE));
+        Self { client, index, counters, running: Mutex::default(), lists }
     }
 
     /// Watches a kind, unless it is watched in at least this mode. A stronger mode replaces the watch; until that has
@@ -115,6 +121,7 @@ impl Streams {
             retain: mode == Mode::Status,
             number: turn.next(|| self.index.unsettle(kind)),
             turn: Arc::clone(&turn),
+            lists: Arc::clone(&self.lists),
         };
         let (client, resource) = (self.client.clone(), resource.clone());
         let task = match mode {
@@ -172,6 +179,7 @@ struct Feed {
     retain: bool,
     number: u64,
     turn: Arc<Turn>,
+    lists: Arc<Semaphore>,
 }
 
 // === impl Turn ===
@@ -202,7 +210,8 @@ impl Feed {
         let selector = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
         let config = watcher::Config::default().labels(&selector).page_size(page);
         let api = Api::<C>::all_with(client, &resource);
-        follow(api, config, |event| self.take(event), || self.counters.watch_restart()).await;
+        let place = Arc::clone(&self.lists).acquire_owned().await.ok();
+        follow_from(place, api, config, |event| self.take(event), || self.counters.watch_restart()).await;
     }
 
     fn take<C: Child>(&self, event: Event<C>) {
@@ -225,6 +234,20 @@ impl Feed {
 pub async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
+    take: impl FnMut(Event<K>),
+    given_up: impl FnMut(),
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    follow_from(None, api, config, take, given_up).await;
+}
+
+/// The same, with a place among those who ask for their first list. It is given back when the list is there, or has failed once: what cannot
+/// be listed is tried again for ever.
+async fn follow_from<K>(
+    mut place: Option<OwnedSemaphorePermit>,
+    api: Api<K>,
+    config: watcher::Config,
     mut take: impl FnMut(Event<K>),
     mut given_up: impl FnMut(),
 ) where
@@ -240,9 +263,13 @@ pub async fn follow<K>(
                     if !matches!(event, Event::Init) {
                         trouble = Trouble::default();
                     }
+                    if matches!(event, Event::InitDone) {
+                        drop(place.take());
+                    }
                     take(event);
                 }
                 Err(error) => {
+                    drop(place.take());
                     tracing::debug!(url = api.resource_url(), %error, "watch failed");
                     if trouble.is_hopeless(&error, Instant::now()) {
                         break;

@@ -196,3 +196,27 @@ fn a_minute_of_failures_is_enough() {
     let listing = || watcher::Error::InitialListFailed(kube::Error::Service("gone".into()));
     assert!(!Trouble::default().is_hopeless(&listing(), now), "a list starts anew by itself");
 }
+
+/// Every page of a first list is in memory, so few are asked for at once; and who is refused keeps nobody waiting.
+#[tokio::test(start_paused = true)]
+async fn first_lists_take_turns() {
+    let bench = bench();
+    let kinds: Vec<Kind> = (0..LISTS_AT_ONCE + 2)
+        .map(|n| Kind::parse(&format!("x{n}.example.org/v1/ConfigMap")).unwrap())
+        .collect();
+    (0..LISTS_AT_ONCE).for_each(|_| bench.script.silence());
+    kinds.iter().for_each(|kind| bench.streams.ensure(kind, &resource(), Mode::Metadata));
+    until(|| bench.script.asked().len() == LISTS_AT_ONCE).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.script.asked().len(), LISTS_AT_ONCE, "the others wait");
+    drop(bench);
+
+    let bench = self::bench();
+    (0..LISTS_AT_ONCE).for_each(|_| bench.script.refuse(403, "Forbidden", "not yours"));
+    bench.script.answer(200, list("5", &[]));
+    (0..=LISTS_AT_ONCE).for_each(|_| bench.script.silence());
+    let (last, refused) = (&kinds[LISTS_AT_ONCE], &kinds[..LISTS_AT_ONCE]);
+    refused.iter().chain([last]).for_each(|kind| bench.streams.ensure(kind, &resource(), Mode::Metadata));
+    until(|| !bench.streams.pending().contains(last)).await;
+    assert_eq!(bench.streams.pending(), refused);
+}
