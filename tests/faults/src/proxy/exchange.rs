@@ -131,7 +131,9 @@ impl Exchanger {
             }
             Act::ForwardThen(after) => {
                 let read = self.forward(whole, ticket).await?;
-                if !read.status.is_success() { Ok(read.answer()) } else { self.after(&after, ticket).await }
+                // What was refused has no effect that could get lost; of a read that nothing is there is an answer like another.
+                let is_refused = !read.status.is_success() && named.site.verb.is_write();
+                if is_refused { Ok(read.answer()) } else { self.after(&after, ticket).await }
             }
             Act::Twice => {
                 self.wire.strike(ticket, None);
