@@ -6,13 +6,12 @@ use crate::preview::changes::{Pods, pods};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Client;
 use kube::api::Api;
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tenantry_apply::object::Desired;
 use tenantry_blueprint::baseline::{Limits, Quota, at_most, at_rest};
-use tenantry_blueprint::decorate::claims;
+use tenantry_blueprint::rollout::{Claims, is_bound_to_a_node, waits_for_ever};
 use tenantry_checklist::Problem;
 use tenantry_checklist::plan_change::{self, Amounts, FIELD, Use, Volume, excesses};
 use tenantry_checklist::revision::{DefinitionKind, name_of};
@@ -98,27 +97,37 @@ pub(crate) fn moves(before: &Prepared, after: &Prepared) -> bool {
 /// Whether a change moves a tenant to other servers and interrupts its service by that: a pod of some workload ends before its
 /// successor starts, because its kind does it so or because its volume is for one node at a time.
 pub(crate) fn interrupts(before: &Prepared, after: &Prepared) -> bool {
+    let volumes = Claims::of(bodies(&after.desired));
     moves(before, after)
         && after.desired.iter().any(|object| {
             let present = before.desired.iter().find(|present| present.id == object.id);
             let pods = present.and_then(|present| pods(present, object));
-            pods == Some(Pods::Interrupted) || (pods.is_some() && is_bound_to_a_node(object, &after.desired))
+            pods == Some(Pods::Interrupted)
+                || (pods.is_some()
+                    && is_bound_to_a_node(&object.body, &group_kind(&object.id.kind), &volumes))
         })
 }
 
-/// Whether a workload has a volume that only one node may use at a time.
-fn is_bound_to_a_node(workload: &Desired, all: &[Desired]) -> bool {
-    let is_shared = |claim: &Value| {
-        let modes = claim.pointer("/spec/accessModes").and_then(Value::as_array);
-        modes.into_iter().flatten().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
+/// Why a tenant cannot move to other servers: pods that would wait for each other's volume for ever.
+pub(crate) fn stuck(plan: &str, before: &Prepared, after: &Prepared) -> Vec<Problem> {
+    let volumes = Claims::of(bodies(&after.desired));
+    let stuck = |object: &Desired| {
+        let present = before.desired.iter().find(|present| present.id == object.id)?;
+        pods(present, object)?;
+        let volume = waits_for_ever(&object.body, &group_kind(&object.id.kind), &volumes)?;
+        let message = format!(
+            "plan {plan} is on other servers, and new pods of {} {} would wait there for the volume {volume}, which one node may use at \
+             a time and old pods keep until the new ones are ready; have the application end its pods first (a Deployment with the strategy \
+             Recreate, a StatefulSet with one replica), or give it a volume for several nodes (ReadWriteMany)",
+            object.id.kind.name(),
+            object.id.name
+        );
+        Some(Problem::new(FIELD, VOLUME_CANNOT_MOVE, message))
     };
-    let kind = group_kind(&workload.id.kind);
-    let templates = workload.body.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
-    let own = templates.into_iter().flatten();
-    let mounted = claims(&workload.body, &kind).filter_map(|name| {
-        all.iter().find(|claim| claim.id.kind.is("", "PersistentVolumeClaim") && *claim.id.name == *name)
-    });
-    own.chain(mounted.map(|claim| &*claim.body)).any(|claim| !is_shared(claim))
+    match moves(before, after) {
+        true => after.desired.iter().filter_map(stuck).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Why a tenant cannot move to other servers: volumes on the disks of single nodes stay where they are.

@@ -122,7 +122,7 @@ fn service(object: &mut Value, allow_list: AllowList, allow_from: &[String]) {
 }
 
 /// The object under a key, made where there is none. A value of another type is left for the API server to refuse.
-fn child<'a>(of: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
+pub(crate) fn child<'a>(of: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
     let value = of.entry(key).or_insert_with(|| json!({}));
     if value.is_null() {
         *value = json!({});

@@ -20,6 +20,7 @@ mod object;
 pub mod pack;
 pub mod problem;
 pub mod render;
+pub mod rollout;
 mod scan;
 pub mod schema;
 pub mod sizing;

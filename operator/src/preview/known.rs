@@ -11,7 +11,7 @@ use crate::definitions::live::{Definition, read};
 use crate::definitions::mover::runs;
 use crate::definitions::store::Live;
 use crate::definitions::{Key, Store};
-use crate::plan_change::{Misfit, interrupts, moves, offer, pinned, unchangeable, used, windows};
+use crate::plan_change::{Misfit, interrupts, moves, offer, pinned, stuck, unchangeable, used, windows};
 use crate::preview::changes::Changes;
 use crate::rights::{MANAGER_ROLE, Rights, WATCHER_ROLE};
 use k8s_openapi::api::apps::v1::ControllerRevision;
@@ -217,6 +217,7 @@ impl Known {
             let record = status.inventory.as_ref();
             let frozen = after.as_ref().map(|after| unchangeable(wished, &before, after, record));
             let mut problems = frozen.unwrap_or_default();
+            problems.extend(after.iter().flat_map(|after| stuck(wished, &before, after)));
             if after.as_ref().is_some_and(|after| moves(&before, after))
                 && let Ok(nodes) = nodes_with_volumes(client, &before.owner.namespace).await
             {

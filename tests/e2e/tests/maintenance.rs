@@ -9,6 +9,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::process::binary;
 use tenantry_e2e::wait::{is_live, refusal};
-use tenantry_e2e::{Setup, World, wait};
+use tenantry_e2e::{Setup, World, wait, world};
 
 /// One hour a day, twelve hours from now.
 fn closed() -> Value {
@@ -82,6 +83,7 @@ async fn what_interrupts_begins_while_a_window_is_open() {
     moves_with_the_provider_when_it_opens(&world, side).await;
     what_cannot_be_understood_is_refused(&world).await;
     who_has_data_on_a_node_stays_with_it(&world).await;
+    pods_that_would_wait_for_each_other_are_told_before(&world).await;
 }
 
 /// Another plan on servers of its own ends the pods of a tenant before their successors start.
@@ -175,4 +177,48 @@ async fn who_has_data_on_a_node_stays_with_it(world: &World) {
     let volumes: Api<PersistentVolume> = Api::all(world.client.clone());
     volumes.delete("disk-of-s-0", &DeleteParams::default()).await.unwrap();
     world.until("bolt", |bolt| is_live(bolt) && nodes_of(bolt).len() == 1).await.unwrap();
+}
+
+/// The mail service in another version, which says something else of how it replaces its pods.
+fn version(number: &str, strategy: &str) -> Value {
+    let is_it = |object: &Value| object.pointer("/metadata/name") == Some(&json!("mail-1.8.0"));
+    let shipped = world::definitions().unwrap().into_iter().find(is_it).unwrap();
+    let mut version = with(shipped, "metadata.name", json!(format!("mail-{number}")));
+    version = with(version, "spec.version", json!(number));
+    let template = version["spec"]["manifests"].as_array_mut().unwrap().iter_mut();
+    let server = template.map(|manifest| &mut manifest["template"]);
+    let server = server.into_iter().find(|text| text.as_str().unwrap().contains("kind: Deployment")).unwrap();
+    let said = server.as_str().unwrap().replace("    strategy: {type: Recreate}\n", strategy);
+    *server = json!(said);
+    version
+}
+
+/// New pods on other servers wait for a volume that old ones keep until the new ones are ready. Whose application insists on that is told
+/// before; whose says nothing has its pods ended first, also where it ran the other way before.
+async fn pods_that_would_wait_for_each_other_are_told_before(world: &World) {
+    // The others' are quarantined until somebody cleans them.
+    world.cluster.add_node("o-3", &[(CLASS, HALL), OWN], &[]).await.unwrap();
+    let versions = [version("1.8.1", "    strategy: {type: RollingUpdate}\n"), version("1.8.2", "")];
+    world.apply_all(&versions).await.unwrap();
+    world.accepted(&versions).await.unwrap();
+    let order = with(on("side", "mole"), "spec.applicationRef.version", json!("1.8.1"));
+    world.apply_all(&[order]).await.unwrap();
+    world.until("mole", is_live).await.unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), "tenant-mole");
+    let strategy = async || {
+        let found = deployments.get("mail").await.unwrap().spec.unwrap().strategy.unwrap();
+        (found.type_.unwrap(), found.rolling_update.is_some())
+    };
+    assert_eq!(strategy().await, ("RollingUpdate".to_owned(), true));
+
+    world.patch("mole", json!({"spec": {"planRef": {"name": "alone"}}})).await.unwrap();
+    let refused = world.until("mole", |mole| refusal(mole).is_some()).await.unwrap();
+    let (reason, message) = refusal(&refused).unwrap();
+    assert_eq!((reason, nodes_of(&refused).len()), ("VolumeCannotMove", 0));
+    assert!(message.contains("new pods of Deployment mail") && message.contains("Recreate"), "{message}");
+    assert!(message.contains("the volume mailboxes") && is_live(&refused), "{message}");
+
+    world.patch("mole", json!({"spec": {"applicationRef": {"version": "1.8.2"}}})).await.unwrap();
+    world.until("mole", |mole| is_live(mole) && nodes_of(mole).len() == 1).await.unwrap();
+    assert_eq!(strategy().await, ("Recreate".to_owned(), false));
 }

@@ -13,6 +13,7 @@ use crate::expression::{Expression, ExpressionError};
 use crate::kinds::{self, GroupKind};
 use crate::object::{self, Author, Fault, Identity, Owner};
 use crate::problem::{Position, Problem};
+use crate::rollout;
 use crate::suspend::rest;
 use crate::template::TemplateError;
 use compile::{CompiledItem, CompiledManifest};
@@ -114,7 +115,7 @@ impl Compiled {
     /// The first template, condition or object that is not good, or two objects of one name.
     pub fn render(&self, context: &Context) -> Result<Vec<RenderedItem>, RenderError> {
         let mut seen = Seen::new();
-        let items = self
+        let mut items = self
             .items()
             .iter()
             .map(|item| self.render_item(item, context, &mut seen))
@@ -122,6 +123,7 @@ impl Compiled {
         if seen.len() > OBJECT_LIMIT {
             return Err(RenderError::TooMany(seen.len()));
         }
+        settle(&mut items);
         Ok(items)
     }
 
@@ -237,6 +239,16 @@ impl Compiled {
             field => self.templates().find(origin, &format!("{field}:")),
         };
         RenderError::Object(Problem::new(origin, position, &fault.message, fault.hint))
+    }
+}
+
+/// Says of every workload how it replaces its pods, which depends on the volumes of all.
+fn settle(items: &mut [RenderedItem]) {
+    let all = items.iter().flat_map(|item| item.objects.iter().chain(&item.standby));
+    let claims = rollout::Claims::of(all.map(|object| &object.body));
+    for object in items.iter_mut().flat_map(|item| item.objects.iter_mut().chain(&mut item.standby)) {
+        let kind = GroupKind::new(&object.api_version, &object.kind);
+        rollout::settle(&mut object.body, &kind, &claims);
     }
 }
 

@@ -157,7 +157,10 @@ async fn misfit(
         wait
     });
     let frozen = match (&before, &after) {
-        (Some(before), Ok(after)) => unchangeable(name, before, after, snapshot.status.inventory.as_ref()),
+        (Some(before), Ok(after)) => {
+            let frozen = unchangeable(name, before, after, snapshot.status.inventory.as_ref());
+            frozen.into_iter().chain(plan_change::stuck(name, before, after)).collect()
+        }
         _ => Vec::new(),
     };
     let interrupts = match (&before, &after) {
