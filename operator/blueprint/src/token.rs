@@ -4,6 +4,7 @@
 //! characters means anything to YAML, so a value can neither open a mapping, start a document nor change its own
 //! type, and no quoting is needed around it. Tokens are turned back only inside parsed scalars.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Opens a token. From a private use area: printable for YAML, and refused in template text.
@@ -61,6 +62,44 @@ pub(crate) fn decode(scalar: &str) -> Result<String, TokenError> {
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// A text with its values taken out: what is left has their numbers in their places. None where a token is not whole.
+pub(crate) fn lift(text: &str) -> Option<(String, Vec<String>)> {
+    let (mut out, mut values) = (String::with_capacity(text.len()), Vec::new());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let (hex, behind) = after.split_once(CLOSE)?;
+        if before.contains(CLOSE) {
+            return None;
+        }
+        out.push_str(before);
+        // As many digits as a value of some bytes has, which mean as little.
+        write!(out, "{OPEN}{:08x}{CLOSE}", values.len()).ok()?;
+        values.push(unhex(hex)?);
+        rest = behind;
+    }
+    if rest.contains(CLOSE) {
+        return None;
+    }
+    out.push_str(rest);
+    Some((out, values))
+}
+
+/// A scalar of a text whose values were taken out, with its values again.
+pub(crate) fn put_back(scalar: &str, values: &[String]) -> String {
+    let mut out = String::with_capacity(scalar.len());
+    let mut rest = scalar;
+    while let Some((before, (number, behind))) =
+        rest.split_once(OPEN).and_then(|(before, after)| Some((before, after.split_once(CLOSE)?)))
+    {
+        out.push_str(before);
+        let number = usize::from_str_radix(number, 16).ok();
+        out.push_str(number.and_then(|number| values.get(number)).map_or("", String::as_str));
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn unhex(hex: &str) -> Option<String> {

@@ -7,6 +7,7 @@
 
 mod filters;
 mod locate;
+mod shapes;
 pub(crate) mod yaml;
 
 pub(crate) use filters::TARGETS;
@@ -14,8 +15,10 @@ pub(crate) use filters::TARGETS;
 use crate::problem::{Position, Problem};
 use crate::{scan, token};
 use serde_json::Value;
+use shapes::Shapes;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 use tera::{ErrorKind, Tera};
 
 /// Longest text a template may give, in bytes. The API server refuses objects of 1.5 MiB and more.
@@ -31,6 +34,7 @@ const OBJECT_LIMIT: usize = 256;
 pub struct TemplateSet {
     tera: Tera,
     sources: BTreeMap<String, String>,
+    shapes: Arc<Shapes>,
 }
 
 /// The values of one order in the form templates read. Built once for an order, used for all its templates.
@@ -114,7 +118,7 @@ impl TemplateSet {
     pub fn compile<'a>(
         templates: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Vec<TemplateError>> {
-        let mut set = Self { tera: engine(), sources: BTreeMap::new() };
+        let mut set = Self { tera: engine(), sources: BTreeMap::new(), shapes: Arc::default() };
         let mut errors = Vec::new();
         for (name, text) in templates {
             if let Err(error) = set.add(name, text) {
@@ -161,7 +165,7 @@ impl TemplateSet {
             )));
         };
         let text = self.text(name, source, values)?;
-        let value = yaml::parse(&text).map_err(|error| {
+        let value = self.shapes.parse(&text).map_err(|error| {
             let position = locate::rendered(source, values, error.position);
             TemplateError::Yaml(Problem::new(name, position, &error.message, hint_for_yaml(&error.message)))
         })?;

@@ -1,12 +1,13 @@
 //! Strict YAML: the text a template gives becomes a JSON value, with tokens turned back inside scalars; pure.
 
 use crate::problem::Position;
-use crate::token;
+use crate::token::{self, TokenError};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{Options, budget, options};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Deepest nesting of an object. The API server's own types stay below 20; free-form objects rarely pass it.
 const MAX_DEPTH: usize = 32;
@@ -45,6 +46,10 @@ pub(crate) fn strict() -> Options {
 
 /// Parses one rendered text. `None` when it holds nothing but comments and blanks.
 pub(crate) fn parse(text: &str) -> Result<Option<Value>, YamlError> {
+    read::<TurnedBack>(text)
+}
+
+fn read<T: Tokens>(text: &str) -> Result<Option<Value>, YamlError> {
     let blank = text.lines().all(|line| {
         let line = line.trim();
         line.is_empty() || line.starts_with('#') || line == "---"
@@ -52,8 +57,8 @@ pub(crate) fn parse(text: &str) -> Result<Option<Value>, YamlError> {
     if blank {
         return Ok(None);
     }
-    match serde_saphyr::from_str_with_options::<Decoded>(text, strict()) {
-        Ok(Decoded(value)) => Ok(Some(value)),
+    match serde_saphyr::from_str_with_options::<Decoded<T>>(text, strict()) {
+        Ok(Decoded(value, _)) => Ok(Some(value)),
         Err(error) => Err(YamlError { position: error.location().map(position), message: message(&error) }),
     }
 }
@@ -77,8 +82,30 @@ fn message(error: &serde_saphyr::Error) -> String {
     line.split(['`', '"', '\'']).enumerate().map(quoted).collect()
 }
 
-/// A value whose tokens are turned back while it is read.
-struct Decoded(Value);
+/// Parses the shape of a rendered text, whose values were taken out: tokens stay as they are.
+pub(crate) fn shape(text: &str) -> Result<Option<Value>, YamlError> {
+    read::<Kept>(text)
+}
+
+/// What becomes of tokens in a value while it is read.
+trait Tokens: Copy {
+    fn turn(scalar: &str) -> Result<String, TokenError>;
+}
+
+/// They are turned back.
+#[derive(Clone, Copy)]
+struct TurnedBack;
+
+/// They stay.
+#[derive(Clone, Copy)]
+struct Kept;
+
+/// A value, and what became of its tokens.
+struct Decoded<T>(Value, PhantomData<T>);
+
+/// A node, where it stands.
+#[derive(Clone, Copy)]
+struct Node<T>(Place, PhantomData<T>);
 
 /// Where in an object a node stands, as far as that decides what it may hold.
 #[derive(Clone, Copy, PartialEq)]
@@ -93,11 +120,23 @@ enum Place {
     Inside,
 }
 
+impl Tokens for TurnedBack {
+    fn turn(scalar: &str) -> Result<String, TokenError> {
+        token::decode(scalar)
+    }
+}
+
+impl Tokens for Kept {
+    fn turn(scalar: &str) -> Result<String, TokenError> {
+        Ok(scalar.to_owned())
+    }
+}
+
 // === impl Decoded ===
 
-impl<'de> Deserialize<'de> for Decoded {
+impl<'de, T: Tokens> Deserialize<'de> for Decoded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Place::Object.deserialize(deserializer).map(Self)
+        Node::<T>(Place::Object, PhantomData).deserialize(deserializer).map(|value| Self(value, PhantomData))
     }
 }
 
@@ -113,7 +152,9 @@ impl Place {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Place {
+// === impl Node ===
+
+impl<'de, T: Tokens> DeserializeSeed<'de> for Node<T> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -121,7 +162,7 @@ impl<'de> DeserializeSeed<'de> for Place {
     }
 }
 
-impl<'de> Visitor<'de> for Place {
+impl<'de, T: Tokens> Visitor<'de> for Node<T> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,16 +190,16 @@ impl<'de> Visitor<'de> for Place {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        if self == Self::Literal && token::present(value) {
+        if self.0 == Place::Literal && token::present(value) {
             return Err(E::custom("an interpolated value stands in apiVersion, kind or metadata.namespace"));
         }
-        token::decode(value).map(Value::String).map_err(E::custom)
+        T::turn(value).map(Value::String).map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let below = if self == Self::Object { Self::Object } else { Self::Inside };
+        let below = if self.0 == Place::Object { Place::Object } else { Place::Inside };
         let mut out = Vec::new();
-        while let Some(item) = items.next_element_seed(below)? {
+        while let Some(item) = items.next_element_seed(Self(below, PhantomData))? {
             out.push(item);
         }
         Ok(Value::Array(out))
@@ -170,7 +211,7 @@ impl<'de> Visitor<'de> for Place {
             if token::present(&key) {
                 return Err(de::Error::custom("an interpolated value is used as a key"));
             }
-            let value = entries.next_value_seed(self.below(&key))?;
+            let value = entries.next_value_seed(Self(self.0.below(&key), PhantomData))?;
             out.insert(key, value);
         }
         Ok(Value::Object(out))
