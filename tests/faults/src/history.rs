@@ -82,6 +82,9 @@ pub struct Record {
     pub trouble: Option<String>,
     /// How a controller ended that nobody had ended.
     pub unasked_end: Option<String>,
+    /// Whether the store was restored meanwhile: the record is of what came after, and the journal is of both.
+    #[serde(default)]
+    pub restored: bool,
     /// What the journal has of the tenant, where it was read.
     #[serde(default)]
     pub journal: Option<Vec<Fact>>,

@@ -304,6 +304,7 @@ impl Stage {
             let_through,
             trouble,
             unasked_end,
+            restored: plan.fault == Fault::StoreRestored,
             journal: None,
         };
         let (database, patience) = (process::journal(&self.directory), self.recorder.patience());

@@ -38,7 +38,10 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
                 findings.push(Finding::new("O12", what));
             }
             // What happened before the record began is known by its latest form only.
-            None if !(is_earlier(&fact.id, &told) || (resumed && is_whole(&fact.id, journal))) => {
+            None if !(is_earlier(&fact.id, &told)
+                || (resumed && is_whole(&fact.id, journal))
+                || (record.restored && is_forgotten(&fact.id, &told))) =>
+            {
                 findings.push(Finding::new("O12", format!("{} never happened", fact.id)));
             }
             Some(_) | None => {}
@@ -202,6 +205,18 @@ fn is_whole(id: &str, journal: &[Fact]) -> bool {
     })
 }
 
+/// Whether an id is that of servers that a tenant got, and that the store forgot when it was restored: it got them once more then.
+fn is_forgotten(id: &str, told: &Told) -> bool {
+    let split = |id: &str| {
+        let (tenant, share) = id.strip_suffix("/had")?.split_once("/servers/")?;
+        let (since, number) = share.split_once('/')?;
+        Some((tenant.to_owned(), number.to_owned(), since.parse::<i64>().ok()?))
+    };
+    let Some((tenant, number, since)) = split(id) else { return false };
+    let again = told.keys().filter_map(|known| split(known));
+    again.into_iter().any(|(who, which, later)| who == tenant && which == number && since < later)
+}
+
 /// Whether an id is that of an earlier end of what was told of a later one.
 fn is_earlier(id: &str, told: &Told) -> bool {
     let split = |id: &str| {
@@ -298,6 +313,17 @@ mod tests {
         assert_eq!(judged(later, &all[..2]), Vec::<String>::new(), "what was before the record");
         let never = judged(told_by(&[has(Some(first))]), &all[..2]);
         assert_eq!(never, ["t/servers/1795863600/2/had never happened"]);
+
+        // What a store had forgotten when it was restored.
+        let twice = [all[0], ("t/servers/1795863600/1/had", "Obtained")];
+        let again = || told_by(&[has(Some(("2026-11-28T11:00:00Z", 1)))]);
+        assert_eq!(judged(again(), &twice), ["t/servers/1795860000/1/had never happened"]);
+        let journal = twice.iter().map(|(id, outcome)| Fact { id: (*id).into(), outcome: (*outcome).into() });
+        let record = Record { journal: Some(journal.collect()), restored: true, ..again().record() };
+        assert_eq!(recorded_once(&record), []);
+        let later = told_by(&[has(Some(first))]).record();
+        let record = Record { journal: record.journal, restored: true, ..later };
+        assert_eq!(recorded_once(&record).len(), 1, "what came later did not happen before");
     }
 
     #[test]
