@@ -90,10 +90,15 @@ pub(crate) async fn opened(url: &str) -> (Books, Epoch) {
 /// Everything that account number `number` has until the autumn, told whole again if it was told in part: whoever tells it
 /// knows nothing of what was kept.
 pub(crate) async fn live(books: &Books, epoch: Epoch, number: usize) {
+    live_under(books, epoch, number, &agreement(&format!("account-{number:04}"))).await;
+}
+
+/// The same under another agreement.
+pub(crate) async fn live_under(books: &Books, epoch: Epoch, number: usize, agreement: &Agreement) {
     let account = format!("account-{number:04}");
     let (one, two) = (format!("t{number}a"), format!("t{number}b"));
     let now = at("2025-09-01T00:00:00Z");
-    books.open(epoch, &agreement(&account), now).await.unwrap();
+    books.open(epoch, agreement, now).await.unwrap();
     let begin = format!("2025-{:02}-{:02}T10:00:00Z", 1 + number % 6, 1 + number % 28);
     let tellings = [start(&one, &begin, "silver@1"), start(&two, "2025-03-31T22:30:00Z", "gold@1")];
     books

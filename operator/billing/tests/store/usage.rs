@@ -12,7 +12,7 @@ use tenantry_metering::intake::{Meter, Meters, Reporter, TYPE, Verdict};
 use crate::place::Place;
 use crate::town::{agreement, at, leader, list, opened, start};
 
-const TENANT: Who<'static> =
+pub(crate) const TENANT: Who<'static> =
     Who { reporter: Reporter::Tenant, name: "system:serviceaccount:tenant-acme:app" };
 const PROVIDER: Who<'static> =
     Who { reporter: Reporter::Provider, name: "system:serviceaccount:edge:gateway" };
@@ -21,7 +21,7 @@ fn meters() -> Meters {
     Meters::from([("storage".to_owned(), Meter { unit: "Item".to_owned(), is_told: true })])
 }
 
-fn event(id: &str, time: &str, quantity: i64) -> Value {
+pub(crate) fn event(id: &str, time: &str, quantity: i64) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "web", "type": TYPE, "time": time,
         "data": {"meter": "storage", "quantity": quantity, "unit": "Item"},
@@ -32,10 +32,21 @@ fn received(events: &[Value]) -> Vec<Received> {
     read(&[("content-type", BATCH)], json!(events).to_string().as_bytes()).unwrap()
 }
 
-/// What becomes of each event that is told of a tenant: `Accepted`, `Late`, `Duplicate`, or the cause.
+/// What becomes of each event that is told of the first tenant: `Accepted`, `Late`, `Duplicate`, or the cause.
 async fn told(books: &Books, who: Who<'_>, events: &[Value], now: Timestamp) -> Vec<&'static str> {
+    told_about("t1", books, who, events, now).await
+}
+
+/// The same about any tenant.
+pub(crate) async fn told_about(
+    tenant: &str,
+    books: &Books,
+    who: Who<'_>,
+    events: &[Value],
+    now: Timestamp,
+) -> Vec<&'static str> {
     let (received, meters) = (received(events), meters());
-    let subject = Some(Subject { tenant: "t1", meters: &meters });
+    let subject = Some(Subject { tenant, meters: &meters });
     let heard: Vec<Heard<'_>> = received.iter().map(|received| Heard { received, subject }).collect();
     let verdicts = books.take_in(who, &heard, now).await.unwrap();
     let word = |verdict: &Verdict| match verdict {
