@@ -16,6 +16,7 @@ use tenantry_metering::cloud_event::CloudEvent;
 use tenantry_metering::hours::{end_of, hour_of, revisions};
 use tenantry_metering::intake::{Count, Meter, Meters, TYPE, Verdict, judge};
 use tenantry_metering::reserved::{Hourly, Level, hours};
+use tenantry_metering::used::Measure;
 
 fn begin() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
@@ -145,6 +146,34 @@ proptest! {
         prop_assert_eq!(&once.counts, &thrice.counts);
         prop_assert_eq!(&once.aside, &thrice.aside);
         prop_assert_eq!(once.charged(), thrice.charged());
+    }
+
+    /// What was used is a whole number within half a unit of what was measured, or nothing is told; more is never less.
+    #[test]
+    fn what_was_used_is_rounded_once_or_not_told(bits in any::<u64>(), other in any::<u64>(), which in 0..4_usize) {
+        let measure = Measure::ALL[which];
+        let (one, two) = (f64::from_bits(bits), f64::from_bits(other));
+        let scale = match measure {
+            Measure::Cpu => 1000.0,
+            Measure::Memory | Measure::Storage => 60.0 / 1_048_576.0,
+            Measure::Egress => 1.0,
+        };
+        if let Ok(count) = measure.count(one) {
+            prop_assert!((0..(1_i64 << 53)).contains(&count));
+            let off = (count as f64 - one * scale).abs();
+            prop_assert!(off <= 0.5 * (1.0 + f64::EPSILON * one * scale), "{} of {} is off by {}", count, one, off);
+        } else {
+            prop_assert!(!one.is_finite() || one < 0.0 || one * scale > 9_007_199_254_740_990.0, "{}", one);
+        }
+        if let (Ok(low), Ok(high)) = (measure.count(one.min(two)), measure.count(one.max(two))) {
+            prop_assert!(low <= high);
+        }
+    }
+
+    /// The usual numbers of an hour, of which random bits are seldom one.
+    #[test]
+    fn what_an_hour_usually_has_is_told(number in 0.0..1e12_f64, which in 0..4_usize) {
+        prop_assert!(Measure::ALL[which].count(number).is_ok());
     }
 
     /// Nothing is dropped: each event that was told is counted or kept aside.
