@@ -85,8 +85,10 @@ pub struct SizingFormulas {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.source == oldSelf.source && has(self.of) == has(oldSelf.of) && (!has(self.of) || self.of == oldSelf.of)").message("a meter goes on counting what it counted; give another source to another meter, with a name of its own").field_path(".source"),
-    validation = Rule::new("(self.source == 'Reserved') == has(self.of)").message("of says what was ordered or reserved; give it for the source Reserved and for no other").field_path(".of"),
-    validation = Rule::new("!has(self.of) || self.unit == (self.of == 'Cpu' ? 'MillicoreSecond' : self.of == 'Memory' ? 'MebibyteSecond' : 'Seat')").message("Cpu is counted in MillicoreSecond, Memory in MebibyteSecond and Seats in Seat; correct unit").field_path(".unit"),
+    validation = Rule::new("(self.source in ['Reserved', 'Used']) == has(self.of)").message("of says what was ordered, reserved or used; give it for the sources Reserved and Used and for no other").field_path(".of"),
+    validation = Rule::new("!has(self.of) || self.source != 'Reserved' || self.of in ['Cpu', 'Memory', 'Storage', 'Seats']").message("Cpu, Memory, Storage and Seats can be reserved; give another of, or the source Used").field_path(".of"),
+    validation = Rule::new("!has(self.of) || self.source != 'Used' || self.of in ['Cpu', 'Memory', 'Storage', 'Egress']").message("Cpu, Memory, Storage and Egress are measured while they are used; give another of, or the source Reserved").field_path(".of"),
+    validation = Rule::new("!has(self.of) || self.unit == (self.of == 'Cpu' ? 'MillicoreSecond' : self.of in ['Memory', 'Storage'] ? 'MebibyteSecond' : self.of == 'Egress' ? 'Byte' : 'Seat')").message("Cpu is counted in MillicoreSecond, Memory and Storage in MebibyteSecond, Egress in Byte and Seats in Seat; correct unit").field_path(".unit"),
     validation = Rule::new("self.unit == oldSelf.unit").message("what was counted stays what it was; give another unit to another meter, with a name of its own").field_path(".unit"),
 )]
 pub struct ApplicationMeter {
@@ -95,7 +97,7 @@ pub struct ApplicationMeter {
     pub name: String,
     /// Where its numbers come from; another source never stands in for this one.
     pub source: MeterSource,
-    /// What the source Reserved counts.
+    /// What the sources Reserved and Used count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<MeterResource>,
     /// What its whole numbers count.
@@ -110,15 +112,24 @@ pub enum MeterSource {
     Events,
     /// What was ordered or reserved, as the journal has it, whether it was used or not.
     Reserved,
+    /// What the pods in the tenant's namespace used, as the Prometheus measured it that the controller is told by
+    /// `--prometheus-url`. An hour that it did not measure is missing until it can be read, and nothing stands in for it.
+    Used,
 }
 
-/// What was ordered or reserved.
+/// What was ordered, reserved or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MeterResource {
-    /// Cores that the tenant's share of a pool of servers lets it request.
+    /// Reserved: cores that the tenant's share of a pool of servers lets it request. Used: the time that its containers ran on
+    /// cores.
     Cpu,
-    /// Memory that the tenant's share of a pool of servers lets it request.
+    /// Reserved: memory that the tenant's share of a pool of servers lets it request. Used: the working set of its containers.
     Memory,
+    /// Reserved: what the storage classes of the plan let it claim together, since charges began. Used: what its volume claims ask
+    /// for, mounted or not.
+    Storage,
+    /// Used: what its pods sent over their network, also to other pods of the cluster.
+    Egress,
     /// People in `spec.users`, since charges began: the most of each hour.
     Seats,
 }

@@ -74,6 +74,11 @@ pub enum Error {
     /// The Secret with the database cannot have that name.
     #[error("secret {0:?} is no name of a Secret; use for example tenantry-database")]
     Secret(String),
+    /// A Prometheus cannot have that address.
+    #[error(
+        "{0:?} is no address of a Prometheus; use for example http://prometheus-operated.monitoring:9090"
+    )]
+    Prometheus(String),
     /// The image cannot be a reference to a container image.
     #[error("image {0:?} is no image reference; use for example registry.example/tenantry:0.1.0")]
     Image(String),
@@ -197,6 +202,27 @@ pub fn yaml(objects: &[Value]) -> Result<String, Error> {
         let _ = write!(text, "---\n{document}");
     }
     Ok(text)
+}
+
+/// Lets the controller that is among these objects read what tenants use from a Prometheus.
+///
+/// # Errors
+///
+/// When the address is none, or has characters that an address has not.
+pub fn measured_by(objects: &mut [Value], url: &str) -> Result<(), Error> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~:/%[]".contains(c);
+    let is_address = url.starts_with("http://") || url.starts_with("https://");
+    if !is_address || url.len() > 512 || !url.chars().all(fits) {
+        return Err(Error::Prometheus(url.chars().take(64).collect()));
+    }
+    for object in objects {
+        if let Some(env) =
+            object.pointer_mut("/spec/template/spec/containers/0/env").and_then(Value::as_array_mut)
+        {
+            env.push(json!({"name": "TENANTRY_PROMETHEUS_URL", "value": url}));
+        }
+    }
+    Ok(())
 }
 
 fn controller(namespace: &str, image: &str, journal: Journal<'_>) -> Result<Vec<Value>, Error> {
@@ -328,6 +354,14 @@ mod tests {
         assert_eq!(spec["replicas"], json!(2));
         let env = spec["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
         assert!(env.iter().any(|one| one["valueFrom"]["secretKeyRef"]["name"] == "tenantry-database"));
+        let mut objects = all(DEFAULT_NAMESPACE, Some("tenantry"), Journal::Volume).unwrap();
+        measured_by(&mut objects, "http://prometheus-operated.monitoring:9090").unwrap();
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+        let env = deployment.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+        assert!(env.iter().any(|one| one["name"] == "TENANTRY_PROMETHEUS_URL"), "{env:?}");
+        for wrong in ["prometheus:9090", "http://a b", "http://user@host"] {
+            assert!(matches!(measured_by(&mut objects, wrong), Err(Error::Prometheus(_))), "{wrong}");
+        }
         for wrong in ["", "a b", "A"] {
             let refused = all(DEFAULT_NAMESPACE, Some("tenantry"), Journal::Secret(wrong));
             assert!(matches!(refused, Err(Error::Secret(_))), "{wrong:?}");

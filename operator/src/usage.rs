@@ -2,15 +2,17 @@
 
 use crate::bills::{Standing, coming, invoices};
 use crate::controller::billing::feed::feed;
+use crate::controller::billing::reserved::{charged, ended};
 use crate::printed::Time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use tenantry_billing::{Books, BooksError};
-use tenantry_journal::{Database, HistoryOf};
+use tenantry_billing::{Books, BooksError, MissingHour};
+use tenantry_journal::{Database, Entry, HistoryOf};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::refusal::Refusal;
+use tenantry_metering::hours::{end_of, hour_of};
 
 /// What was used by everybody who is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,9 @@ pub(crate) struct OfMeter {
     pub(crate) events: i64,
     /// How many of them came late.
     pub(crate) late: i64,
+    /// Hours of which nothing could be told yet.
+    #[serde(default)]
+    pub(crate) missing: Vec<Missing>,
     /// What was charged for it in this time, and what comes next.
     pub(crate) priced: Vec<Priced>,
 }
@@ -67,6 +72,20 @@ pub(crate) enum Source {
     Events,
     /// The journal has them.
     Reserved,
+    /// A Prometheus measured them.
+    Used,
+}
+
+/// Hours in a row that are missing for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Missing {
+    /// The begin of the first one.
+    pub(crate) from: Timestamp,
+    /// The end of the last one.
+    pub(crate) to: Timestamp,
+    /// Why.
+    pub(crate) reason: String,
 }
 
 /// What a meter's count costs.
@@ -104,6 +123,7 @@ pub(crate) async fn used(
     if let Some(tenant) = standing.and_then(|standing| standing.status.tenant.as_ref()) {
         tenants.entry(tenant.id.clone()).or_default();
     }
+    let (measured, missing) = (books.measured().await?, books.missing().await?);
     let mut used = Used::default();
     for (tenant, entries) in tenants {
         let account = feed(&entries).map(|feed| feed.account);
@@ -116,6 +136,11 @@ pub(crate) async fn used(
             None => TimeZone::UTC,
         };
         let [from, to] = bounds(time, &zone)?;
+        let lives = Lives::of(&entries);
+        let measured_unit = |meter: &str| {
+            let application = lives.as_ref()?.application.clone();
+            measured.get(&(application, meter.to_owned())).cloned()
+        };
         let mut meters: BTreeMap<String, OfMeter> = BTreeMap::new();
         for (meter, told) in books.told_of(&tenant, account.as_deref(), from, to).await? {
             // No event stands in for what was reserved, so a meter has numbers of one source.
@@ -123,17 +148,32 @@ pub(crate) async fn used(
                 0 => (Source::Reserved, told.in_ledger),
                 _ => (Source::Events, told.quantity),
             };
+            let unit = measured_unit(&meter);
             let one = OfMeter {
                 meter: meter.clone(),
-                unit: told.unit,
-                source: Some(source),
+                source: Some(unit.as_ref().map_or(source, |_| Source::Used)),
+                unit: told.unit.or(unit),
                 told: all.to_string(),
                 in_ledger: told.in_ledger.to_string(),
                 events: told.events,
                 late: told.late,
-                priced: Vec::new(),
+                ..OfMeter::default()
             };
             meters.insert(meter, one);
+        }
+        for (meter, hours) in lives.iter().flat_map(|lives| lives.lacked(&missing, &tenant, [from, to])) {
+            let told = books.hours_told(account.as_deref().unwrap_or_default(), &tenant, from).await?;
+            let has = |hour: &Timestamp| told.get(meter).is_some_and(|hours| hours.contains(hour));
+            let hours = in_a_row(hours.into_iter().filter(|(hour, _)| !has(hour)));
+            if hours.is_empty() {
+                continue;
+            }
+            let of_meter = meters.entry(meter.to_owned()).or_insert_with(|| OfMeter {
+                source: Some(Source::Used),
+                unit: measured_unit(meter),
+                ..OfMeter::nothing(meter)
+            });
+            of_meter.missing = hours;
         }
         if let Some(loaded) = &loaded {
             let catalogue = loaded.history.catalogue()?;
@@ -170,6 +210,54 @@ impl OfMeter {
     }
 }
 
+/// When a tenant is measured, and by which application's meters.
+struct Lives {
+    application: String,
+    from: Timestamp,
+    to: Option<Timestamp>,
+}
+
+impl Lives {
+    fn of(entries: &[Entry]) -> Option<Self> {
+        let (application, since) = charged(entries)?;
+        Some(Self { application, from: hour_of(since), to: ended(entries) })
+    }
+
+    /// Hours of a tenant between two instants that are noted as missing, with the reason, by meter.
+    fn lacked<'m>(
+        &self,
+        missing: &'m BTreeMap<MissingHour, String>,
+        tenant: &str,
+        [from, to]: [Timestamp; 2],
+    ) -> BTreeMap<&'m str, Vec<(Timestamp, &'m str)>> {
+        let is_own = |key: &MissingHour| {
+            key.application == self.application && key.tenant.as_ref().is_none_or(|own| own == tenant)
+        };
+        let is_in_time = |hour: Timestamp| {
+            from.max(self.from) <= hour && hour < to && self.to.is_none_or(|ended| hour < ended)
+        };
+        let mut lacked: BTreeMap<&str, Vec<(Timestamp, &str)>> = BTreeMap::new();
+        for (key, reason) in missing.iter().filter(|(key, _)| is_own(key) && is_in_time(key.hour)) {
+            lacked.entry(&key.meter).or_default().push((key.hour, reason));
+        }
+        lacked
+    }
+}
+
+/// Hours as stretches of one reason.
+fn in_a_row<'a>(hours: impl Iterator<Item = (Timestamp, &'a str)>) -> Vec<Missing> {
+    let mut all: Vec<Missing> = Vec::new();
+    for (hour, reason) in hours {
+        match all.last_mut() {
+            Some(last) if last.to == hour && last.reason == reason => last.to = end_of(hour),
+            // Of one hour that is missing of everybody and of this tenant alone, one reason is enough.
+            Some(last) if last.to > hour => {}
+            _ => all.push(Missing { from: hour, to: end_of(hour), reason: reason.to_owned() }),
+        }
+    }
+    all
+}
+
 /// The instants between which days lie.
 fn bounds(time: Time, zone: &TimeZone) -> Result<[Timestamp; 2], Refusal> {
     if time.to <= time.from {
@@ -197,4 +285,35 @@ fn priced(documents: &[Document], tenant: &str, charge: &str, time: Time) -> Vec
         currency: document.currency.to_string(),
     });
     priced.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3_600).unwrap()
+    }
+
+    #[test]
+    fn hours_that_are_missing_for_one_reason_are_said_together() {
+        let key = |application: &str, hour: i64, tenant: Option<&str>| MissingHour {
+            application: application.to_owned(),
+            meter: "cores".to_owned(),
+            hour: at(hour),
+            tenant: tenant.map(str::to_owned),
+        };
+        let away = |key: MissingHour| (key, "away".to_owned());
+        let mut missing: BTreeMap<MissingHour, String> =
+            [4, 5, 6, 7, 9, 12].map(|hour| away(key("erp", hour, None))).into();
+        missing.insert(key("erp", 10, Some("t1")), "it is no number".to_owned());
+        missing.extend([away(key("erp", 11, Some("t2"))), away(key("mail", 11, None))]);
+        let lives = Lives { application: "erp".to_owned(), from: at(5), to: Some(at(12)) };
+        let mut lacked = lives.lacked(&missing, "t1", [at(0), at(100)]);
+        let stretch =
+            |from, to, reason: &str| Missing { from: at(from), to: at(to), reason: reason.to_owned() };
+        let all = [stretch(5, 8, "away"), stretch(9, 10, "away"), stretch(10, 11, "it is no number")];
+        assert_eq!(in_a_row(lacked.remove("cores").unwrap().into_iter()), all);
+        assert!(lives.lacked(&missing, "t1", [at(8), at(9)]).is_empty());
+    }
 }

@@ -149,6 +149,10 @@ pub struct BilledQuantities {
     /// People at the same time, as `spec.inputs.concurrentUsers` says.
     #[schemars(range(min = 0))]
     pub concurrent_users: i64,
+    /// What the plan's storage classes let it claim together, in MiB, where the application counts that.
+    #[serde(default, rename = "storageMiB", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub storage_mib: Option<i64>,
 }
 
 /// Where a subscription is, for people.

@@ -443,18 +443,48 @@ fn meters() -> Vec<Case> {
             reserved(json!([
                 {"name": "cpu", "source": "Reserved", "of": "Cpu", "unit": "MillicoreSecond"},
                 {"name": "memory", "source": "Reserved", "of": "Memory", "unit": "MebibyteSecond"},
+                {"name": "storage", "source": "Reserved", "of": "Storage", "unit": "MebibyteSecond"},
                 {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
             ])),
         ),
         refused(
             "reserved of nothing",
             reserved(json!([{"name": "cpu", "source": "Reserved", "unit": "MillicoreSecond"}])),
-            "of says what was ordered or reserved",
+            "of says what was ordered, reserved or used",
+        ),
+        accepted(
+            "what is used",
+            reserved(json!([
+                {"name": "cpu", "source": "Used", "of": "Cpu", "unit": "MillicoreSecond"},
+                {"name": "memory", "source": "Used", "of": "Memory", "unit": "MebibyteSecond"},
+                {"name": "storage", "source": "Used", "of": "Storage", "unit": "MebibyteSecond"},
+                {"name": "egress", "source": "Used", "of": "Egress", "unit": "Byte"},
+            ])),
+        ),
+        refused(
+            "a use of nothing",
+            reserved(json!([{"name": "cpu", "source": "Used", "unit": "MillicoreSecond"}])),
+            "of says what was ordered, reserved or used",
+        ),
+        refused(
+            "reserved traffic",
+            reserved(json!([{"name": "egress", "source": "Reserved", "of": "Egress", "unit": "Byte"}])),
+            "Cpu, Memory, Storage and Seats can be reserved",
+        ),
+        refused(
+            "used seats",
+            reserved(json!([{"name": "seats", "source": "Used", "of": "Seats", "unit": "Seat"}])),
+            "are measured while they are used",
+        ),
+        refused(
+            "storage in bytes",
+            reserved(json!([{"name": "storage", "source": "Used", "of": "Storage", "unit": "Byte"}])),
+            "Memory and Storage in MebibyteSecond",
         ),
         refused(
             "events of a reservation",
             reserved(json!([{"name": "cpu", "source": "Events", "of": "Cpu", "unit": "MillicoreSecond"}])),
-            "of says what was ordered or reserved",
+            "of says what was ordered, reserved or used",
         ),
         refused(
             "seats in bytes",
@@ -465,6 +495,12 @@ fn meters() -> Vec<Case> {
             "another source",
             reserved(json!([{"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"}])),
             reserved(json!([{"name": "seats", "source": "Events", "unit": "Seat"}])),
+            Some("give another source to another meter"),
+        ),
+        change(
+            "used instead of reserved",
+            reserved(json!([{"name": "cpu", "source": "Reserved", "of": "Cpu", "unit": "MillicoreSecond"}])),
+            reserved(json!([{"name": "cpu", "source": "Used", "of": "Cpu", "unit": "MillicoreSecond"}])),
             Some("give another source to another meter"),
         ),
         change("another unit", counts("Request"), counts("Byte"), Some("give another unit to another meter")),

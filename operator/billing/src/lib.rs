@@ -17,7 +17,7 @@
 //!
 //! # Usage
 //! [`Books::take_in`] keeps events, each once, and what does not count beside them; [`Books::roll_up`] tells the ledger of the hours
-//! that are over.
+//! that are over. Of hours that nobody could measure yet [`Books::note_missing`] keeps the reason.
 //!
 //! # Payments
 //! [`Books::pay`] keeps what is told of payments: each once, however often and in whatever order.
@@ -32,6 +32,7 @@ mod deliveries;
 mod dunning;
 mod error;
 mod intake;
+mod missing;
 mod outbox;
 mod payments;
 mod roll_up;
@@ -45,6 +46,7 @@ pub use deliveries::{Delivery, Settled, State};
 pub use dunning::Dunned;
 pub use error::BooksError;
 pub use intake::{Heard, Subject, Told as UsageTold, Who};
+pub use missing::{Measured, MissingHour};
 pub use outbox::{RECORDS, Told};
 pub use payments::Recorded;
 pub use runner::{AsOf, Summary};

@@ -6,14 +6,17 @@
 
 use crate::item::{Evidence, Waiting};
 use crate::order::Order;
+use crate::select::Definitions;
 use crate::time;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tenantry_crds::application::{ApplicationMeter, MeterResource, MeterSource};
 use tenantry_crds::billing::{DunningStage, OrderBilling, StartOn};
 use tenantry_crds::prices::ChargeUnit;
+use tenantry_crds::quantity::Quantity;
 use tenantry_crds::subscription::{BilledQuantities, BillingStatus, BusinessInputs, User};
 use tenantry_crds::{TenantSubscriptionSpec, TenantSubscriptionStatus};
 
@@ -135,7 +138,7 @@ pub fn status(
     });
     let quantities = since.as_ref().map(|since| {
         let known = before.and_then(|before| before.quantities.as_ref());
-        counted(&order.users, order.inputs.as_ref(), known, time::instant(since), now)
+        counted(&order.users, order.inputs.as_ref(), storage(order), known, time::instant(since), now)
     });
     let shown = match known {
         Some(known) => BillingStatus {
@@ -149,6 +152,20 @@ pub fn status(
         None => before.cloned().unwrap_or_default(),
     };
     Some(BillingStatus { account: account.to_owned(), since, quantities, ..shown })
+}
+
+/// What the plan's storage classes let a tenant claim together, in MiB, where its application counts that. Who does not count it is
+/// not counted anew when a plan changes it.
+fn storage(order: &Order) -> Option<i64> {
+    let Definitions { plan, application, .. } = &order.definitions;
+    let is_counted = |meter: &ApplicationMeter| {
+        meter.source == MeterSource::Reserved && meter.of == Some(MeterResource::Storage)
+    };
+    application.spec.meters.iter().any(is_counted).then_some(())?;
+    let classes = plan.spec.storage.classes.iter();
+    // The plan's schema lets quantities alone through.
+    let sizes = classes.filter_map(|class| class.total_capacity.parse::<Quantity>().ok());
+    Some(sizes.fold(Quantity::default(), Quantity::plus).mebibytes())
 }
 
 /// When charges began, if they did.
@@ -171,6 +188,7 @@ fn began(
 fn counted(
     users: &[User],
     inputs: Option<&BusinessInputs>,
+    storage_mib: Option<i64>,
     before: Option<&BilledQuantities>,
     since: Timestamp,
     now: Timestamp,
@@ -181,6 +199,7 @@ fn counted(
         seats: i64::try_from(users.len()).unwrap_or(i64::MAX),
         named_users: inputs.map_or(0, |inputs| inputs.named_users),
         concurrent_users: inputs.map_or(0, |inputs| inputs.concurrent_users),
+        storage_mib,
     };
     match before {
         // What was counted first holds since charges began, however late that is known.
@@ -195,7 +214,8 @@ fn counted(
 /// How many of each unit there are, by the unit's name in price lists.
 #[must_use]
 pub fn by_unit(counted: &BilledQuantities) -> BTreeMap<String, i64> {
-    let BilledQuantities { revision: _, since: _, seats, named_users, concurrent_users } = counted;
+    let BilledQuantities { revision: _, since: _, seats, named_users, concurrent_users, storage_mib: _ } =
+        counted;
     let all = [
         (ChargeUnit::Seat, seats),
         (ChargeUnit::NamedUser, named_users),
@@ -207,7 +227,14 @@ pub fn by_unit(counted: &BilledQuantities) -> BTreeMap<String, i64> {
 /// How many of each unit an order would have from now on.
 #[must_use]
 pub fn ordered_quantities(spec: &TenantSubscriptionSpec) -> BTreeMap<String, i64> {
-    by_unit(&counted(&spec.users, spec.inputs.as_ref(), None, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH))
+    by_unit(&counted(
+        &spec.users,
+        spec.inputs.as_ref(),
+        None,
+        None,
+        Timestamp::UNIX_EPOCH,
+        Timestamp::UNIX_EPOCH,
+    ))
 }
 
 /// The name of a unit in price lists.
@@ -216,12 +243,17 @@ pub fn unit_name(unit: ChargeUnit) -> String {
     format!("{unit:?}")
 }
 
+/// What of [`counted_evidence`] is no unit that prices count: what may be claimed of storage, in MiB.
+pub const STORAGE: &str = "storageMiB";
+
 /// What the fact says that something was counted anew, with its key.
 #[must_use]
 pub fn counted_evidence(status: &TenantSubscriptionStatus) -> Option<(String, Value, Timestamp)> {
     let counted = status.billing.as_ref()?.quantities.as_ref()?;
     let key = format!("charges/quantities/{}", counted.revision);
-    Some((key, json!(by_unit(counted)), time::instant(&counted.since)))
+    let storage = counted.storage_mib.map(|size| (STORAGE.to_owned(), size));
+    let counts: BTreeMap<String, i64> = by_unit(counted).into_iter().chain(storage).collect();
+    Some((key, json!(counts), time::instant(&counted.since)))
 }
 
 /// The time at which charges begin although the customer is not live yet.
@@ -266,6 +298,7 @@ mod tests {
     use super::*;
     use crate::fixtures;
     use crate::journal::facts;
+    use std::sync::Arc;
     use tenantry_crds::common::Reference;
     use tenantry_crds::subscription::{AcceptedRevisions, TenantStatus};
 
@@ -366,6 +399,27 @@ mod tests {
         order.users.pop();
         let (_, fact) = told(&order, &first, 90);
         assert_eq!(fact, ("charges/quantities/2".to_owned(), json!(seats - 1), 90));
+        // Where the application counts it, what the plan lets be claimed is a part of it.
+        let mut application = (*order.definitions.application.spec).clone();
+        let meter = json!({"name": "disk", "source": "Reserved", "of": "Storage", "unit": "MebibyteSecond"});
+        application.meters = vec![serde_json::from_value(meter).unwrap()];
+        order.definitions.application.spec = Arc::new(application);
+        let size = |size: &str| {
+            let mut plan = (*order.definitions.plan.spec).clone();
+            plan.storage.classes[0].total_capacity = size.to_owned();
+            let rest: i64 = plan.storage.classes[1..]
+                .iter()
+                .map(|class| class.total_capacity.parse::<Quantity>().unwrap().mebibytes())
+                .sum();
+            (Arc::new(plan), rest)
+        };
+        let (plan, rest) = size("10Gi");
+        order.definitions.plan.spec = plan;
+        let (third, fact) = told(&order, &first, 95);
+        assert_eq!(fact.0, "charges/quantities/2");
+        let proof = |status| counted_evidence(status).unwrap().1;
+        assert_eq!(proof(&third)[STORAGE], json!(10 * 1024 + rest));
+        assert_eq!(proof(&first)[STORAGE], Value::Null, "who does not count it says nothing of it");
         // Who is not charged yet is not counted.
         let waits = self::order(StartOn::GoLive, None);
         assert_eq!(status(&waits, &before, None, Some(&known()), at(10), at(50)).unwrap().quantities, None);

@@ -76,6 +76,7 @@ impl Dialect {
                 ("deliveries", include_str!("../migrations/sqlite/0004_deliveries.sql")),
                 ("payments", include_str!("../migrations/sqlite/0005_payments.sql")),
                 ("usage", include_str!("../migrations/sqlite/0006_usage.sql")),
+                ("usage measured", include_str!("../migrations/sqlite/0007_usage_measured.sql")),
             ],
             Self::Postgres => [
                 ("journal", include_str!("../migrations/postgres/0001_journal.sql")),
@@ -84,6 +85,7 @@ impl Dialect {
                 ("deliveries", include_str!("../migrations/postgres/0004_deliveries.sql")),
                 ("payments", include_str!("../migrations/postgres/0005_payments.sql")),
                 ("usage", include_str!("../migrations/postgres/0006_usage.sql")),
+                ("usage measured", include_str!("../migrations/postgres/0007_usage_measured.sql")),
             ],
         };
         let migrations = (1..).zip(steps).map(|(version, (name, sql))| {

@@ -71,16 +71,24 @@ impl Caller {
         headers: Vec<(&'static str, String)>,
         deadline: Duration,
     ) -> Result<Self, Trouble> {
-        let uri: Uri = base.trim_end_matches('/').parse().map_err(|_| {
-            Trouble::refused(format!(
-                "url: {base:?} is no address; write one such as https://billing.example.org/in"
-            ))
-        })?;
-        if !is_private(&uri) {
+        if !is_private(&address(base)?) {
             return Err(Trouble::refused(format!(
                 "url: {base:?} would be called without TLS; write an https address"
             )));
         }
+        Self::open(base, headers, deadline)
+    }
+
+    /// The same without TLS where the address says so: for whom nothing is sent that nobody else may read.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn open(
+        base: &str,
+        headers: Vec<(&'static str, String)>,
+        deadline: Duration,
+    ) -> Result<Self, Trouble> {
+        let uri = address(base)?;
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(provider)
@@ -151,6 +159,22 @@ impl Caller {
     }
 }
 
+/// An address with scheme and host. What it may have of a user and a password would be shown with it.
+fn address(base: &str) -> Result<Uri, Trouble> {
+    let uri = base.trim_end_matches('/').parse::<Uri>().ok();
+    let is_whole = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none()
+    };
+    uri.filter(is_whole).ok_or_else(|| {
+        // What was written may have a password, so it is not shown.
+        Trouble::refused(
+            "url: it is no address; write one such as https://billing.example.org/in, without a user and a question mark",
+        )
+    })
+}
+
 /// Whether nobody on the way reads what is sent to an address: it goes through TLS, or stays on this machine.
 #[must_use]
 pub fn is_private(address: &Uri) -> bool {
@@ -187,4 +211,24 @@ fn no_answer(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_goes_through_tls_and_an_address_is_whole() {
+        let one = |url: &str| Caller::new(url, Vec::new(), DEADLINE).err().map(|trouble| trouble.reason);
+        let open = |url: &str| Caller::open(url, Vec::new(), DEADLINE).err().map(|trouble| trouble.reason);
+        for url in ["https://host/in/", "http://127.0.0.1:9090", "http://[::1]:9090", "http://localhost"] {
+            assert_eq!((one(url), open(url)), (None, None), "{url}");
+        }
+        let plain = "http://prometheus.monitoring:9090";
+        assert!(one(plain).is_some_and(|reason| reason.contains("without TLS")));
+        assert_eq!(open(plain), None);
+        for url in ["host:9090", "/in", "ftp://host", "https://ada:secret@host", "https://host?a=b", ""] {
+            assert!(open(url).is_some_and(|reason| reason.contains("is no address")), "{url}");
+        }
+    }
 }

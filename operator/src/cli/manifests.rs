@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Without one the journal is a file on a volume, and there is one replica.
     #[arg(long, requires = "image")]
     database_secret: Option<String>,
+    /// Address of the HTTP API of a Prometheus, from which meters of the source Used are read.
+    #[arg(long, requires = "image")]
+    prometheus_url: Option<String>,
     /// Namespace of the Cluster object of Cluster API, in which machines are made: for cluster-api.
     #[arg(long, default_value = "default")]
     machines_namespace: String,
@@ -51,9 +54,15 @@ enum Part {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Arguments { part, namespace, image, database_secret, machines_namespace } = arguments;
+    let Arguments { part, namespace, image, database_secret, prometheus_url, machines_namespace } = arguments;
     let journal = database_secret.as_deref().map_or(Journal::Volume, Journal::Secret);
-    let everything = || manifests::all(namespace, image.as_deref(), journal);
+    let everything = || {
+        let mut objects = manifests::all(namespace, image.as_deref(), journal)?;
+        if let Some(url) = prometheus_url {
+            manifests::measured_by(&mut objects, url)?;
+        }
+        Ok::<_, manifests::Error>(objects)
+    };
     let objects = match part {
         None => everything()?,
         Some(Part::Argocd) => {

@@ -7,7 +7,7 @@ use super::invoices::{Whose, standing};
 use super::output::Format;
 use super::table::table;
 use crate::printed::Time;
-use crate::usage::{OfMeter, OfTenant, Priced, Used, used};
+use crate::usage::{Missing, OfMeter, OfTenant, Priced, Used, used};
 use anyhow::Context;
 use clap::Args;
 use jiff::civil::Date;
@@ -81,7 +81,7 @@ fn page(tenant: &OfTenant, wide: bool) -> String {
     let rows: Vec<[String; 8]> = meters
         .iter()
         .map(|meter| {
-            let OfMeter { meter, unit, source, told, in_ledger, events, late, priced } = meter;
+            let OfMeter { meter, unit, source, told, in_ledger, events, late, priced, missing: _ } = meter;
             let [in_ledger, events, late] = more([in_ledger.clone(), events.to_string(), late.to_string()]);
             let unit = unit.clone().unwrap_or_default();
             let source = source.map(|source| format!("{source:?}")).unwrap_or_default();
@@ -93,6 +93,11 @@ fn page(tenant: &OfTenant, wide: bool) -> String {
         let [meter, source, unit, told, costs] =
             ["METER", "SOURCE", "UNIT", "COUNTED", "COSTS"].map(str::to_owned);
         text.push_str(&table(&[meter, source, unit, told, costs, in_ledger, events, late], &rows));
+    }
+    for meter in meters {
+        for Missing { from, to, reason } in &meter.missing {
+            text.push_str(&format!("{} is missing from {from} to before {to}: {reason}\n", meter.meter));
+        }
     }
     for (cause, count) in quarantined {
         text.push_str(&format!("{count} events do not count: {cause}\n"));
@@ -142,6 +147,11 @@ mod tests {
             events: 2,
             late: 1,
             priced: vec![priced(Some("INV-001-002")), priced(None)],
+            missing: vec![Missing {
+                from: "2026-12-01T10:00:00Z".parse().unwrap(),
+                to: "2026-12-01T12:00:00Z".parse().unwrap(),
+                reason: "nobody was there".to_owned(),
+            }],
         };
         let tenant = OfTenant {
             tenant: "t1".to_owned(),
@@ -151,6 +161,9 @@ mod tests {
         };
         let text = page(&tenant, false);
         assert!(text.contains("nobody pays yet") && text.contains("4 events do not count: TooOld"), "{text}");
+        let missing =
+            "calls is missing from 2026-12-01T10:00:00Z to before 2026-12-01T12:00:00Z: nobody was there";
+        assert!(text.contains(missing), "{text}");
         assert!(
             text.contains("Request") && text.contains("0.06 EUR (INV-001-002), 0.06 EUR (next invoice)"),
             "{text}"

@@ -13,7 +13,8 @@ pub(crate) mod feed;
 mod fixtures;
 mod record;
 pub(crate) mod records;
-mod reserved;
+pub(crate) mod reserved;
+pub(crate) mod used;
 pub(crate) mod worker;
 
 use super::context::Context;
@@ -69,6 +70,8 @@ struct State {
     charged: HashSet<String>,
     /// Up to when the ledger was told what was reserved, by tenant.
     reserved: HashMap<String, Timestamp>,
+    /// Tenants of whom it has to be looked at anew since when they are measured.
+    measured_anew: HashSet<String>,
     /// Tenants that have to be looked at.
     dirty: BTreeSet<String>,
     /// Tenants that are told something as soon as they have a namespace.
@@ -128,6 +131,9 @@ impl Billing {
         for (_, entry) in entries.iter().filter(|(_, entry)| reserved::concerns(entry)) {
             // The hours that this is about are computed again, whichever those are.
             state.reserved.remove(&entry.tenant);
+        }
+        for (_, entry) in entries.iter().filter(|(_, entry)| used::concerns(entry)) {
+            state.measured_anew.insert(entry.tenant.clone());
         }
         for (_, entry) in entries.iter().filter(|(_, entry)| feed::concerns(entry)) {
             if entry.subject == "Charges" {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Settings of the controller.
 #[derive(Args, Clone, Debug)]
@@ -25,6 +26,16 @@ pub(crate) struct Config {
     /// Database of the journal: a file of SQLite for one replica, or PostgreSQL, as in postgres://tenantry@host/tenantry.
     #[arg(long, env = "TENANTRY_DATABASE", default_value = DATABASE, hide_env_values = true)]
     pub(crate) database: DatabaseUrl,
+    /// Address of the HTTP API of a Prometheus, or of what answers like one, that scrapes the cAdvisor of every kubelet and
+    /// kube-state-metrics: meters of the source Used are read from it.
+    #[arg(long, env = "TENANTRY_PROMETHEUS_URL")]
+    pub(crate) prometheus_url: Option<String>,
+    /// File with a bearer token for it; then it is asked through TLS alone.
+    #[arg(long, env = "TENANTRY_PROMETHEUS_TOKEN_FILE", requires = "prometheus_url")]
+    pub(crate) prometheus_token_file: Option<PathBuf>,
+    /// How many per cent of an hour it has to have measured for the hour to be told; less is missing until it is there.
+    #[arg(long, env = "TENANTRY_PROMETHEUS_COVERAGE", default_value_t = 90, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) prometheus_coverage: u8,
     /// Subscriptions that are worked on at the same time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,

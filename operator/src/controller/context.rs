@@ -2,6 +2,8 @@
 
 use super::admin::Readiness;
 use super::billing::Billing;
+use super::billing::used::measuring::Measuring;
+use super::billing::used::prometheus::Prometheus;
 use super::config::Config;
 use super::events::Events;
 use super::foreign::Foreign;
@@ -53,6 +55,10 @@ pub(crate) struct Context {
     pub(crate) journal: Arc<Journal>,
     /// What is known of the ledger.
     pub(crate) billing: Billing,
+    /// Who is asked what was used.
+    pub(crate) prometheus: Option<Prometheus>,
+    /// How far what was used is told.
+    pub(crate) measuring: Arc<Measuring>,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
     /// Pools of servers, and who has what of them.

@@ -2,6 +2,7 @@
 //!
 //! No label names a tenant: a thousand tenants would make a thousand series of each.
 
+use super::billing::used::measuring::Measuring;
 use super::journal::Journal;
 use super::leftovers::Leftovers;
 use super::queue::Queue;
@@ -73,6 +74,8 @@ pub(crate) struct Counted {
     pub(crate) leftovers: Arc<Leftovers>,
     /// Pools of servers.
     pub(crate) servers: Arc<Servers>,
+    /// How far what was used is told.
+    pub(crate) measuring: Arc<Measuring>,
 }
 
 /// Pools of servers, as their records have them.
@@ -86,6 +89,7 @@ struct Present {
     queue: Arc<Queue<String>>,
     journal: Arc<Journal>,
     leftovers: Arc<Leftovers>,
+    measuring: Arc<Measuring>,
 }
 
 /// Counts of the apply engine, read when metrics are asked for.
@@ -98,7 +102,7 @@ impl Metrics {
     /// Registers every metric, what the apply engine counts, and what is known and waits.
     #[must_use]
     pub(crate) fn new(counted: Counted) -> Self {
-        let Counted { counters, roots, queue, journal, leftovers, servers } = counted;
+        let Counted { counters, roots, queue, journal, leftovers, servers, measuring } = counted;
         let mut registry = Registry::with_prefix("tenantry");
         // A reconcile without work takes well under a millisecond, one that creates a tenant some tens.
         let reconcile_seconds = Histogram::new([0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0]);
@@ -118,7 +122,7 @@ impl Metrics {
         let help = "Events of usage that do not count and are kept aside, by cause";
         registry.register("usage_quarantined", help, usage_quarantined.clone());
         registry.register_collector(Box::new(Engine(counters)));
-        registry.register_collector(Box::new(Present { roots, queue, journal, leftovers }));
+        registry.register_collector(Box::new(Present { roots, queue, journal, leftovers, measuring }));
         registry.register_collector(Box::new(Pools(servers)));
         Self {
             registry,
@@ -173,6 +177,11 @@ impl Collector for Present {
             ("subscriptions", "Subscriptions known", roots.len()),
             ("journal_waiting", "Facts that wait for the journal", self.journal.waiting()),
             ("leftovers", "Objects of tenants that ended which are not gone", self.leftovers.count()),
+            (
+                "usage_missing_hours",
+                "Hours of meters that no Prometheus measured yet",
+                self.measuring.missing(),
+            ),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric)?;

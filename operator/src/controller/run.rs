@@ -2,6 +2,7 @@
 
 use super::admin::{self, Readiness};
 use super::billing;
+use super::billing::used::prometheus::Prometheus;
 use super::config::{Config, LogFormat};
 use super::context::{Context, Surroundings};
 use super::events::Events;
@@ -180,7 +181,9 @@ fn context(
     counted: Counted,
     gate: Arc<LeaseGate>,
 ) -> anyhow::Result<Context> {
-    let Counted { counters, roots, queue, journal, leftovers, servers } = counted;
+    let Counted { counters, roots, queue, journal, leftovers, servers, measuring } = counted;
+    let prometheus = prometheus(&config)?;
+    measuring.configure(prometheus.is_some());
     let watch_client = connect(cluster.clone())?;
     let client = connect_fenced(cluster, Arc::clone(&gate) as Arc<dyn WriteGate>)?;
     let listener = {
@@ -225,6 +228,8 @@ fn context(
         queue,
         journal,
         billing: Default::default(),
+        prometheus,
+        measuring,
         leftovers,
         servers,
         receipts: Receipts::default(),
@@ -242,6 +247,13 @@ fn context(
         running: Default::default(),
         went_idle: Notify::new(),
     })
+}
+
+/// Who is asked what was used, if anybody is configured.
+fn prometheus(config: &Config) -> anyhow::Result<Option<Prometheus>> {
+    let Some(url) = &config.prometheus_url else { return Ok(None) };
+    let (token_file, percent) = (config.prometheus_token_file.clone(), config.prometheus_coverage);
+    Prometheus::new(url, token_file, percent).map(Some).context("--prometheus-url cannot be used")
 }
 
 /// One value of a generated Secret. Bytes that would favour some letters are thrown away.
@@ -405,6 +417,7 @@ async fn accept(context: Arc<Context>) {
         store: Arc::clone(&context.store),
         roots: Arc::clone(&context.roots),
         mover: Arc::clone(&context.mover),
+        measuring: Arc::clone(&context.measuring),
         decided: Default::default(),
     };
     for key in context.store.keys() {

@@ -7,6 +7,7 @@ use super::content::{self, Content, Key};
 use super::examine::examine;
 use super::mover::{Mover, runs};
 use super::store::{Live, NOTICE_ANNOTATION, Store};
+use crate::controller::billing::used::measuring::{Measuring, NOT_CONFIGURED, NOT_READ};
 use crate::controller::roots::Roots;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -29,6 +30,9 @@ const STATUS_MANAGER: &str = "tenantry-status";
 /// Longest message of a condition.
 const MESSAGE_BYTES: usize = 1024;
 
+/// Condition of applications that measure something: whether it is told.
+const MEASURED: &str = "Measured";
+
 /// What the acceptor works with.
 pub(crate) struct Acceptor {
     /// Client without a retry layer of its own.
@@ -41,6 +45,8 @@ pub(crate) struct Acceptor {
     pub(crate) roots: Arc<Roots>,
     /// How far moves are.
     pub(crate) mover: Arc<Mover>,
+    /// How far what was used is told.
+    pub(crate) measuring: Arc<Measuring>,
     /// What was decided of each definition, and at which edition of all of them.
     pub(crate) decided: Mutex<HashMap<Key, (u64, Verdict)>>,
 }
@@ -156,6 +162,7 @@ impl Acceptor {
         if let Some(revision) = accepted.as_ref().and_then(|text| text.parse().ok()) {
             conditions.extend(self.rollout(key, &revision, generation));
         }
+        conditions.extend(self.measured(key, live, generation));
         for condition in &mut conditions {
             let before = &live.status.conditions;
             condition.last_transition_time =
@@ -174,6 +181,20 @@ impl Acceptor {
         let pace = self.mover.progress(key, revision, &self.store, &self.roots, jiff::Timestamp::now());
         let taken = self.mover.taken(key, revision, &self.store, &self.roots);
         (pace.total > 0).then(|| rollout_condition(&pace, &taken, revision, generation))
+    }
+
+    /// Whether what the application measures is told. Before that was looked at, what was said by the process before this one stands.
+    fn measured(&self, key: &Key, live: &Live, generation: i64) -> Option<Condition> {
+        let Ok(Content::Application(spec)) = &live.content else { return None };
+        let (status, reason, mut message) = self.measuring.condition(&key.name, spec)?;
+        let mut before = live.status.conditions.iter().filter(|condition| condition.type_ == MEASURED);
+        match before.find(|before| reason == NOT_READ && before.reason != NOT_CONFIGURED) {
+            Some(before) => Some(before.clone()),
+            None => {
+                message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+                Some(condition(MEASURED, status, reason, message, generation))
+            }
+        }
     }
 
     /// Whether a tenant runs a revision of the definition.

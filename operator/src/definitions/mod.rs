@@ -19,4 +19,4 @@ pub(crate) mod mover;
 pub(crate) mod store;
 
 pub(crate) use content::Key;
-pub(crate) use store::Store;
+pub(crate) use store::{Store, UsedMeters};

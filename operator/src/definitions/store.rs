@@ -6,17 +6,21 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tenantry_checklist::meters;
 use tenantry_checklist::revision::{DefinitionKind, Revision};
 use tenantry_checklist::select::{Catalogue, Latest};
-use tenantry_crds::application::MeterSource;
+use tenantry_crds::application::{MeterResource, MeterSource};
 use tenantry_crds::common::Lifecycle;
 use tenantry_crds::subscription::AcceptedRevisions;
 use tenantry_crds::{
     BlueprintSpec, DefinitionStatus, HostedApplicationSpec, HostedApplicationVersionSpec, ServicePlanSpec,
 };
+use tenantry_metering::used::Measure;
 
 /// Stored revisions that nothing uses and that are kept all the same, for a look back.
 const KEEP_UNUSED: usize = 10;
 /// Annotation of a plan: the provider told its customers what this revision takes from them.
 pub(crate) const NOTICE_ANNOTATION: &str = "tenantry.io/notice-given";
+
+/// Meters of applications that a Prometheus measures: by application and name, what each is and in which unit.
+pub(crate) type UsedMeters = BTreeMap<String, BTreeMap<String, (Measure, String)>>;
 
 /// A definition as it is now.
 #[derive(Clone, Debug)]
@@ -230,6 +234,23 @@ impl Store {
         })
     }
 
+    /// Whether any application has a meter that a Prometheus measures.
+    #[must_use]
+    pub(crate) fn is_used(&self) -> bool {
+        !self.used_meters().is_empty()
+    }
+
+    /// The meters that a Prometheus measures, of the applications that have any.
+    #[must_use]
+    pub(crate) fn used_meters(&self) -> UsedMeters {
+        let state = self.read();
+        let measured = state.live.iter().filter_map(|(key, live)| match &live.content {
+            Ok(Content::Application(spec)) => Some((key.name.clone(), measured(spec))),
+            _ => None,
+        });
+        measured.filter(|(_, meters)| !meters.is_empty()).collect()
+    }
+
     /// The live content of a definition, accepted or not.
     #[must_use]
     pub(crate) fn live_content(&self, kind: DefinitionKind, name: &str) -> Option<Content> {
@@ -243,6 +264,23 @@ impl Store {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a Prometheus measures of an application.
+fn measured(spec: &HostedApplicationSpec) -> BTreeMap<String, (Measure, String)> {
+    let used = spec.meters.iter().filter(|meter| meter.source == MeterSource::Used);
+    let measured = used.filter_map(|meter| {
+        let measure = match meter.of? {
+            MeterResource::Cpu => Measure::Cpu,
+            MeterResource::Memory => Measure::Memory,
+            MeterResource::Storage => Measure::Storage,
+            MeterResource::Egress => Measure::Egress,
+            // The API server refuses it: nobody measures that.
+            MeterResource::Seats => return None,
+        };
+        Some((meter.name.clone(), (measure, meter.unit.name().to_owned())))
+    });
+    measured.collect()
 }
 
 impl Catalogue for Store {

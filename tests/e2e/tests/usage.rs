@@ -89,6 +89,7 @@ fn counted() -> Vec<Value> {
             let meters = json!([
                 {"name": "messages", "source": "Events", "unit": "Item"},
                 {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
+                {"name": "volume", "source": "Reserved", "of": "Storage", "unit": "MebibyteSecond"},
             ]);
             *object = with(object.clone(), "spec.meters", meters);
         } else if is("ServicePlan", "silver") {
@@ -255,9 +256,18 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     let sent = lines.iter().find(|line| line["charge"] == "sent").unwrap();
     assert_eq!((&sent["quantity"], &sent["net"]), (&json!("100"), &json!("2.00")), "{sent}");
     let seen = used(&world, "acme").await;
-    let messages = &seen["meters"][0];
+    let meter = |name: &str| {
+        let meters = seen["meters"].as_array().unwrap();
+        meters.iter().find(|meter| meter["meter"] == name).unwrap()
+    };
+    // What the plan lets be claimed is reserved from the first hour on, whole hours and nothing less.
+    let status = world.until("acme", is_billed).await.unwrap().status.unwrap();
+    let size = i128::from(status.billing.unwrap().quantities.unwrap().storage_mib.unwrap());
+    let volume: i128 = meter("volume")["inLedger"].as_str().unwrap().parse().unwrap();
+    assert!(size > 0 && volume >= size * 3_600 * 24 * 30, "{size} MiB, {}", meter("volume"));
+    let messages = meter("messages");
     assert_eq!((&messages["told"], &messages["inLedger"]), (&json!("100"), &json!("100")), "{seen}");
-    let held = &seen["meters"][1];
+    let held = meter("seats");
     assert_eq!((&held["meter"], &held["source"]), (&json!("seats"), &json!("Reserved")), "{seen}");
     assert_ne!(held["inLedger"], "0", "{seen}");
     let priced = messages["priced"].as_array().unwrap();

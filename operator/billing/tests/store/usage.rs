@@ -1,10 +1,10 @@
 //! Usage as it is told: where each event ends, and that telling it again changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tenantry_billing::{Books, BooksError, Heard, Subject, Who};
+use tenantry_billing::{Books, BooksError, Heard, MissingHour, Subject, Who};
 use tenantry_journal::{Database, Epoch};
 use tenantry_metering::cloud_event::{BATCH, Received, read};
 use tenantry_metering::intake::{Meter, Meters, Reporter, TYPE, Verdict};
@@ -308,4 +308,48 @@ pub(crate) async fn hours_told_again_are_the_same_and_other_numbers_are_a_differ
     let as_of = at("2025-02-02T00:00:00Z");
     books.run(epoch, as_of, as_of).await.unwrap();
     assert_eq!(books.verify().await.unwrap().faults, []);
+}
+
+pub(crate) async fn hours_that_nobody_measured_are_noted_until_they_are_told(place: Place) {
+    let (books, epoch) = paid(&place).await;
+    let begin = |hour: i64| at("2025-01-20T00:00:00Z").checked_add(SignedDuration::from_hours(hour)).unwrap();
+    let key = |hour: i64, tenant: Option<&str>| MissingHour {
+        application: "erp".to_owned(),
+        meter: "cores".to_owned(),
+        hour: begin(hour),
+        tenant: tenant.map(str::to_owned),
+    };
+    let why = |reason: &str| reason.to_owned();
+    let first = BTreeMap::from([
+        (key(1, None), why("away")),
+        (key(2, None), why("away")),
+        (key(2, Some("t1")), why("NaN")),
+    ]);
+    books.note_missing(epoch, &[], &first).await.unwrap();
+    assert_eq!(books.missing().await.unwrap(), first);
+    // Noted again with another reason it is one note; what was told is none.
+    let again = BTreeMap::from([(key(2, None), why("half of it"))]);
+    books.note_missing(epoch, &[key(1, None)], &again).await.unwrap();
+    let left = BTreeMap::from([(key(2, None), why("half of it")), (key(2, Some("t1")), why("NaN"))]);
+    assert_eq!(books.missing().await.unwrap(), left);
+
+    let meters = |unit: &str| BTreeMap::from([(("erp".to_owned(), "cores".to_owned()), unit.to_owned())]);
+    books.note_measured(epoch, &meters("Item")).await.unwrap();
+    books.note_measured(epoch, &meters("MillicoreSecond")).await.unwrap();
+    assert_eq!(books.measured().await.unwrap(), meters("MillicoreSecond"));
+
+    // The ledger says which hours it has, corrected or not, from the hour on that is asked for.
+    let hours = |numbers: [(i64, i128); 3]| {
+        let hours = numbers.map(|(hour, number)| (begin(hour), number));
+        BTreeMap::from([("cores".to_owned(), BTreeMap::from(hours))])
+    };
+    for numbers in [[(1, 5), (2, 0), (7, 9)], [(1, 4), (2, 0), (7, 9)]] {
+        books.tell_hours(epoch, "t1", "acme", &hours(numbers), at("2025-01-20T09:00:00Z")).await.unwrap();
+    }
+    let told = async |from: i64| books.hours_told("acme", "t1", begin(from)).await.unwrap();
+    assert_eq!(told(0).await, BTreeMap::from([("cores".to_owned(), BTreeSet::from([1, 2, 7].map(begin)))]));
+    assert_eq!(told(3).await, BTreeMap::from([("cores".to_owned(), BTreeSet::from([begin(7)]))]));
+    assert_eq!(told(8).await, BTreeMap::new());
+    let other = books.hours_told("acme", "t2", begin(0)).await.unwrap();
+    assert_eq!(other, BTreeMap::new());
 }

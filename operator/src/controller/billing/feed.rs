@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tenantry_billing::Telling;
-use tenantry_checklist::billing::{COUNTED, Terms};
+use tenantry_checklist::billing::{COUNTED, STORAGE, Terms};
 use tenantry_crds::subscription::OperationKind;
 use tenantry_crds::suspension::SuspensionReason;
 use tenantry_journal::Entry;
@@ -117,7 +117,8 @@ impl Teller {
 
     /// Tells of each unit of which there are more or less than before.
     fn count(&mut self, entry: &Entry) {
-        for (unit, count) in read::<BTreeMap<String, i64>>(entry).unwrap_or_default() {
+        let counted = read::<BTreeMap<String, i64>>(entry).unwrap_or_default();
+        for (unit, count) in counted.into_iter().filter(|(unit, _)| unit != STORAGE) {
             if self.quantities.insert(unit.clone(), count).unwrap_or_default() != count {
                 let what = format!("/{unit}");
                 self.tell(entry, &what, Change::SetQuantity { unit, quantity: Decimal::integer(count) });
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_told_where_it_changes_and_never_before_charges_begin() {
         let counted = |revision: i64, seats: i64, users: i64, at: i64| {
-            let proof = json!({"Seat": seats, "NamedUser": users, "ConcurrentUser": 0});
+            let proof = json!({"Seat": seats, "NamedUser": users, "ConcurrentUser": 0, "storageMiB": at});
             entry(&format!("charges/quantities/{revision}"), "Charges", "Counted", at, &proof)
         };
         let entries =

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tenantry_billing::BooksError;
-use tenantry_checklist::billing::{COUNTED, Terms};
+use tenantry_checklist::billing::{COUNTED, STORAGE, Terms};
 use tenantry_checklist::revision::DefinitionKind;
 use tenantry_crds::application::{ApplicationMeter, MeterResource, MeterSource};
 use tenantry_crds::quantity::Quantity;
@@ -45,10 +45,8 @@ fn levels(entries: &[Entry], of: MeterResource) -> Vec<Level> {
             ("Servers", _, MeterResource::Memory) => {
                 share(entry)?.memory.parse::<Quantity>().ok()?.mebibytes()
             }
-            ("Charges", COUNTED, MeterResource::Seats) => {
-                let counted: BTreeMap<String, i64> = serde_json::from_str(&entry.evidence).ok()?;
-                counted.get("Seat").copied()?
-            }
+            ("Charges", COUNTED, MeterResource::Seats) => quantity(entry, "Seat")?,
+            ("Charges", COUNTED, MeterResource::Storage) => quantity(entry, STORAGE)?,
             ("Tenant", "Ended", _) => 0,
             _ => return None,
         };
@@ -57,19 +55,23 @@ fn levels(entries: &[Entry], of: MeterResource) -> Vec<Level> {
     entries.iter().filter_map(level).collect()
 }
 
+fn quantity(entry: &Entry, of: &str) -> Option<i64> {
+    serde_json::from_str::<BTreeMap<String, i64>>(&entry.evidence).ok()?.get(of).copied()
+}
+
 fn share(entry: &Entry) -> Option<Amounts> {
     serde_json::from_str::<Share>(&entry.evidence).ok().map(|share| share.amounts)
 }
 
 /// The application of a tenant, and since when it is charged.
-fn charged(entries: &[Entry]) -> Option<(String, Timestamp)> {
+pub(crate) fn charged(entries: &[Entry]) -> Option<(String, Timestamp)> {
     let began = entries.iter().find(|entry| entry.subject == "Charges" && entry.outcome == "Began")?;
     let terms: Terms = serde_json::from_str(&began.evidence).ok()?;
     Some((terms.application, Timestamp::from_second(began.ended_at).ok()?))
 }
 
 /// When the tenant ended, if it has.
-fn ended(entries: &[Entry]) -> Option<Timestamp> {
+pub(crate) fn ended(entries: &[Entry]) -> Option<Timestamp> {
     let ended = entries.iter().find(|entry| entry.subject == "Tenant" && entry.outcome == "Ended")?;
     Timestamp::from_second(ended.ended_at).ok()
 }
@@ -84,8 +86,10 @@ fn counted(
     let counted = meters.iter().filter(|meter| meter.source == MeterSource::Reserved).filter_map(|meter| {
         let of = meter.of?;
         let how = match of {
-            MeterResource::Cpu | MeterResource::Memory => Hourly::Seconds,
+            MeterResource::Cpu | MeterResource::Memory | MeterResource::Storage => Hourly::Seconds,
             MeterResource::Seats => Hourly::Highest,
+            // The API server refuses it: nobody reserves traffic.
+            MeterResource::Egress => return None,
         };
         Some((meter.name.clone(), hours(&levels(entries, of), how, from, to)))
     });
@@ -185,7 +189,7 @@ mod tests {
                 3_600,
                 json!({"account": "acme", "priceList": "gold@1", "application": "erp"}),
             ),
-            entry("Charges", "Counted", 3_600, json!({"Seat": 3, "NamedUser": 0, "ConcurrentUser": 0})),
+            entry("Charges", "Counted", 3_600, json!({"Seat": 3, "NamedUser": 0, "storageMiB": 512})),
             entry("Servers", "Changed", 2 * 3_600, has("2", "4Gi")),
             entry(
                 "Charges",
@@ -200,6 +204,8 @@ mod tests {
             {"name": "cores", "source": "Reserved", "of": "Cpu", "unit": "MillicoreSecond"},
             {"name": "memory", "source": "Reserved", "of": "Memory", "unit": "MebibyteSecond"},
             {"name": "seats", "source": "Reserved", "of": "Seats", "unit": "Seat"},
+            {"name": "disk", "source": "Reserved", "of": "Storage", "unit": "MebibyteSecond"},
+            {"name": "used", "source": "Used", "of": "Cpu", "unit": "MillicoreSecond"},
             {"name": "calls", "source": "Events", "unit": "Request"},
         ]))
         .unwrap();
@@ -210,7 +216,9 @@ mod tests {
         assert_eq!(numbers("cores"), [500 * 3_600, 2_000 * 3_600, 2_000 * 1_800, 0]);
         assert_eq!(numbers("memory"), [1_024 * 3_600, 4_096 * 3_600, 4_096 * 1_800, 0]);
         assert_eq!(numbers("seats"), [3, 3, 2, 0]);
-        assert_eq!(all.len(), 3, "events are told by others");
+        // Of storage the last count says nothing, so it is as it was until the tenant ended.
+        assert_eq!(numbers("disk"), [512 * 3_600, 512 * 3_600, 512 * 2_400, 0]);
+        assert_eq!(all.len(), 4, "what is told or measured comes from others");
         assert_eq!(charged(&entries[..1]), None);
         assert_eq!((ended(&entries).map(end_of), ended(&entries[..6])), (Some(at(4)), None));
     }

@@ -5,6 +5,7 @@
 
 use super::feed::{Feed, feed};
 use super::record::share;
+use super::used::Used;
 use super::{Want, price_list_of};
 use crate::controller::context::Context;
 use crate::controller::patience::doubled;
@@ -23,6 +24,7 @@ use tenantry_ledger::ladder::Stage;
 use tenantry_ledger::money::Money;
 use tenantry_ledger::run::preview;
 use tenantry_metering::intake::WAIT as WAIT_FOR_USAGE;
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 /// First and longest wait after an answer that did not come.
@@ -38,7 +40,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// When another process took over: this one must end.
 pub(crate) async fn run(context: &Context) -> Result<(), BooksError> {
     let (database, epoch) = context.billing.writer(&context.billing.news).await;
-    let worker = Worker { context, books: Books::new(database.clone()), database, epoch };
+    let books = Books::new(database.clone());
+    let worker = Worker { context, books, database, epoch, used: Default::default() };
     let mut tries = 0;
     let mut is_begun = false;
     loop {
@@ -89,6 +92,8 @@ pub(super) struct Worker<'a> {
     pub(super) books: Books,
     pub(super) database: Database,
     pub(super) epoch: Epoch,
+    /// What is known of what is measured.
+    pub(super) used: Mutex<Used>,
 }
 
 impl Worker<'_> {
@@ -113,11 +118,17 @@ impl Worker<'_> {
                 return Ok(None);
             }
             let next = self.books.next_due().await?;
+            // A period whose last hour is still to be measured is closed as soon as that was waited for.
+            let next = next.and_then(|next| next.checked_add(self.waits_for_hours()).ok());
             let now = Timestamp::now();
             let is_due = next.is_some_and(|next| next <= now);
             // Before a period is closed the ledger is told of every hour that is over, waited for or not.
             let by = if is_due { now.saturating_add(WAIT_FOR_USAGE).unwrap_or(now) } else { now };
-            let told = [self.tell_usage(by, now).await?, self.tell_reserved(by, now).await?];
+            let told = [
+                self.tell_usage(by, now).await?,
+                self.tell_reserved(by, now).await?,
+                self.tell_used(now).await?,
+            ];
             if !is_due {
                 return Ok(told.into_iter().chain([next]).flatten().min());
             }

@@ -155,7 +155,7 @@ fn meters(spec: &HostedApplicationSpec) -> Meters {
     let meters = spec.meters.iter().map(|meter| {
         let is_told = match meter.source {
             MeterSource::Events => true,
-            MeterSource::Reserved => false,
+            MeterSource::Reserved | MeterSource::Used => false,
         };
         (meter.name.clone(), Meter { unit: meter.unit.name().to_owned(), is_told })
     });
