@@ -345,20 +345,20 @@ async fn a_schema_of_another_release_is_refused(place: Place) {
     assert!(matches!(missing, DatabaseError::Schema { .. }), "{missing}");
     assert!(missing.to_string().contains("the controller makes it when it starts"), "{missing}");
     opened(&place).await.0.close().await;
-    let latest = "DELETE FROM _sqlx_migrations WHERE version = 6";
+    let latest = "DELETE FROM _sqlx_migrations WHERE version = 7";
     place.run(latest).await.unwrap();
     let older = Database::open_to_read(&place.url).await.unwrap_err().to_string();
-    assert!(older.contains("of an earlier release (schema 5, needed is 6)"), "{older}");
+    assert!(older.contains("of an earlier release (schema 6, needed is 7)"), "{older}");
     let yes = if place.is_server() { "TRUE" } else { "1" };
     let future = format!(
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         SELECT 7, 'future', {yes}, checksum, 0 FROM _sqlx_migrations WHERE version = 1"
+         SELECT 8, 'future', {yes}, checksum, 0 FROM _sqlx_migrations WHERE version = 1"
     );
     place.run(AssertSqlSafe(future)).await.unwrap();
     for error in [Database::open(&place.url).await, Database::open_to_read(&place.url).await] {
         let error = error.unwrap_err();
         assert!(matches!(error, DatabaseError::Schema { .. }) && !error.is_outage(), "{error:?}");
-        assert!(error.to_string().contains("of a later release (schema 7): run that release"), "{error}");
+        assert!(error.to_string().contains("of a later release (schema 8): run that release"), "{error}");
     }
 }
 

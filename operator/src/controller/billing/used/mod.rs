@@ -224,7 +224,8 @@ impl Worker<'_> {
         for application in self.context.measuring.settle(used.meters.keys().cloned().collect(), &missing) {
             self.context.definition_queue.wake(Key::new(DefinitionKind::Application, application));
         }
-        noted.retain(|key, _| !gone.contains(key));
+        // They come in the order of their keys.
+        noted.retain(|key, _| gone.binary_search(key).is_err());
         noted.extend(new);
         used.noted = Some(noted);
         Ok(())
