@@ -194,6 +194,9 @@ impl Journal {
     }
 }
 
+/// Number of the operation by which a tenant is made.
+const ONBOARDING: i64 = 1;
+
 /// What samples teach, which come with the latest first.
 pub(crate) fn learned(samples: Vec<Sample>) -> Learned {
     let mut learned = Learned::default();
@@ -205,9 +208,9 @@ pub(crate) fn learned(samples: Vec<Sample>) -> Learned {
     learned
 }
 
-/// Takes in how long an item took.
+/// Takes in how long an item of a new tenant took, as [`Sample`]s are those of new tenants: a later operation does a part of it once more.
 fn learn(learned: &mut Learned, entry: &Entry) {
-    if entry.subject != word(JournalSubject::Item) || entry.outcome != DONE {
+    if entry.subject != word(JournalSubject::Item) || entry.outcome != DONE || entry.operation != ONBOARDING {
         return;
     }
     let similar = Similar {

@@ -120,9 +120,11 @@ fn recorded_items_teach_how_long_they_take() {
         journal.offer(&root("acme"), vec![fact("k7", "a", number)]);
     }
     let failed = JournalFact { outcome: "Failed".to_owned(), ..fact("k7", "a", 90) };
-    journal.offer(&root("acme"), vec![failed]);
+    let later = JournalFact { operation: 2, ..fact("k7", "a", 91) };
+    journal.offer(&root("acme"), vec![failed, later]);
     write(&journal);
-    assert_eq!(journal.usual(&similar, "a"), None, "nineteen are not enough, and a failure teaches nothing");
+    let why = "nineteen are not enough, and neither a failure nor a later operation teaches anything";
+    assert_eq!(journal.usual(&similar, "a"), None, "{why}");
     journal.offer(&root("acme"), vec![fact("k7", "a", 20)]);
     write(&journal);
     assert_eq!(journal.usual(&similar, "a").map(|usual| usual.typical), Some(Estimate::of_seconds(7, 0)));
