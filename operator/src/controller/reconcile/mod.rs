@@ -24,6 +24,7 @@ use super::patience::doubled;
 use super::session::Session;
 use dereference::{Resolved, Snapshot, dereference};
 use std::time::Duration;
+use tenantry_apply::classify::{Failure, Verdict as Refusal};
 use tenantry_checklist::Problem;
 use tenantry_checklist::report::{ReportInput, Verdict, report};
 use tokio::time::Instant;
@@ -34,6 +35,8 @@ use write::WriteError;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// First and longest wait after an answer that did not come.
 const OUTAGE_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(300)];
+/// The longest wait that an answer may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 /// First and longest wait after a write that lost a race.
 const RACE_WAIT: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(10)];
@@ -127,6 +130,21 @@ fn backoff(outages: u32) -> Duration {
 /// Wait after so many lost races in a row: a race with another writer is over at once.
 fn again_after_race(races: u32) -> Duration {
     doubled(RACE_WAIT, races)
+}
+
+/// How long to wait after an answer that settles nothing: as long as it asks for, up to a bound. An API server asks for seconds
+/// (API priority and fairness); what asks for an hour stands before it, and does not know how it is there then.
+fn wait_after(outage: &Failure, outages: u32) -> Duration {
+    let asked = outage.retry_after.unwrap_or_default().min(LONGEST_ASKED);
+    asked.max(again_after(outage.verdict, outages))
+}
+
+/// A race with another writer is over at once; an outage is not.
+fn again_after(verdict: Refusal, outages: u32) -> Duration {
+    match verdict {
+        Refusal::Contention | Refusal::Precondition | Refusal::AlreadyExists => again_after_race(outages),
+        _ => backoff(outages + 1),
+    }
 }
 
 async fn run(
@@ -228,6 +246,20 @@ mod tests {
         came_to_its_end(&mut session, 11, now);
         assert!(!session.is_worth_keeping());
         assert_eq!(fails(&mut session, now), OUTAGE_WAIT[0], "an answer ends the row");
+    }
+
+    #[test]
+    fn who_asks_for_an_hour_is_asked_again_before() {
+        let answer = |verdict, asks: Option<u64>| Failure {
+            retry_after: asks.map(Duration::from_secs),
+            ..Failure::new(verdict, "too many requests")
+        };
+        let waits = |failure: &Failure, outages| wait_after(failure, outages).as_secs_f64();
+        for (asks, expected) in [(None, 1.0), (Some(0), 1.0), (Some(8), 8.0), (Some(3600), 30.0)] {
+            assert_eq!(waits(&answer(Refusal::Throttled, asks), 0), expected, "{asks:?}");
+        }
+        assert_eq!(waits(&answer(Refusal::Throttled, Some(3600)), 7), 128.0, "it fails again and again");
+        assert!(waits(&answer(Refusal::Contention, None), 0) < 1.0);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::prepare::{Prepared, PreparedItem};
 use super::suspension::Otherwise;
 use super::write::{self, WriteError};
 use super::{
-    Next, Outcome, STATUS_EVERY, again_after_race, backoff, deadline, earlier, jobs, offboard, secrets,
-    servers, suspension,
+    Next, Outcome, STATUS_EVERY, backoff, deadline, earlier, jobs, offboard, secrets, servers, suspension,
+    wait_after,
 };
 use crate::controller::billing;
 use crate::controller::context::Context;
@@ -455,8 +455,7 @@ async fn finish(
     let mut failed = false;
     for outage in outages {
         failed = true;
-        let wait = outage.retry_after.unwrap_or_default().max(again_after(outage.verdict, session.outages));
-        next = earlier(next, Some(snapshot.instant + wait));
+        next = earlier(next, Some(snapshot.instant + wait_after(outage, session.outages)));
     }
     if runs.is_incomplete {
         failed = true;
@@ -503,14 +502,6 @@ async fn finish(
 fn is_in_the_way(waiting: &Waiting, ledger: &Ledger) -> bool {
     let exists = ledger.entry(&waiting.id).is_some_and(|entry| entry.uid.is_some());
     exists && !matches!(waiting.wait, Wait::Kind { .. } | Wait::InventoryFull)
-}
-
-/// A race with another writer is over at once; an outage is not.
-fn again_after(verdict: Refusal, outages: u32) -> Duration {
-    match verdict {
-        Refusal::Contention | Refusal::Precondition | Refusal::AlreadyExists => again_after_race(outages),
-        _ => backoff(outages + 1),
-    }
 }
 
 /// Objects of other people under names that the tenant needs. In a namespace that is not the tenant's nothing else is,
