@@ -20,9 +20,9 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
     let Some(journal) = &record.journal else { return Vec::new() };
     let told = told(record);
     // A suspension that was lifted before the record began is told by nothing but the operation that it ended with.
-    let resumed = record
-        .forms()
-        .any(|(_, object)| object.pointer("/status/operation/kind").is_some_and(|kind| kind == "Resume"));
+    let resumed = operates(record, "Resume");
+    // A change of plan that was over when the copy of the store was taken is, too.
+    let changed = record.restored && operates(record, "ChangePlan");
     let mut findings: Vec<Finding> = missing(record, journal)
         .into_iter()
         .map(|id| Finding::new("O12", format!("{id} is not in the journal")))
@@ -39,7 +39,8 @@ pub fn recorded_once(record: &Record) -> Vec<Finding> {
             }
             // What happened before the record began is known by its latest form only.
             None if !(is_earlier(&fact.id, &told)
-                || (resumed && is_whole(&fact.id, journal))
+                || (resumed && is_whole(&fact.id, "/suspension/", ["began", "ended"], journal))
+                || (changed && is_whole(&fact.id, "/plan-change/", ["requested", "ended"], journal))
                 || (record.restored && is_forgotten(&fact.id, &told))) =>
             {
                 findings.push(Finding::new("O12", format!("{} never happened", fact.id)));
@@ -197,12 +198,18 @@ fn holds(status: &Value) -> impl Iterator<Item = String> {
     holds.into_iter().flatten().filter_map(called)
 }
 
-/// Whether an id is that of a suspension of which the journal has the begin and the end.
-fn is_whole(id: &str, journal: &[Fact]) -> bool {
-    let hold = id.strip_suffix("/began").or_else(|| id.strip_suffix("/ended"));
-    hold.filter(|hold| hold.contains("/suspension/")).is_some_and(|hold| {
-        ["began", "ended"].iter().all(|end| journal.iter().any(|fact| fact.id == format!("{hold}/{end}")))
-    })
+/// Whether any status tells of an operation of this kind.
+fn operates(record: &Record, kind: &str) -> bool {
+    record
+        .forms()
+        .any(|(_, object)| object.pointer("/status/operation/kind").is_some_and(|known| known == kind))
+}
+
+/// Whether an id is that of something of this sort of which the journal has the begin and the end.
+fn is_whole(id: &str, sort: &str, [begins, ends]: [&str; 2], journal: &[Fact]) -> bool {
+    let Some((what, end)) = id.rsplit_once('/').filter(|(what, _)| what.contains(sort)) else { return false };
+    [begins, ends].contains(&end)
+        && [begins, ends].iter().all(|end| journal.iter().any(|fact| fact.id == format!("{what}/{end}")))
 }
 
 /// Whether an id is that of servers that a tenant got, and that the store forgot when it was restored: it got them once more then.
@@ -313,6 +320,24 @@ mod tests {
         assert_eq!(judged(later, &all[..2]), Vec::<String>::new(), "what was before the record");
         let never = judged(told_by(&[has(Some(first))]), &all[..2]);
         assert_eq!(never, ["t/servers/1795863600/2/had never happened"]);
+
+        // A change of plan that was over when the store was copied.
+        let over = json!({"metadata": {"uid": "s1"}, "status": {"tenant": {"id": "t"},
+            "operation": {"number": 2, "kind": "ChangePlan", "completedAt": "2026-01-01T00:00:00Z"}}});
+        let operation = [("t/operation/2/began", "Began"), ("t/operation/2/ended", "Completed")];
+        let change = [("t/plan-change/2/requested", "Requested"), ("t/plan-change/2/ended", "TookEffect")];
+        let facts = |known: &[(&str, &str)]| {
+            let all = operation.iter().chain(known);
+            all.map(|(id, outcome)| Fact { id: (*id).into(), outcome: (*outcome).into() }).collect::<Vec<_>>()
+        };
+        let record = |restored, known: &[(&str, &str)]| Record {
+            journal: Some(facts(known)),
+            restored,
+            ..told_by(std::slice::from_ref(&over)).record()
+        };
+        assert_eq!(recorded_once(&record(true, &change)), []);
+        assert_eq!(recorded_once(&record(false, &change)).len(), 2);
+        assert_eq!(recorded_once(&record(true, &change[..1])).len(), 1, "it has no end");
 
         // What a store had forgotten when it was restored.
         let twice = [all[0], ("t/servers/1795863600/1/had", "Obtained")];
