@@ -1,6 +1,7 @@
 //! `InvoiceIssuer` and `BillingAccount`: who sells and who pays.
 
 use crate::common::{DECIMAL, DNS_LABEL, Reference};
+use crate::cost::IssuerCost;
 use crate::prices::{AMOUNT, CURRENCY};
 use crate::sink::Sink;
 use kube::{CustomResource, KubeSchema};
@@ -84,6 +85,11 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub dunning: Vec<DunningRung>,
+    /// What units cost the seller, so that it can be seen what is left of what was sold. Of no effect on what anybody is billed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub costs: Vec<IssuerCost>,
     /// Where and how invoices are paid, for people, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(min = 1, max = 128)))]

@@ -13,6 +13,7 @@ pub mod billing;
 pub mod blueprint;
 pub mod canonical;
 pub mod common;
+pub mod cost;
 pub mod definition;
 pub mod exit;
 pub mod inventory;

@@ -509,7 +509,12 @@ mod tests {
             let rule = rules.find(|rule| list(rule, "/resources").contains(&review.to_owned())).unwrap();
             assert_eq!(list(rule, "/verbs"), ["create"]);
         }
-        for role in ["tenantry-billing-reader", "tenantry-billing-clerk", "tenantry-payment-source"] {
+        for role in [
+            "tenantry-billing-reader",
+            "tenantry-billing-clerk",
+            "tenantry-payment-source",
+            "tenantry-controlling",
+        ] {
             assert!(!rules(&objects, role).is_empty());
             let is_bound = |object: &Value| text(object, "/roleRef/name") == role;
             assert!(!objects.iter().any(is_bound), "{role}");

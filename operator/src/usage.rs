@@ -3,14 +3,18 @@
 use crate::bills::{Standing, coming, invoices};
 use crate::controller::billing::feed::feed;
 use crate::controller::billing::reserved::{charged, ended};
+use crate::margin::said::{OfPlan, said};
+use crate::margin::{Costs, Known, of_tenant};
 use crate::printed::Time;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use tenantry_billing::{Books, BooksError, MissingHour};
 use tenantry_journal::{Database, Entry, HistoryOf};
 use tenantry_ledger::document::Document;
+use tenantry_ledger::margin::{Share, together};
 use tenantry_ledger::refusal::Refusal;
 use tenantry_metering::hours::{end_of, hour_of};
 
@@ -36,8 +40,40 @@ pub(crate) struct OfTenant {
     pub(crate) to: Timestamp,
     /// Its meters, by name.
     pub(crate) meters: Vec<OfMeter>,
+    /// What it had, used and was sold, by the plan that it had.
+    #[serde(default)]
+    pub(crate) plans: Vec<OfPlan>,
     /// How much of what was told in this time is kept aside, by cause.
     pub(crate) quarantined: BTreeMap<String, i64>,
+}
+
+/// What was used of one plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsedByPlan {
+    /// The first day, by the clock of each account.
+    pub(crate) from: Date,
+    /// The first day after.
+    pub(crate) to: Date,
+    /// Each tenant that had the plan in this time.
+    pub(crate) tenants: Vec<OneOfPlan>,
+    /// All of them together.
+    pub(crate) total: OfPlan,
+}
+
+/// One tenant of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OneOfPlan {
+    /// Its id.
+    pub(crate) tenant: String,
+    /// The name of its subscription.
+    pub(crate) name: String,
+    /// Who pays, once charges began.
+    pub(crate) account: Option<String>,
+    /// What it had, used, was sold and cost.
+    #[serde(flatten)]
+    pub(crate) of: OfPlan,
 }
 
 /// What one meter counted.
@@ -106,12 +142,15 @@ pub(crate) struct Priced {
 
 /// What was used by every tenant that is meant, in whole days by the clock of who pays, or of UTC where nobody does.
 ///
+/// With costs, for who may see them, it is said what is left.
+///
 /// # Errors
 /// When the database cannot be read, or the days are none.
 pub(crate) async fn used(
     database: &Database,
     of: &HistoryOf,
     standing: Option<&Standing>,
+    costs: Option<&Costs>,
     time: Time,
     now: Timestamp,
 ) -> Result<Used, BooksError> {
@@ -197,9 +236,76 @@ pub(crate) async fn used(
         }
         let quarantined = books.kept_aside(&tenant, from, to).await?;
         let meters = meters.into_values().collect();
-        used.tenants.push(OfTenant { tenant, account, from, to, meters, quarantined });
+        let life = Told { tenant: &tenant, entries: &entries, account: account.as_deref(), zone: &zone };
+        let shares = life.shares(&books, costs, time, [from, to.min(now)]).await?;
+        let plans = shares.iter().map(|share| said(share, costs.is_some()));
+        let plans = plans.collect::<Result<_, _>>()?;
+        used.tenants.push(OfTenant { tenant, account, from, to, meters, plans, quarantined });
     }
     Ok(used)
+}
+
+/// What all tenants of a plan had, used, were sold and cost while they had it, in whole days by the clock of who pays, or of UTC where
+/// nobody does.
+///
+/// # Errors
+/// When the database cannot be read, or the days are none.
+pub(crate) async fn used_by_plan(
+    database: &Database,
+    plan: &str,
+    costs: Option<&Costs>,
+    time: Time,
+    now: Timestamp,
+) -> Result<UsedByPlan, BooksError> {
+    let books = Books::new(database.clone());
+    let (mut tenants, mut all) = (Vec::new(), Vec::new());
+    for tenant in database.tenants_of(plan).await? {
+        let entries = database.history(&HistoryOf::Tenant(tenant.clone())).await?;
+        let account = feed(&entries).map(|feed| feed.account);
+        let zone = match &account {
+            Some(account) => match books.load(account).await? {
+                Some(loaded) => loaded.history.catalogue()?.zone().clone(),
+                None => TimeZone::UTC,
+            },
+            None => TimeZone::UTC,
+        };
+        let [from, to] = bounds(time, &zone)?;
+        let life = Told { tenant: &tenant, entries: &entries, account: account.as_deref(), zone: &zone };
+        let shares = life.shares(&books, costs, time, [from, to.min(now)]).await?;
+        let Some(share) = shares.into_iter().find(|share| share.plan == plan) else { continue };
+        let name = entries.last().map(|entry| entry.subscription.clone()).unwrap_or_default();
+        tenants.push(OneOfPlan { tenant, name, account, of: said(&share, costs.is_some())? });
+        all.push(share);
+    }
+    let total = Share { plan: plan.to_owned(), ..together(&all)? };
+    Ok(UsedByPlan { from: time.from, to: time.to, tenants, total: said(&total, costs.is_some())? })
+}
+
+/// What is told of a tenant.
+struct Told<'a> {
+    tenant: &'a str,
+    entries: &'a [Entry],
+    account: Option<&'a str>,
+    zone: &'a TimeZone,
+}
+
+impl Told<'_> {
+    /// What it had, used, was sold and cost, by plan. What it will have of servers nobody knows, so its time ends now at the latest.
+    async fn shares(
+        &self,
+        books: &Books,
+        costs: Option<&Costs>,
+        time: Time,
+        between: [Timestamp; 2],
+    ) -> Result<Vec<Share>, BooksError> {
+        let Self { tenant, entries, account, zone } = *self;
+        let [from, to] = between;
+        let meters = books.hourly(tenant, account, from, to).await?;
+        let documents = books.documents_of(tenant).await?;
+        let rates = costs.map(|costs| costs.of(account)).transpose()?.unwrap_or_default();
+        let known = Known { tenant, entries, meters: &meters, documents: &documents, zone, between };
+        Ok(of_tenant(&known, &rates, time)?)
+    }
 }
 
 impl OfMeter {

@@ -14,6 +14,8 @@ pub(super) fn payers() -> Vec<Case> {
         with(with(issuer(), "/spec/paymentSources", sources), "/spec/dunning", dunning)
     };
     let coupons = |coupons: Value| with(account(), "/spec/coupons", coupons);
+    let costs = |costs: Value| with(issuer(), "/spec/costs", costs);
+    const COST: &str = "a cost is that of servers or of what a meter counts";
     const COUPON: &str = "a coupon takes off a percentage or an amount";
     let named = |length: usize| with(account(), "/metadata/name", json!("n".repeat(length)));
     vec![
@@ -59,6 +61,28 @@ pub(super) fn payers() -> Vec<Case> {
             "a rung that everybody stands on",
             paying(json!(["bank"]), json!([{"stage": "Warning"}])),
             "everybody would stand on a rung without a condition",
+        ),
+        accepted(
+            "costs",
+            costs(json!([
+                {"servers": {"key": "standard", "coreHour": "0.0140", "gibibyteHour": "0.0021"}, "currency": "EUR"},
+                {"servers": {"key": "standard", "coreHour": "0.0150"}, "currency": "EUR", "validFrom": "2027-01-01"},
+                {"meter": {"application": "mail", "name": "messages", "per": "1000", "cost": "0.4"}, "currency": "EUR"},
+            ])),
+        ),
+        refused("a cost of nothing", costs(json!([{"currency": "EUR"}])), COST),
+        refused(
+            "a cost of both",
+            costs(json!([{
+                "currency": "EUR", "servers": {"key": "a", "coreHour": "1"},
+                "meter": {"application": "mail", "name": "messages", "cost": "1"},
+            }])),
+            COST,
+        ),
+        refused(
+            "servers that cost nothing",
+            costs(json!([{"currency": "EUR", "servers": {"key": "a"}}])),
+            "a share of servers costs by its cores or by its memory",
         ),
         accepted(
             "coupons",

@@ -191,6 +191,18 @@ impl Database {
         Ok(tenants)
     }
 
+    /// Tenants that had a plan at some time.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn tenants_of(&self, plan: &str) -> Result<Vec<String>, DatabaseError> {
+        let mut connection = self.reader().await?;
+        let query = sqlx::query_scalar("SELECT DISTINCT tenant FROM journal WHERE plan = $1 ORDER BY tenant");
+        let tenants = in_time(query.bind(plan.to_owned()).fetch_all(connection.raw())).await?;
+        connection.give_back();
+        Ok(tenants)
+    }
+
     async fn entries(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<Entry>, DatabaseError> {
         let mut connection = self.reader().await?;
         let rows = in_time(query.fetch_all(connection.raw())).await?;

@@ -26,6 +26,7 @@
 //!   ([`payment::allocate`]), and a run draws what was received by its boundary.
 //! - *Dunning* ([`dunning::decide`]) says from the log what follows from unpaid invoices on a day; each notice is a fact.
 //! - *Verifying* replays: every [`history::Closing`] of the running [`run::RULES`] must come out again from the facts before it.
+//! - *Costs* of the seller ([`margin::shares`]) are no facts: they are compared with what was sold, and never with what is owed.
 //! - *When next.* [`run::next_boundary`] is where something falls due that no run has closed.
 
 pub mod agreement;
@@ -46,6 +47,7 @@ pub mod ladder;
 pub mod ledger;
 pub mod line;
 pub mod lines;
+pub mod margin;
 pub mod metered;
 pub mod money;
 pub mod payment;

@@ -1,5 +1,6 @@
 //! Money: whole minor units of an ISO 4217 currency. Pure.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use num_traits::{Signed as _, ToPrimitive as _, Zero as _};
@@ -71,6 +72,18 @@ impl Currency {
     /// It is, or has.
     pub fn price(self, field: &str, price: &Decimal) -> Result<(), Refusal> {
         price.not_negative(field)?.at_most(field, self.decimals(), self.code()).map(|_| ())
+    }
+}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Currency {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.code().cmp(other.code())
     }
 }
 

@@ -20,10 +20,10 @@ use tenantry_ledger::document::{Document, Item};
 pub(super) struct Whose {
     /// Name of the subscription; every tenant that ever had the name is meant.
     #[arg(required_unless_present = "tenant")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Only the tenant with this id, which its namespace carries as the label tenantry.io/tenant-id.
     #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    tenant: Option<String>,
+    pub(super) tenant: Option<String>,
 }
 
 /// Arguments of `tenantry invoices`.

@@ -1,13 +1,16 @@
-//! `tenantry usage`: what meters counted, what of it the ledger has, what it costs, and what is kept aside. Needs the database or the
-//! billing address, and a client for tenants that are not charged yet.
+//! `tenantry usage`: what meters counted, what of it the ledger has, what it costs, what is left of what was sold, and what is kept
+//! aside. Needs the database or the billing address, and a client for tenants that are not charged yet and for what units cost.
 
 use super::Outcome;
 use super::books::{Access, Way, reading};
+use super::client;
 use super::invoices::{Whose, standing};
 use super::output::Format;
 use super::table::table;
+use crate::margin::Costs;
+use crate::margin::said::{OfPlan, money};
 use crate::printed::Time;
-use crate::usage::{Missing, OfMeter, OfTenant, Priced, Used, used};
+use crate::usage::{Missing, OfMeter, OfTenant, OneOfPlan, Priced, Used, UsedByPlan, used, used_by_plan};
 use anyhow::Context;
 use clap::Args;
 use jiff::civil::Date;
@@ -18,8 +21,15 @@ use tenantry_journal::Database;
 /// Arguments of `tenantry usage`.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    whose: Whose,
+    /// Name of the subscription; every tenant that ever had the name is meant.
+    #[arg(required_unless_present_any = ["tenant", "plan"])]
+    name: Option<String>,
+    /// Only the tenant with this id, which its namespace carries as the label tenantry.io/tenant-id.
+    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    tenant: Option<String>,
+    /// All tenants of a plan, and what is left of what they were sold.
+    #[arg(long, conflicts_with_all = ["name", "tenant"])]
+    plan: Option<String>,
     /// First day, such as 2026-11-01, by the clock of who pays; the first of this month without it.
     #[arg(long)]
     from: Option<Date>,
@@ -34,16 +44,34 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Arguments { whose, from, to, access, output } = arguments;
+    let Arguments { name, tenant, plan, from, to, access, output } = arguments;
     let now = Timestamp::now();
     let time = time(*from, *to, now)?;
+    match plan {
+        Some(plan) => of_plan(plan, time, now, access, *output).await,
+        None => {
+            let whose = Whose { name: name.clone(), tenant: tenant.clone() };
+            of_subscription(&whose, time, now, access, *output).await
+        }
+    }
+}
+
+async fn of_subscription(
+    whose: &Whose,
+    time: Time,
+    now: Timestamp,
+    access: &Access,
+    output: Format,
+) -> anyhow::Result<Outcome> {
     let used: Used = match access.way().await? {
         Way::Database(url) => {
             // Who is charged is known by the database alone.
             let standing = standing(whose).await.ok().flatten();
+            let costs = known_costs().await;
             let of = whose.history();
-            let here =
-                async |database: &Database| Ok(used(database, &of, standing.as_ref(), time, now).await?);
+            let here = async |database: &Database| {
+                Ok(used(database, &of, standing.as_ref(), costs.as_ref(), time, now).await?)
+            };
             reading(&url, here).await?
         }
         Way::Server(server) => {
@@ -61,6 +89,44 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Good)
 }
 
+async fn of_plan(
+    plan: &str,
+    time: Time,
+    now: Timestamp,
+    access: &Access,
+    output: Format,
+) -> anyhow::Result<Outcome> {
+    let path = format!("/v1/plans/{plan}/usage?from={}&to={}", time.from, time.to);
+    let used: UsedByPlan = match access.way().await? {
+        Way::Database(url) => {
+            let costs = known_costs().await;
+            let here = async |database: &Database| {
+                Ok(used_by_plan(database, plan, costs.as_ref(), time, now).await?)
+            };
+            reading(&url, here).await?
+        }
+        Way::Server(server) => server.get(&path).await?,
+    };
+    output.print(&used, |_| plan_page(&used))?;
+    if used.tenants.is_empty() {
+        eprintln!("no tenant had this plan in this time");
+        return Ok(Outcome::Bad);
+    }
+    Ok(Outcome::Good)
+}
+
+/// What units cost, where the cluster says it: who has the database is the seller.
+async fn known_costs() -> Option<Costs> {
+    let read = async { anyhow::Ok(Costs::read(&client().await?).await?) };
+    match read.await {
+        Ok(costs) => Some(costs),
+        Err(error) => {
+            eprintln!("what units cost is not known: {error:#}");
+            None
+        }
+    }
+}
+
 /// The days that are meant: those of this month where nothing is said.
 fn time(from: Option<Date>, to: Option<Date>, now: Timestamp) -> anyhow::Result<Time> {
     let today = TimeZone::UTC.to_datetime(now).date();
@@ -73,7 +139,7 @@ fn time(from: Option<Date>, to: Option<Date>, now: Timestamp) -> anyhow::Result<
 }
 
 fn page(tenant: &OfTenant, wide: bool) -> String {
-    let OfTenant { tenant, account, from, to, meters, quarantined } = tenant;
+    let OfTenant { tenant, account, from, to, meters, plans, quarantined } = tenant;
     let paid =
         account.as_ref().map_or_else(|| "nobody pays yet".to_owned(), |account| format!("account {account}"));
     let mut text = format!("tenant {tenant}, {paid}, from {from} to before {to}\n");
@@ -99,9 +165,62 @@ fn page(tenant: &OfTenant, wide: bool) -> String {
             text.push_str(&format!("{} is missing from {from} to before {to}: {reason}\n", meter.meter));
         }
     }
+    for plan in plans {
+        text.push_str(&of_one_plan(plan));
+    }
     for (cause, count) in quarantined {
         text.push_str(&format!("{count} events do not count: {cause}\n"));
     }
+    text
+}
+
+/// What there was of everything under one plan, and what is left.
+fn of_one_plan(of: &OfPlan) -> String {
+    let OfPlan { plan, used, sold, left } = of;
+    let mut text = format!("plan {plan}");
+    match left {
+        Some(left) => {
+            let lines = left.lines();
+            text.push_str(
+                &lines.first().map(|line| format!(": {line}\n")).unwrap_or_else(|| "\n".to_owned()),
+            );
+            for line in lines.iter().skip(1) {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+        None if sold.is_empty() => text.push_str(": sold nothing\n"),
+        None => text.push_str(&format!(": sold {}\n", money(sold))),
+    }
+    let rows: Vec<[String; 4]> = used
+        .iter()
+        .map(|one| [one.of.clone(), one.quantity.clone(), one.unit.clone(), money(&one.costs)])
+        .collect();
+    if !rows.is_empty() {
+        let cost = if left.is_some() { "COST" } else { "" };
+        text.push_str(&table(&["RESERVED AND USED", "QUANTITY", "UNIT", cost].map(str::to_owned), &rows));
+    }
+    text
+}
+
+/// Each tenant of a plan and each currency, and all of them together.
+fn plan_page(used: &UsedByPlan) -> String {
+    let UsedByPlan { from, to, tenants, total } = used;
+    let mut text = format!("from {from} to before {to}\n");
+    let mut rows: Vec<[String; 7]> = Vec::new();
+    for OneOfPlan { tenant, name, account, of } in tenants {
+        let account = account.clone().unwrap_or_default();
+        let row = |sold: &str, cost: &str, margin: &str, currency: &str| {
+            [name.as_str(), tenant, &account, sold, cost, margin, currency].map(str::to_owned)
+        };
+        match &of.left {
+            Some(left) => rows
+                .extend(left.totals.iter().map(|one| row(&one.sold, &one.cost, &one.margin, &one.currency))),
+            None => rows.extend(of.sold.iter().map(|one| row(&one.amount, "", "", &one.currency))),
+        }
+    }
+    let header = ["NAME", "TENANT", "ACCOUNT", "SOLD", "COST", "LEFT", "CURRENCY"].map(str::to_owned);
+    text.push_str(&table(&header, &rows));
+    text.push_str(&of_one_plan(total));
     text
 }
 
@@ -172,5 +291,34 @@ mod tests {
             !text.contains("LATE") && page(&tenant, true).contains("IN LEDGER   EVENTS   LATE"),
             "{text}"
         );
+    }
+
+    fn left() -> OfPlan {
+        serde_json::from_value(serde_json::json!({
+            "plan": "silver",
+            "used": [{"of": "cores of hall", "quantity": "12.5", "unit": "core hours",
+                "costs": [{"currency": "EUR", "amount": "0.25"}]}],
+            "sold": [{"currency": "EUR", "amount": "100.00"}],
+            "left": {
+                "totals": [{"currency": "EUR", "sold": "100.00", "cost": "0.25", "margin": "99.75", "percent": "99.8"}],
+                "withoutCost": ["memory of hall"],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_left_is_shown_to_who_may_see_it() {
+        let text = of_one_plan(&left());
+        assert!(text.starts_with("plan silver: sold 100.00, cost 0.25, left 99.75 EUR (99.8 %)\n"), "{text}");
+        assert!(text.contains("nobody says what it costs: memory of hall; add it to costs"), "{text}");
+        assert!(text.contains("cores of hall       12.5       core hours   0.25 EUR"), "{text}");
+        let text = of_one_plan(&OfPlan { left: None, used: Vec::new(), ..left() });
+        assert_eq!(text, "plan silver: sold 100.00 EUR\n");
+        let one = OneOfPlan { tenant: "t1".to_owned(), name: "acme".to_owned(), account: None, of: left() };
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        let (from, to) = (day("2026-11-01"), day("2026-12-01"));
+        let text = plan_page(&UsedByPlan { from, to, tenants: vec![one], total: left() });
+        assert!(text.contains("acme   t1                 100.00   0.25   99.75   EUR"), "{text}");
     }
 }

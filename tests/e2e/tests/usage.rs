@@ -75,6 +75,73 @@ async fn used(world: &World, name: &str) -> Value {
     used["tenants"][0].clone()
 }
 
+/// What is left of what a tenant, and with it its plan, was sold; who may read what it used and not what it cost sees no cost.
+async fn what_is_left(world: &World, silver: &Value) {
+    let total = |of: &Value, currency: &str| {
+        let totals = of["left"]["totals"].as_array().unwrap();
+        totals.iter().find(|one| one["currency"] == currency).unwrap().clone()
+    };
+    // Two months of 100.00 with what was counted in the first of them; 100 messages at 0.03 for ten.
+    let euros = total(silver, "EUR");
+    assert_eq!(
+        (&silver["plan"], &euros["sold"], &euros["cost"]),
+        (&json!("silver"), &json!("204.00"), &json!("0.30"))
+    );
+    assert_eq!(euros["margin"], "203.70");
+    assert_eq!(total(silver, "CHF")["sold"], "0.00", "currencies stay apart");
+    let database = process::journal(world.directory());
+    let days = ["--from", "2020-01-01", "--to", "2100-01-01", "-o", "json"];
+    let plan = [&["usage", "--plan", "silver"], &days[..]].concat();
+    let here = [&plan[..], &["--database", &database]].concat();
+    let all: Value =
+        serde_json::from_str(&tenantry(&world.cluster.kubeconfig(), &here).await.unwrap()).unwrap();
+    let tenants = all["tenants"].as_array().unwrap();
+    assert_eq!(tenants.len(), 2, "{all}");
+    let cents = |of: &Value, field: &str| {
+        let text = total(of, "EUR")[field].as_str().unwrap().to_owned();
+        text.replace('.', "").parse::<i64>().unwrap()
+    };
+    for field in ["sold", "cost", "margin"] {
+        let sum: i64 = tenants.iter().map(|one| cents(one, field)).sum();
+        assert_eq!(cents(&all["total"], field), sum, "{field}: {all}");
+    }
+    // The leader says the same to who may see it.
+    let reader = asker(world, "reader", "tenantry-billing-reader").await;
+    let controller = asker(world, "controlling", "tenantry-controlling").await;
+    let ask = async |token: &str, arguments: &[&str]| {
+        let server = world.controller.as_ref().unwrap().billing();
+        let more = ["--server", &server, "--token-file", token];
+        tenantry(&world.cluster.kubeconfig(), &[arguments, &more].concat()).await
+    };
+    let said: Value = serde_json::from_str(&ask(&controller, &plan).await.unwrap()).unwrap();
+    // His clock is a month ahead, so there are more hours with seats.
+    assert_eq!(said["total"]["left"], all["total"]["left"], "{said}");
+    let refused = ask(&reader, &plan).await.unwrap_err().to_string();
+    assert!(refused.contains("may not get billingaccounts/costs of all accounts"), "{refused}");
+    let own = [&["usage", "acme"], &days[..]].concat();
+    let said: Value = serde_json::from_str(&ask(&reader, &own).await.unwrap()).unwrap();
+    let seen = &said["tenants"][0]["plans"][0];
+    assert_eq!(seen["sold"], json!([{"currency": "EUR", "amount": "204.00"}]), "{said}");
+    assert!(!said.to_string().contains("cost") && seen["left"].is_null(), "{said}");
+}
+
+/// A file with the token of somebody who has a role.
+async fn asker(world: &World, name: &str, role: &str) -> String {
+    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE});
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}),
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        }),
+    ];
+    world.apply_all(&objects).await.unwrap();
+    let file = world.directory().join(format!("{name}.token"));
+    std::fs::write(&file, token(world, NAMESPACE, name, None).await).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
 fn is_billed(subscription: &TenantSubscription) -> bool {
     let billing = subscription.status.as_ref().and_then(|status| status.billing.as_ref());
     is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
@@ -114,7 +181,12 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     world.run_controller_by(&clock).unwrap();
     // The plan names a meter: it is accepted with the application that declares it, whichever came first.
     world.accepted(&definitions).await.unwrap();
-    world.apply_all(&[issuer(), account("EUR", "acme"), account("EUR", "bolt")]).await.unwrap();
+    let costs = json!([
+        {"meter": {"application": "mail", "name": "messages", "per": "10", "cost": "0.03"}, "currency": "EUR"},
+        {"meter": {"application": "mail", "name": "seats", "cost": "0.0000001"}, "currency": "CHF"},
+    ]);
+    let issuer = with(issuer(), "spec.costs", costs);
+    world.apply_all(&[issuer, account("EUR", "acme"), account("EUR", "bolt")]).await.unwrap();
     let person = |name: &str| json!({"name": name, "displayName": name, "email": format!("{name}@acme.example"), "roles": ["user"]});
     let staffed = with(paid_by("acme", "acme"), "spec.users", json!([person("ada"), person("bo")]));
     world.apply_all(&[staffed, paid_by("bolt", "bolt")]).await.unwrap();
@@ -276,6 +348,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
         "{seen}"
     );
     world.until("acme", is_billed).await.unwrap();
+    what_is_left(&world, &seen["plans"][0]).await;
     let acme = token(&world, "tenant-acme", "default", Some(AUDIENCE)).await;
     assert_eq!(batch(&world, &acme, &events[..1]), ["Duplicate"]);
     let database = process::journal(world.directory());

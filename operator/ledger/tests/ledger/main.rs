@@ -9,6 +9,8 @@ mod documents;
 #[cfg(test)]
 mod dunning;
 #[cfg(test)]
+mod margin;
+#[cfg(test)]
 mod payments;
 #[cfg(test)]
 mod refusals;

@@ -35,6 +35,9 @@ pub(super) enum Right {
     Accept,
     /// Tell of payments: `create` on `billingaccounts/payments`.
     Pay,
+    /// See what tenants cost the seller: `get` on `billingaccounts/costs`. It is asked for over all accounts alone, so that nobody has
+    /// it by a right to read his own.
+    Costs,
 }
 
 impl Right {
@@ -45,6 +48,7 @@ impl Right {
             Self::Run => ("create", "invoices"),
             Self::Accept => ("create", "acceptances"),
             Self::Pay => ("create", "payments"),
+            Self::Costs => ("get", "costs"),
         }
     }
 }
@@ -181,6 +185,7 @@ impl Caller {
             Right::Read => "tenantry-billing-reader",
             Right::Run | Right::Accept => "tenantry-billing-clerk",
             Right::Pay => "tenantry-payment-source",
+            Right::Costs => "tenantry-controlling",
         };
         let remedy = format!("ask an administrator of the cluster for the ClusterRole {role}");
         Refused::new(StatusCode::FORBIDDEN, "Authorization", reason, &remedy)

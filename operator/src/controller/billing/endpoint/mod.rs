@@ -8,6 +8,7 @@ mod caller;
 mod payments;
 mod refused;
 mod usage;
+mod used;
 
 use crate::bills::{self, OtherPlan, Standing};
 use crate::controller::context::Context;
@@ -88,7 +89,8 @@ fn router(context: Arc<Context>) -> Router {
     Router::new()
         .route("/v1/subscriptions/{name}/invoices", get(invoices))
         .route("/v1/subscriptions/{name}/next-invoice", get(next_invoice))
-        .route("/v1/subscriptions/{name}/usage", get(used))
+        .route("/v1/subscriptions/{name}/usage", get(used::used))
+        .route("/v1/plans/{name}/usage", get(used::of_plan))
         .route("/v1/usage", post(usage::tell))
         .route("/v1/invoices/{*number}", get(invoice))
         .route("/v1/billing-runs", post(run))
@@ -186,30 +188,6 @@ async fn next_invoice(
         bills::coming(&request.database, &of, standing.as_ref(), other.as_ref(), Timestamp::now()).await?;
     request.must_read(&coming.documents).await?;
     Ok(json(&coming))
-}
-
-async fn used(
-    State(context): State<Arc<Context>>,
-    Path(name): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let request = Request::begin(&context, &headers).await?;
-    let of = meant(name, &uri);
-    let standing = standing(&context, &of);
-    let used =
-        crate::usage::used(&request.database, &of, standing.as_ref(), time(&uri)?, Timestamp::now()).await?;
-    let mut accounts: Vec<Option<&str>> =
-        used.tenants.iter().map(|tenant| tenant.account.as_deref()).collect();
-    accounts.dedup();
-    // Of whom nobody pays for, and of nobody, only who may read everything learns.
-    if accounts.is_empty() {
-        accounts.push(None);
-    }
-    for account in accounts {
-        request.must_for(Right::Read, account).await?;
-    }
-    Ok(json(&used))
 }
 
 async fn invoice(
