@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use tenantry_billing::{Books, BooksError, MissingHour};
+use tenantry_billing::{AsidePage, AsideWanted, Books, BooksError, Cursor, MissingHour};
 use tenantry_journal::{Database, Entry, HistoryOf};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::margin::{Share, together};
@@ -279,6 +279,31 @@ pub(crate) async fn used_by_plan(
     }
     let total = Share { plan: plan.to_owned(), ..together(&all)? };
     Ok(UsedByPlan { from: time.from, to: time.to, tenants, total: said(&total, costs.is_some())? })
+}
+
+/// What was told of usage and does not count, by when it was received, in days of UTC: of one subscription, or of everybody and nobody.
+///
+/// # Errors
+/// When the database cannot be read, the days are none, or the page is.
+pub(crate) async fn aside(
+    database: &Database,
+    of: Option<&HistoryOf>,
+    time: Time,
+    after: Option<Cursor>,
+    limit: u32,
+) -> Result<AsidePage, BooksError> {
+    let tenants = match of {
+        None => None,
+        // What was told before anything happened to a tenant is known by its id alone.
+        Some(HistoryOf::Tenant(tenant)) => Some(vec![tenant.clone()]),
+        Some(of) => {
+            let known: BTreeSet<String> =
+                database.history(of).await?.into_iter().map(|entry| entry.tenant).collect();
+            Some(known.into_iter().collect())
+        }
+    };
+    let [from, to] = bounds(time, &TimeZone::UTC)?;
+    Books::new(database.clone()).aside(&AsideWanted { tenants, from, to, after, limit }).await
 }
 
 /// What is told of a tenant.

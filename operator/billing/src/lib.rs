@@ -17,7 +17,8 @@
 //!
 //! # Usage
 //! [`Books::take_in`] keeps events, each once, and what does not count beside them; [`Books::roll_up`] tells the ledger of the hours
-//! that are over. Of hours that nobody could measure yet [`Books::note_missing`] keeps the reason.
+//! that are over. Of hours that nobody could measure yet [`Books::note_missing`] keeps the reason. [`Books::aside`] has page by page
+//! what does not count.
 //!
 //! # Payments
 //! [`Books::pay`] keeps what is told of payments: each once, however often and in whatever order.
@@ -26,6 +27,7 @@
 //! [`Books::verify`] recomputes the hashes, every run of the running version's rules, the sums of every document and the
 //! numbers of every series.
 
+mod aside;
 mod batch;
 mod books;
 mod deliveries;
@@ -42,6 +44,7 @@ mod tell;
 mod usage;
 mod verify;
 
+pub use aside::{Cursor, KeptAside, PAGE as ASIDE_PAGE, Page as AsidePage, Wanted as AsideWanted};
 pub use books::{Books, Loaded, Standing};
 pub use deliveries::{Delivery, Settled, State};
 pub use dunning::Dunned;

@@ -28,6 +28,7 @@ mod plurals;
 mod preview;
 mod print;
 mod progress;
+mod quarantined;
 mod quote;
 mod receipt;
 mod render;

@@ -22,7 +22,7 @@ use tenantry_journal::Database;
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Name of the subscription; every tenant that ever had the name is meant.
-    #[arg(required_unless_present_any = ["tenant", "plan"])]
+    #[arg(required_unless_present_any = ["tenant", "plan", "quarantined"])]
     name: Option<String>,
     /// Only the tenant with this id, which its namespace carries as the label tenantry.io/tenant-id.
     #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -30,6 +30,12 @@ pub(crate) struct Arguments {
     /// All tenants of a plan, and what is left of what they were sold.
     #[arg(long, conflicts_with_all = ["name", "tenant"])]
     plan: Option<String>,
+    /// What was told and does not count, with what is wrong with it and what would be right: of a subscription, or of everybody.
+    #[arg(long, conflicts_with = "plan")]
+    quarantined: bool,
+    /// So many of it at most, the latest first.
+    #[arg(long, default_value_t = 100, requires = "quarantined")]
+    limit: usize,
     /// First day, such as 2026-11-01, by the clock of who pays; the first of this month without it.
     #[arg(long)]
     from: Option<Date>,
@@ -44,15 +50,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let Arguments { name, tenant, plan, from, to, access, output } = arguments;
+    let Arguments { name, tenant, plan, quarantined, limit, from, to, access, output } = arguments;
     let now = Timestamp::now();
     let time = time(*from, *to, now)?;
+    let whose = Whose { name: name.clone(), tenant: tenant.clone() };
     match plan {
+        _ if *quarantined => super::quarantined::run(&whose, time, *limit, access, *output).await,
         Some(plan) => of_plan(plan, time, now, access, *output).await,
-        None => {
-            let whose = Whose { name: name.clone(), tenant: tenant.clone() };
-            of_subscription(&whose, time, now, access, *output).await
-        }
+        None => of_subscription(&whose, time, now, access, *output).await,
     }
 }
 

@@ -75,6 +75,29 @@ async fn used(world: &World, name: &str) -> Value {
     used["tenants"][0].clone()
 }
 
+/// What is kept aside is listed with what is wrong, here and by the leader, for who may read everything.
+async fn what_does_not_count(world: &World) {
+    let database = process::journal(world.directory());
+    let days = ["--from", "2020-01-01", "--to", "2100-01-01", "-o", "json"];
+    let list = |more: &[&str]| [&["usage", "--quarantined"], &days[..], more].concat().join(" ");
+    let said = async |arguments: String| -> Value {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        serde_json::from_str(&tenantry(&world.cluster.kubeconfig(), &arguments).await.unwrap()).unwrap()
+    };
+    let all = said(list(&["--database", &database])).await;
+    let own = said(list(&["acme", "--database", &database])).await;
+    // Eight causes of acme's, and one that is about nobody.
+    assert_eq!((all.as_array().unwrap().len(), own.as_array().unwrap().len()), (9, 8), "{all}");
+    let negative = own.as_array().unwrap().iter().find(|one| one["cause"] == "BadQuantity").unwrap();
+    assert_eq!((&negative["field"], &negative["id"]), (&json!("data.quantity"), &json!("e")), "{negative}");
+    assert!(negative["body"].as_str().unwrap().contains("-1"), "{negative}");
+    let reader = asker(world, "all-reader", "tenantry-billing-reader").await;
+    let server = world.controller.as_ref().unwrap().billing();
+    assert_eq!(said(list(&["acme", "--server", &server, "--token-file", &reader])).await, own);
+    let some = said(list(&["--limit", "4", "--server", &server, "--token-file", &reader])).await;
+    assert_eq!(some.as_array().unwrap().as_slice(), &all.as_array().unwrap()[..4]);
+}
+
 /// What is left of what a tenant, and with it its plan, was sold; who may read what it used and not what it cost sees no cost.
 async fn what_is_left(world: &World, silver: &Value) {
     let total = |of: &Value, currency: &str| {
@@ -311,6 +334,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     );
     assert_eq!(seen["quarantined"].as_object().unwrap().len(), 8, "{seen}");
     assert_eq!(used(&world, "bolt").await["meters"][0]["told"], "7");
+    what_does_not_count(&world).await;
     let admin = world.controller.as_ref().unwrap().admin();
     assert!(metrics::total(admin, "tenantry_usage_quarantined_total").unwrap() >= 18.0);
 

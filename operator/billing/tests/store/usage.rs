@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tenantry_billing::{Books, BooksError, Heard, MissingHour, Subject, Who};
+use tenantry_billing::{AsidePage, AsideWanted, Books, BooksError, Heard, MissingHour, Subject, Who};
 use tenantry_journal::{Database, Epoch};
 use tenantry_metering::cloud_event::{BATCH, Received, read};
 use tenantry_metering::intake::{Meter, Meters, Reporter, TYPE, Verdict};
@@ -165,6 +165,65 @@ pub(crate) async fn each_event_ends_where_the_rules_say(place: Place) {
     // 46,801 by 3,600 at 0.00125 each.
     assert_eq!(counted.last().map(String::as_str), Some("13.000278 0.02"), "{counted:?}");
     assert_eq!(books.verify().await.unwrap().faults, []);
+}
+
+pub(crate) async fn what_is_kept_aside_is_listed_page_by_page(place: Place) {
+    let (books, _) = paid(&place).await;
+    let mut long = event("long", "2025-02-10T10:00:00Z", -1);
+    long["data"]["note"] = json!("ä".repeat(10_000));
+    for minute in 0..4 {
+        let events: Vec<Value> =
+            (0..3).map(|number| event(&format!("{minute}-{number}"), "2025-02-10T10:00:00Z", -1)).collect();
+        let now = at(&format!("2025-02-10T10:0{minute}:00Z"));
+        assert_eq!(told(&books, TENANT, &events, now).await, ["BadQuantity"; 3]);
+    }
+    let now = at("2025-02-10T10:30:00Z");
+    told(&books, TENANT, &[long], now).await;
+    let received = received(&[event("x", "2025-02-10T10:00:00Z", 1)]);
+    books.take_in(PROVIDER, &[Heard { received: &received[0], subject: None }], now).await.unwrap();
+    let wanted = |tenants: Option<&[&str]>, limit: u32| AsideWanted {
+        tenants: tenants.map(|tenants| tenants.iter().map(|tenant| (*tenant).to_owned()).collect()),
+        from: at("2025-02-10T00:00:00Z"),
+        to: at("2025-02-11T00:00:00Z"),
+        after: None,
+        limit,
+    };
+    let whole = books.aside(&wanted(None, 500)).await.unwrap();
+    assert_eq!((whole.events.len(), &whole.next), (14, &None));
+    for limit in [1, 2, 5, 13, 14] {
+        let (mut pages, mut wanted) = (Vec::new(), wanted(None, limit));
+        loop {
+            let AsidePage { events, next } = books.aside(&wanted).await.unwrap();
+            assert!(events.len() <= limit as usize);
+            pages.extend(events);
+            let Some(next) = next else { break };
+            wanted.after = Some(next.parse().unwrap());
+        }
+        assert_eq!(pages, whole.events, "by {limit}");
+    }
+    // Of one tenant, of nobody, and of no tenant at all.
+    let count = async |tenants: &[&str]| books.aside(&wanted(Some(tenants), 500)).await.unwrap().events.len();
+    assert_eq!((count(&["t1"]).await, count(&[""]).await, count(&["t1", ""]).await), (13, 1, 14));
+    assert_eq!((count(&["t2"]).await, count(&[]).await), (0, 0));
+    // The latest first, with what is wrong and what was told, as far as that can be looked at.
+    let long = whole.events.iter().find(|one| one.id == "long").unwrap();
+    assert_eq!(
+        (long.received, long.cause.as_str(), long.field.as_str()),
+        (now, "BadQuantity", "data.quantity")
+    );
+    assert!(long.is_cut && long.body.chars().count() == 4_096 && long.body.starts_with('{'));
+    assert!(long.remedy.contains("a whole number") && long.told_by.ends_with(":app"));
+    let short = whole.events.last().unwrap();
+    assert_eq!((short.received, short.is_cut), (at("2025-02-10T10:00:00Z"), false));
+    assert!(short.body.contains("\"quantity\":-1"), "{}", short.body);
+    // What was told rightly since is not listed any more.
+    assert_eq!(told(&books, TENANT, &[event("0-0", "2025-02-10T10:00:00Z", 1)], now).await, ["Accepted"]);
+    assert_eq!(count(&["t1"]).await, 12);
+    for limit in [0, 501] {
+        let refused = books.aside(&wanted(None, limit)).await.unwrap_err().to_string();
+        assert!(refused.contains("limit"), "{refused}");
+    }
+    assert!("1.t1.Tenant".parse::<tenantry_billing::Cursor>().is_err());
 }
 
 /// A generator of places in a list, the same in every run.

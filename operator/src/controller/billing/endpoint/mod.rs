@@ -92,6 +92,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/subscriptions/{name}/usage", get(used::used))
         .route("/v1/plans/{name}/usage", get(used::of_plan))
         .route("/v1/usage", post(usage::tell))
+        .route("/v1/usage/quarantined", get(used::aside))
         .route("/v1/invoices/{*number}", get(invoice))
         .route("/v1/billing-runs", post(run))
         .route("/v1/accounts/{name}/acceptances", post(accept))

@@ -2,7 +2,7 @@
 
 use super::caller::Right;
 use super::refused::Refused;
-use super::{Request, json, meant, standing, time};
+use super::{Request, json, meant, parameter, standing, time};
 use crate::controller::context::Context;
 use crate::margin::Costs;
 use axum::extract::{Path, State};
@@ -10,6 +10,9 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
 use std::sync::Arc;
+use tenantry_billing::BooksError;
+use tenantry_journal::HistoryOf;
+use tenantry_ledger::refusal::Refusal;
 
 /// What a subscription used. What it cost the seller is in it for who may see that, and for nobody else.
 pub(super) async fn used(
@@ -54,6 +57,27 @@ pub(super) async fn of_plan(
     let costs = costs(&context).await?;
     let (time, now) = (time(&uri)?, Timestamp::now());
     Ok(json(&crate::usage::used_by_plan(&request.database, &plan, Some(&costs), time, now).await?))
+}
+
+/// What was told of usage and does not count, page by page; for who may read everything, because what is about nobody is in it.
+pub(super) async fn aside(
+    State(context): State<Arc<Context>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let request = Request::begin(&context, &headers).await?;
+    request.must(Right::Read).await?;
+    let of = match (parameter(&uri, "tenant"), parameter(&uri, "subscription")) {
+        (Some(tenant), _) => Some(HistoryOf::Tenant(tenant.to_owned())),
+        (None, Some(name)) => Some(HistoryOf::Subscription(name.to_owned())),
+        (None, None) => None,
+    };
+    let number = |text: &str| {
+        text.parse().map_err(|_| Refusal::new("limit", format!("{text:?} is no number"), "write 1 to 500"))
+    };
+    let limit = parameter(&uri, "limit").map_or(Ok(100), number).map_err(BooksError::from)?;
+    let after = parameter(&uri, "after").map(str::parse).transpose().map_err(BooksError::from)?;
+    Ok(json(&crate::usage::aside(&request.database, of.as_ref(), time(&uri)?, after, limit).await?))
 }
 
 async fn costs(context: &Context) -> Result<Costs, Refused> {
