@@ -11,6 +11,7 @@ pub(crate) mod endpoint;
 pub(crate) mod feed;
 #[cfg(test)]
 mod fixtures;
+pub(crate) mod limits;
 mod record;
 pub(crate) mod records;
 pub(crate) mod reserved;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// Settings of the controller.
@@ -23,6 +24,10 @@ pub(crate) struct Config {
     /// sent tokens, so it is reached through kubectl port-forward, or behind something that ends TLS.
     #[arg(long, env = "TENANTRY_BILLING_ADDRESS", default_value = "127.0.0.1:8086")]
     pub(crate) billing_address: SocketAddr,
+    /// Events of usage that one caller may tell in a second, for as long as he likes; ten times as many at once. A request has up to
+    /// 1,000 of them and always fits, if its caller told nothing for long enough.
+    #[arg(long, env = "TENANTRY_USAGE_EVENTS_PER_SECOND", default_value_t = NonZeroU32::MIN.saturating_add(999))]
+    pub(crate) usage_events_per_second: NonZeroU32,
     /// Database of the journal: a file of SQLite for one replica, or PostgreSQL, as in postgres://tenantry@host/tenantry.
     #[arg(long, env = "TENANTRY_DATABASE", default_value = DATABASE, hide_env_values = true)]
     pub(crate) database: DatabaseUrl,

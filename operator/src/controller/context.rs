@@ -2,6 +2,7 @@
 
 use super::admin::Readiness;
 use super::billing::Billing;
+use super::billing::limits::Limits;
 use super::billing::used::measuring::Measuring;
 use super::billing::used::prometheus::Prometheus;
 use super::config::Config;
@@ -59,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) prometheus: Option<Prometheus>,
     /// How far what was used is told.
     pub(crate) measuring: Arc<Measuring>,
+    /// How much usage one caller may tell.
+    pub(crate) limits: Limits,
     /// What could not be removed when its tenant ended.
     pub(crate) leftovers: Arc<Leftovers>,
     /// Pools of servers, and who has what of them.

@@ -57,6 +57,8 @@ pub(crate) struct Metrics {
     usage_events: Family<OutcomeLabel, Counter>,
     /// Events of usage that are kept aside, by cause.
     usage_quarantined: Family<CauseLabel, Counter>,
+    /// Requests with usage that were refused because their callers tell too much.
+    usage_throttled: Counter,
 }
 
 /// What is counted when metrics are asked for.
@@ -121,6 +123,9 @@ impl Metrics {
         registry.register("usage_events", "Events of usage by what became of them", usage_events.clone());
         let help = "Events of usage that do not count and are kept aside, by cause";
         registry.register("usage_quarantined", help, usage_quarantined.clone());
+        let usage_throttled = Counter::default();
+        let help = "Requests with usage that were refused because their callers tell too much";
+        registry.register("usage_throttled", help, usage_throttled.clone());
         registry.register_collector(Box::new(Engine(counters)));
         registry.register_collector(Box::new(Present { roots, queue, journal, leftovers, measuring }));
         registry.register_collector(Box::new(Pools(servers)));
@@ -133,6 +138,7 @@ impl Metrics {
             journal_available,
             usage_events,
             usage_quarantined,
+            usage_throttled,
         }
     }
 
@@ -148,6 +154,11 @@ impl Metrics {
             }
         };
         self.usage_events.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a request with usage of somebody who tells too much.
+    pub(crate) fn throttled(&self) {
+        self.usage_throttled.inc();
     }
 
     /// Counts one run of the reconciler.

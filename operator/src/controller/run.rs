@@ -206,6 +206,7 @@ fn context(
         counters: Arc::clone(&counters),
         bindings: Arc::default(),
     };
+    let usage_events_per_second = config.usage_events_per_second;
     let limits = Limits {
         max_in_flight: usize::from(config.move_max_in_flight),
         stop_after_failures: usize::from(config.move_stop_after_failures),
@@ -230,6 +231,7 @@ fn context(
         billing: Default::default(),
         prometheus,
         measuring,
+        limits: billing::limits::Limits::new(usage_events_per_second),
         leftovers,
         servers,
         receipts: Receipts::default(),

@@ -13,8 +13,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Answer {
     /// Such as 200.
     pub status: u16,
+    /// What stands above it, names in small letters.
+    pub headers: Vec<(String, String)>,
     /// What follows the headers.
     pub body: String,
+}
+
+impl Answer {
+    /// A header of this name, in small letters.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Asks for `path`. Blocks.
@@ -49,7 +59,9 @@ fn ask(address: SocketAddr, request: &str) -> Result<Answer> {
 fn answer(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    Some(Answer { status, headers, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -59,7 +71,7 @@ mod tests {
     #[test]
     fn an_answer_is_read() {
         let read = answer("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno").unwrap();
-        assert_eq!(read, Answer { status: 404, body: "no".to_owned() });
+        assert_eq!((read.status, read.body.as_str(), read.header("content-length")), (404, "no", Some("2")));
         assert_eq!(answer("220 mail.example ESMTP"), None);
     }
 }

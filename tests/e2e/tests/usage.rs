@@ -18,6 +18,7 @@ use tenantry_e2e::clock::Clock;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
+use tenantry_e2e::process::Controller;
 use tenantry_e2e::wait::{PATIENCE, is_live};
 use tenantry_e2e::{NAMESPACE, Setup, World, http, metrics, process};
 
@@ -73,6 +74,33 @@ async fn used(world: &World, name: &str) -> Value {
     let used: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(used["tenants"].as_array().unwrap().len(), 1, "{used}");
     used["tenants"][0].clone()
+}
+
+/// Who tells too much waits, and nobody else does.
+async fn too_much_is_put_off(world: &World) {
+    world
+        .apply_all(&[json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "flood", "namespace": "tenant-bolt"}})])
+        .await
+        .unwrap();
+    let flood = token(world, "tenant-bolt", "flood", Some(AUDIENCE)).await;
+    let other = token(world, "tenant-bolt", "default", Some(AUDIENCE)).await;
+    // Of another type, so that nothing of it counts.
+    let event = json!({"specversion": "1.0", "id": "flood", "source": "x", "type": "com.example.other"});
+    let body = json!(vec![event; 1_000]).to_string();
+    let headers = [("Content-Type", "application/cloudevents-batch+json")];
+    let bearer = format!("Bearer {flood}");
+    let headers: Vec<(&str, &str)> =
+        headers.into_iter().chain([("Authorization", bearer.as_str())]).collect();
+    // A whole request fits into a bucket, and the next one does not.
+    let send = || http::post(address(world), "/v1/usage", &headers, &body).unwrap();
+    let (first, refused) = (send(), send());
+    assert_eq!((first.status, refused.status), (200, 429), "{} {}", first.body, refused.body);
+    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=50).contains(&after), "{after}");
+    assert!(refused.body.contains("tells more events than he may"), "{}", refused.body);
+    assert_eq!(batch(world, &other, &[json!({"id": "h"})]), ["NotAnEvent"]);
+    let admin = world.controller.as_ref().unwrap().admin();
+    assert!(metrics::total(admin, "tenantry_usage_throttled_total").unwrap() >= 1.0);
 }
 
 /// What is kept aside is listed with what is wrong, here and by the leader, for who may read everything.
@@ -201,7 +229,10 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     world.apply_all(&definitions).await.unwrap();
     let clock = Clock::find(world.directory()).unwrap();
     clock.set(0).unwrap();
-    world.run_controller_by(&clock).unwrap();
+    // Few events a second, so that who tells too much is found out soon.
+    let slowly = ["--usage-events-per-second", "20"];
+    let started = Controller::start_by(Some(&clock), world.identity(), world.directory(), &slowly);
+    world.controller = Some(started.unwrap());
     // The plan names a meter: it is accepted with the application that declares it, whichever came first.
     world.accepted(&definitions).await.unwrap();
     let costs = json!([
@@ -335,6 +366,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     assert_eq!(seen["quarantined"].as_object().unwrap().len(), 8, "{seen}");
     assert_eq!(used(&world, "bolt").await["meters"][0]["told"], "7");
     what_does_not_count(&world).await;
+    too_much_is_put_off(&world).await;
     let admin = world.controller.as_ref().unwrap().admin();
     assert!(metrics::total(admin, "tenantry_usage_quarantined_total").unwrap() >= 18.0);
 

@@ -1,8 +1,9 @@
 //! What the billing address refuses, for programs and people; pure.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use tenantry_billing::BooksError;
 
 /// What is refused, why, and what would be right.
@@ -21,12 +22,20 @@ pub(crate) struct Reason {
 pub(super) struct Refused {
     status: StatusCode,
     why: Reason,
+    /// After how long it is worth to ask again.
+    after: Option<Duration>,
 }
 
 impl Refused {
     pub(super) fn new(status: StatusCode, field: &str, reason: impl Into<String>, remedy: &str) -> Self {
         let why = Reason { field: field.to_owned(), reason: reason.into(), remedy: remedy.to_owned() };
-        Self { status, why }
+        Self { status, why, after: None }
+    }
+
+    /// Somebody asks too much, and may again after a while.
+    pub(super) fn too_much(reason: impl Into<String>, remedy: &str, after: Duration) -> Self {
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "server", reason, remedy);
+        Self { after: Some(after), ..refused }
     }
 
     /// This replica must not speak for the ledger.
@@ -48,6 +57,7 @@ impl From<BooksError> for Refused {
             BooksError::Refused(refusal) => Self {
                 status: StatusCode::UNPROCESSABLE_ENTITY,
                 why: Reason { field: refusal.field, reason: refusal.reason, remedy: refusal.remedy },
+                after: None,
             },
             BooksError::Unknown { what } => {
                 let remedy = "list what there is first";
@@ -70,6 +80,12 @@ impl From<BooksError> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self.why).unwrap_or_default();
-        (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if let Some(after) = self.after {
+            // Whole seconds: whoever waits for fewer is refused once more.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }

@@ -73,6 +73,13 @@ pub(super) async fn tell(
     let (database, _) = leading(&context)?;
     let caller = Caller::for_usage(&context.client, &headers).await?;
     let received = received(&headers, &body)?;
+    context.limits.admit(caller.name(), received.len()).map_err(|after| {
+        context.metrics.throttled();
+        let reason = format!("{} tells more events than he may", caller.name());
+        let remedy =
+            "keep them, and tell them after as many seconds as Retry-After says, in fewer and larger batches";
+        Refused::too_much(reason, remedy, after)
+    })?;
     let own = caller.namespace().and_then(|namespace| of_namespace(&context, namespace));
     let (reporter, targets) = match own {
         Some(_) => (Reporter::Tenant, BTreeMap::new()),
