@@ -1,6 +1,6 @@
 //! `InvoiceIssuer` and `BillingAccount`: who sells and who pays.
 
-use crate::common::{DECIMAL, DNS_LABEL, Reference};
+use crate::common::{DECIMAL, DNS_LABEL, DURATION, Reference};
 use crate::cost::IssuerCost;
 use crate::prices::{AMOUNT, CURRENCY};
 use crate::sink::Sink;
@@ -85,6 +85,12 @@ pub struct InvoiceIssuerSpec {
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub dunning: Vec<DunningRung>,
+    /// How long after the end of a period with usage it is waited before its documents are made, so that the last hours of it are on
+    /// them: from nothing, `0s`, to `24h`.
+    #[serde(default = "an_hour")]
+    #[schemars(length(min = 2, max = 16), regex(pattern = DURATION))]
+    #[x_kube(validation = Rule::new("duration(self) <= duration('24h')").message("documents would wait for more than a day; write 24h or less"))]
+    pub collection_delay: String,
     /// What units cost the seller, so that it can be seen what is left of what was sold. Of no effect on what anybody is billed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -361,6 +367,10 @@ pub enum StartOn {
     GoLive,
     /// When the subscription was made.
     SignUp,
+}
+
+fn an_hour() -> String {
+    "1h".to_owned()
 }
 
 fn thirty() -> i32 {

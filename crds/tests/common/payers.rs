@@ -62,6 +62,13 @@ pub(super) fn payers() -> Vec<Case> {
             paying(json!(["bank"]), json!([{"stage": "Warning"}])),
             "everybody would stand on a rung without a condition",
         ),
+        accepted("a day to collect usage", with(issuer(), "/spec/collectionDelay", json!("24h"))),
+        accepted("no time to collect usage", with(issuer(), "/spec/collectionDelay", json!("0s"))),
+        refused(
+            "more than a day to collect usage",
+            with(issuer(), "/spec/collectionDelay", json!("24h1s")),
+            "documents would wait for more than a day",
+        ),
         accepted(
             "costs",
             costs(json!([

@@ -8,7 +8,7 @@ use tenantry_journal::{DatabaseError, Epoch, in_time};
 use tenantry_ledger::document::Document;
 use tenantry_ledger::history::{Closing, Fact};
 use tenantry_ledger::refusal::Refusal;
-use tenantry_ledger::run::{instant, next_boundary, run};
+use tenantry_ledger::run::{Due, next_due as due_next, run};
 use tokio::task::JoinSet;
 
 use crate::batch::insert;
@@ -305,9 +305,9 @@ fn turn(loaded: Loaded, as_of: AsOf) -> Result<Turn, BooksError> {
 
 /// What closing the next boundary comes to, and when the one after it is due.
 fn compute(loaded: &Loaded, as_of: AsOf) -> Result<Option<(Closing, Option<Timestamp>)>, Refusal> {
-    let Some(boundary) = next_boundary(&loaded.history)? else { return Ok(None) };
+    let Some(Due { boundary, at }) = due_next(&loaded.history)? else { return Ok(None) };
     let is_after = as_of.day.is_some_and(|day| boundary.date() > day);
-    if is_after || instant(&loaded.history.catalogue()?, boundary)? > as_of.instant {
+    if is_after || at > as_of.instant {
         return Ok(None);
     }
     let closing = run(&loaded.history, loaded.counted(), boundary)?;

@@ -7,7 +7,7 @@ use tenantry_ledger::agreement::Agreement;
 use tenantry_ledger::catalogue::PriceList;
 use tenantry_ledger::history::{Acceptance, Fact, Happening, History, chained};
 use tenantry_ledger::refusal::Refusal;
-use tenantry_ledger::run::{check, instant, next_boundary};
+use tenantry_ledger::run::{self, check};
 
 use crate::batch::{Value, insert};
 use crate::books::{Head, Loaded};
@@ -316,6 +316,5 @@ pub(crate) async fn next_of(transaction: &mut AnyConnection, series: &str) -> Re
 
 /// When an account is looked at next.
 pub(crate) fn next_due(history: &History) -> Result<Option<Timestamp>, Refusal> {
-    let Some(boundary) = next_boundary(history)? else { return Ok(None) };
-    instant(&history.catalogue()?, boundary).map(Some)
+    Ok(run::next_due(history)?.map(|due| due.at))
 }

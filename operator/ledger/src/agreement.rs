@@ -26,6 +26,9 @@ pub struct Agreement {
     pub series: Prefixes,
     /// Days after its date in which a document is to be paid.
     pub payment_days: u16,
+    /// Seconds after the end of a period with usage before which it is not closed; nothing in accounts of versions before.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub collection_delay: u32,
     /// The language that documents are written in for people, such as `de`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -95,6 +98,10 @@ pub struct DatedRate {
     /// Category and percentage.
     #[serde(flatten)]
     pub rate: Rate,
+}
+
+fn is_nothing(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 impl Agreement {

@@ -27,7 +27,8 @@
 //! - *Dunning* ([`dunning::decide`]) says from the log what follows from unpaid invoices on a day; each notice is a fact.
 //! - *Verifying* replays: every [`history::Closing`] of the running [`run::RULES`] must come out again from the facts before it.
 //! - *Costs* of the seller ([`margin::shares`]) are no facts: they are compared with what was sold, and never with what is owed.
-//! - *When next.* [`run::next_boundary`] is where something falls due that no run has closed.
+//! - *When next.* [`run::next_due`] is where something falls due that no run has closed, and when it may be: where usage is charged, a
+//!   while later, so that the last hours of the period count.
 
 pub mod agreement;
 pub mod balance;

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::{SignedDuration, Timestamp};
 use num_traits::Zero as _;
 
 use crate::breaker;
@@ -21,7 +21,7 @@ use crate::exact::whole;
 use crate::history::{Closing, Fact, Happening, History};
 use crate::invoice::{Draft, Reduced, Source, Terms, draft};
 use crate::ledger::{Effect, Entry, Posting};
-use crate::line::Line;
+use crate::line::{Kind, Line};
 use crate::lines::{anchor, lines};
 use crate::money::round_minor;
 use crate::profile::TENANTRY;
@@ -58,6 +58,33 @@ pub struct Counted<'a> {
 /// # Errors
 /// The facts cannot be charged.
 pub fn next_boundary(history: &History) -> Result<Option<DateTime>, Refusal> {
+    Ok(next(history)?.map(|(boundary, _)| boundary))
+}
+
+/// When an account is looked at next, and at which boundary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// The boundary, by the account's clock. It is the moment of the run, however late that is.
+    pub boundary: DateTime,
+    /// When it may be closed: at the boundary, or where a period with usage ends there, so much later as is agreed, because the last
+    /// hours of the period are told after it.
+    pub at: Timestamp,
+}
+
+/// The next boundary of an account, and when it may be closed.
+///
+/// # Errors
+/// The facts cannot be charged.
+pub fn next_due(history: &History) -> Result<Option<Due>, Refusal> {
+    let Some((boundary, has_usage)) = next(history)? else { return Ok(None) };
+    let at = instant(&history.catalogue()?, boundary)?;
+    let wait = if has_usage { history.agreement()?.collection_delay } else { 0 };
+    let at = at.saturating_add(SignedDuration::from_secs(i64::from(wait))).unwrap_or(Timestamp::MAX);
+    Ok(Some(Due { boundary, at }))
+}
+
+/// The next boundary, and whether a period with usage ends there.
+fn next(history: &History) -> Result<Option<(DateTime, bool)>, Refusal> {
     let catalogue = history.catalogue()?;
     let closed = history.closed();
     let after = |at: DateTime| closed.is_none_or(|closed| at > closed);
@@ -66,16 +93,19 @@ pub fn next_boundary(history: &History) -> Result<Option<DateTime>, Refusal> {
     let first = history.events().iter().map(|event| catalogue.local(event.at)).min();
     let Some(base) = closed.or(first) else { return Ok(None) };
     let mut next = told;
+    let mut has_usage = false;
     for ahead in AHEAD {
         let until = ahead.step(base, 1)?;
-        let due = lines(history.events(), &catalogue, &[], until)?;
-        let due = due.iter().map(|line| line.due).filter(|due| after(*due)).min();
+        let all = lines(history.events(), &catalogue, &[], until)?;
+        let due = all.iter().map(|line| line.due).filter(|due| after(*due)).min();
         next = [next, due].into_iter().flatten().min();
+        let ends_here = |line: &Line| line.key.kind == Kind::Usage && Some(line.due) == next;
+        has_usage = all.iter().any(ends_here);
         if next.is_some_and(|next| next <= until) {
             break;
         }
     }
-    Ok(next)
+    Ok(next.map(|next| (next, has_usage)))
 }
 
 /// An instant of the account's calendar.

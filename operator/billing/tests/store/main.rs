@@ -36,7 +36,8 @@ use payments::{
 use place::{Place, on_both};
 use town::{agreement, at, close, day, edited, list, live, opened, start, telling};
 use usage::{
-    each_event_ends_where_the_rules_say, hours_that_nobody_measured_are_noted_until_they_are_told,
+    a_period_with_usage_is_closed_when_its_last_hours_are_told, each_event_ends_where_the_rules_say,
+    hours_that_nobody_measured_are_noted_until_they_are_told,
     hours_told_again_are_the_same_and_other_numbers_are_a_difference, usage_of_whom_nobody_pays_for_waits,
     usage_replayed_in_any_order_is_the_same_ledger, what_is_kept_aside_is_listed_page_by_page,
     what_was_told_of_usage_stays_as_it_was,
@@ -58,6 +59,7 @@ on_both![
     a_delivery_begins_with_its_document_and_ends_once,
     each_event_ends_where_the_rules_say,
     hours_that_nobody_measured_are_noted_until_they_are_told,
+    a_period_with_usage_is_closed_when_its_last_hours_are_told,
     what_is_kept_aside_is_listed_page_by_page,
     usage_replayed_in_any_order_is_the_same_ledger,
     whoever_takes_it_in_it_counts_once_and_the_leader_tells_the_ledger,

@@ -10,7 +10,7 @@ use tenantry_metering::cloud_event::{BATCH, Received, read};
 use tenantry_metering::intake::{Meter, Meters, Reporter, TYPE, Verdict};
 
 use crate::place::Place;
-use crate::town::{agreement, at, leader, list, opened, start};
+use crate::town::{agreement, at, edited, leader, list, opened, start};
 
 pub(crate) const TENANT: Who<'static> =
     Who { reporter: Reporter::Tenant, name: "system:serviceaccount:tenant-acme:app" };
@@ -224,6 +224,52 @@ pub(crate) async fn what_is_kept_aside_is_listed_page_by_page(place: Place) {
         assert!(refused.contains("limit"), "{refused}");
     }
     assert!("1.t1.Tenant".parse::<tenantry_billing::Cursor>().is_err());
+}
+
+/// The last hour of a month is told after it, and is on the document of the month; what has no usage is not waited for.
+pub(crate) async fn a_period_with_usage_is_closed_when_its_last_hours_are_told(place: Place) {
+    let mut hashes = Vec::new();
+    // In time, and by somebody who was away for days: the boundary is the moment, so it is the same ledger.
+    for close in ["2025-02-01T01:00:00Z", "2025-02-04T00:00:00Z"] {
+        let other = match place.is_server() {
+            true => Place::server("collection_delay").await,
+            false => Some(Place::file()),
+        };
+        let Some(other) = other else { return };
+        let (books, epoch) = opened(&other.url).await;
+        let begin = at("2025-01-01T00:00:00Z");
+        let patient = edited("acme", |agreement| {
+            agreement["account"]["timeZone"] = json!("UTC");
+            agreement["collectionDelay"] = json!(3_600);
+        });
+        books.open(epoch, &patient, begin).await.unwrap();
+        let begins = [start("t1", "2025-01-01T00:00:00Z", "silver@1")];
+        books.tell(epoch, "acme", &[list("silver@1", "99.00")], &begins, begin).await.unwrap();
+        // The first boundary has no usage and is closed at once.
+        assert_eq!(books.load("acme").await.unwrap().unwrap().standing.next_due, Some(begin));
+        assert_eq!(books.run(epoch, begin, begin).await.unwrap().documents.len(), 1);
+        assert_eq!(books.next_due().await.unwrap(), Some(at("2025-02-01T01:00:00Z")));
+        let early = at("2025-02-01T00:59:59Z");
+        let nothing = tenantry_billing::Summary::default();
+        assert_eq!(books.dry_run(early).await.unwrap(), nothing);
+        assert_eq!(books.run(epoch, early, early).await.unwrap(), nothing);
+        let now = at("2025-02-01T00:30:00Z");
+        let last = event("last", "2025-01-31T23:59:59Z", 36_000_000);
+        assert_eq!(told(&books, TENANT, &[last], now).await, ["Late"]);
+        assert_eq!(rolled(&books, epoch, "2025-02-01T00:35:00Z").await, 1);
+        let close = at(close);
+        let made = books.run(epoch, close, close).await.unwrap();
+        let lines = made.documents.iter().flat_map(|document| &document.lines);
+        let counted: Vec<&str> =
+            lines.filter(|line| line.charge == "storage").map(|line| line.quantity.as_str()).collect();
+        assert_eq!((made.documents.len(), counted), (1, vec!["10000"]));
+        assert_eq!(made.documents[0].issued.to_string(), "2025-02-01");
+        assert_eq!(books.next_due().await.unwrap(), Some(at("2025-03-01T01:00:00Z")));
+        let verdict = books.verify().await.unwrap();
+        assert_eq!(verdict.faults, []);
+        hashes.push(verdict.hash);
+    }
+    assert_eq!(hashes[0], hashes[1]);
 }
 
 /// A generator of places in a list, the same in every run.

@@ -1,6 +1,7 @@
 //! From an account and its issuer to what the ledger bills by; pure.
 
 use jiff::civil::Date;
+use tenantry_checklist::duration;
 use tenantry_crds::billing::{
     AccountCoupon, AccountDunning, DunningRung, DunningStage, IssuerBundle, TaxRate,
 };
@@ -63,6 +64,7 @@ pub(crate) fn agreement(
         },
         // The schema admits only what fits.
         payment_days: u16::try_from(payment_days).unwrap_or_default(),
+        collection_delay: seconds(&issuer.collection_delay)?,
         payment: issuer.payment.clone(),
         sinks: issuer.sinks.iter().map(|sink| format!("{}/{}", issuer_ref.name, sink.name)).collect(),
         payment_sources: issuer.payment_sources.clone(),
@@ -78,6 +80,13 @@ pub(crate) fn agreement(
     };
     agreement.check()?;
     Ok(agreement)
+}
+
+fn seconds(text: &str) -> Result<u32, Refusal> {
+    let read = duration::parse(text).ok().and_then(|delay| u32::try_from(delay.as_secs()).ok());
+    read.ok_or_else(|| {
+        Refusal::new("collectionDelay", format!("{text:?} is no time to wait"), "write a duration such as 1h")
+    })
 }
 
 fn bundle(bundle: &IssuerBundle) -> Result<Bundle, Refusal> {
@@ -175,6 +184,7 @@ mod tests {
         let agreement = agreement("acme", &account("EUR", "Europe/Berlin"), &issuer(rates)).unwrap();
         assert_eq!(agreement.account.id, "acme");
         assert_eq!((agreement.seller.country.as_str(), agreement.buyer.country.as_str()), ("CH", "DE"));
+        assert_eq!(agreement.collection_delay, 3_600, "an hour where nothing is said");
         assert_eq!((agreement.payment_days, agreement.series.credit_note.as_str()), (30, "CN"));
         let day = |text: &str| agreement.rates_on(text.parse().unwrap())["standard"].percent.to_string();
         assert_eq!((day("2023-12-31").as_str(), day("2024-01-01").as_str()), ("7.7", "8.1"));
