@@ -19,11 +19,12 @@ pub struct Sink {
     /// Files in a folder that is mounted into the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<SinkFolder>,
-    /// What is left to pay, as an invoice of Stripe. The Secret holds the key `NAME.key`.
+    /// What is left to pay, as an invoice of Stripe. The Secret holds the key `NAME.key`, and `NAME.callback` where Stripe calls back: the
+    /// secret by which it signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stripe: Option<SinkAddress>,
     /// What is left to pay, as an external charge of Kill Bill. The Secret holds the keys `NAME.apiKey`, `NAME.apiSecret`,
-    /// `NAME.user` and `NAME.password`.
+    /// `NAME.user` and `NAME.password`, and `NAME.callback` where Kill Bill calls back: the word that is in the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_bill: Option<SinkAddress>,
 }

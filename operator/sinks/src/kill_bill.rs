@@ -3,6 +3,8 @@
 //! Only totals are sent, as with Stripe. The account there has our account's name as its `externalKey`, which is unique there; the
 //! charge has the document's number as `itemDetails`, by which it is found again.
 
+pub mod callback;
+
 use std::time::Duration;
 
 use base64::Engine as _;

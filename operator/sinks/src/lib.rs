@@ -8,7 +8,10 @@
 //! - [`folder`]: files, each there whole or not at all;
 //! - [`stripe`]: what is left to pay, as an invoice of Stripe;
 //! - [`kill_bill`]: what is left to pay, as an external charge of Kill Bill.
+//!
+//! The last two collect money, and call back when they did: [`callback`].
 
+pub mod callback;
 pub mod caller;
 pub mod folder;
 pub mod kill_bill;

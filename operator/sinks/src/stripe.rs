@@ -6,6 +6,8 @@
 //! An invoice there is found by its metadata in the list of the customer's invoices, because a search may be a minute behind. It is
 //! made as a draft, gets one line, and is finalised: whoever is cut off between two of these finds the draft and goes on.
 
+pub mod callback;
+
 use std::time::Duration;
 
 use futures::FutureExt as _;

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on ends here"
 )]
 
+mod callbacks;
 mod documents;
 mod folder;
 mod kill_bill;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tenantry_billing::{Books, BooksError, Delivery, Settled};
 use tenantry_crds::InvoiceIssuer;
-use tenantry_crds::sink::{DocumentForm, Sink as Wanted};
+use tenantry_crds::sink::{DocumentForm, Sink as Wanted, SinkAddress};
 use tenantry_journal::Epoch;
 use tenantry_sinks::caller::DEADLINE;
 use tenantry_sinks::folder::{Folder, Form};
@@ -196,8 +196,39 @@ impl Carrier<'_> {
     }
 }
 
+/// A system that collects money, and what proves that a call is its own.
+pub(super) enum Collector {
+    /// Stripe, and the secret by which it signs.
+    Stripe(Stripe, String),
+    /// Kill Bill, and the word that is in the address which it calls.
+    KillBill(KillBill, String),
+}
+
+/// The sink of an issuer that collects money; none where there is no such sink, or it collects none.
+///
+/// # Errors
+/// What is missing, or the API server does not answer.
+pub(super) async fn collector(
+    context: &Context,
+    issuer: &str,
+    name: &str,
+) -> Result<Option<Collector>, Trouble> {
+    let api: Api<InvoiceIssuer> = Api::all(context.client.clone());
+    let Some(found) = answer(api.get_opt(issuer)).await? else { return Ok(None) };
+    let Some(sink) = found.spec.sinks.into_iter().find(|sink| sink.name == name) else { return Ok(None) };
+    let secret = secret(&context.client, &context.config.namespace).await;
+    let proof = || key(&sink.name, "callback", &secret);
+    if let Some(address) = &sink.stripe {
+        return Ok(Some(Collector::Stripe(stripe(&sink.name, address, &secret)?, proof()?)));
+    }
+    match &sink.kill_bill {
+        Some(address) => Ok(Some(Collector::KillBill(kill_bill(&sink.name, address, &secret)?, proof()?))),
+        None => Ok(None),
+    }
+}
+
 /// The credentials, by key.
-async fn secret(client: &Client, namespace: &str) -> Result<BTreeMap<String, String>, Trouble> {
+async fn secret(client: &Client, namespace: &str) -> Secrets {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = answer(api.get_opt(SECRET)).await?;
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
@@ -214,34 +245,44 @@ async fn answer<T>(
     }
 }
 
-/// A sink as it is configured.
-fn made(
-    wanted: &Wanted,
-    secret: &Result<BTreeMap<String, String>, Trouble>,
-) -> Result<Arc<dyn Sink>, Trouble> {
-    let Wanted { name, webhook, folder, stripe, kill_bill } = wanted;
-    let key = |word: &str| {
-        let key = format!("{name}.{word}");
-        let missing = || {
-            // Whoever adds it need not send every document again.
-            Trouble::later(format!("Secret {SECRET} has no key {key}; add it, and it goes on"))
-        };
-        secret.as_ref().map_err(Clone::clone)?.get(&key).cloned().ok_or_else(missing)
+/// Credentials by key, or why they are not known.
+type Secrets = Result<BTreeMap<String, String>, Trouble>;
+
+/// A credential of a sink.
+fn key(name: &str, word: &str, secret: &Secrets) -> Result<String, Trouble> {
+    let key = format!("{name}.{word}");
+    let missing = || {
+        // Whoever adds it need not send every document again.
+        Trouble::later(format!("Secret {SECRET} has no key {key}; add it, and it goes on"))
     };
+    secret.as_ref().map_err(Clone::clone)?.get(&key).cloned().ok_or_else(missing)
+}
+
+fn stripe(name: &str, address: &SinkAddress, secret: &Secrets) -> Result<Stripe, Trouble> {
+    Stripe::new(&address.url, &key(name, "key", secret)?, DEADLINE)
+}
+
+fn kill_bill(name: &str, address: &SinkAddress, secret: &Secrets) -> Result<KillBill, Trouble> {
+    let credentials = Credentials {
+        api_key: key(name, "apiKey", secret)?,
+        api_secret: key(name, "apiSecret", secret)?,
+        user: key(name, "user", secret)?,
+        password: key(name, "password", secret)?,
+    };
+    KillBill::new(&address.url, &credentials, DEADLINE)
+}
+
+/// A sink as it is configured.
+fn made(wanted: &Wanted, secret: &Secrets) -> Result<Arc<dyn Sink>, Trouble> {
+    let Wanted { name, webhook, folder, stripe, kill_bill } = wanted;
     if let Some(webhook) = webhook {
-        return Ok(Arc::new(Webhook::new(&webhook.url, &key("secret")?, DEADLINE)?));
+        return Ok(Arc::new(Webhook::new(&webhook.url, &key(name, "secret", secret)?, DEADLINE)?));
     }
-    if let Some(stripe) = stripe {
-        return Ok(Arc::new(Stripe::new(&stripe.url, &key("key")?, DEADLINE)?));
+    if let Some(address) = stripe {
+        return Ok(Arc::new(self::stripe(name, address, secret)?));
     }
-    if let Some(kill_bill) = kill_bill {
-        let credentials = Credentials {
-            api_key: key("apiKey")?,
-            api_secret: key("apiSecret")?,
-            user: key("user")?,
-            password: key("password")?,
-        };
-        return Ok(Arc::new(KillBill::new(&kill_bill.url, &credentials, DEADLINE)?));
+    if let Some(address) = kill_bill {
+        return Ok(Arc::new(self::kill_bill(name, address, secret)?));
     }
     let folder = folder.as_ref().ok_or_else(|| Trouble::refused(format!("sinks[{name}] is of no kind")))?;
     let forms = folder.forms.iter().map(|form| match form {

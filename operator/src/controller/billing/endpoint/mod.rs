@@ -4,6 +4,7 @@
 //! Every replica listens and only the leading one answers, because only the leader posts money. Who asks is known by a bearer
 //! token, which the API server reviews, and so is what he may; nothing is remembered between two requests.
 
+mod callbacks;
 mod caller;
 mod payments;
 mod refused;
@@ -99,6 +100,7 @@ fn router(context: Arc<Context>) -> Router {
         .route("/v1/accounts/{name}/statement", get(statement))
         .route("/v1/accounts/{name}/balance", get(payments::balance))
         .route("/v1/payments", post(payments::pay))
+        .route("/v1/callbacks/{issuer}/{sink}", post(callbacks::called))
         .route("/v1/focus", get(focus))
         .route("/v1/deliveries", get(deliveries).post(resend))
         .route("/v1/ledger/verification", get(verification))
