@@ -110,7 +110,8 @@ enum Command {
     Invoice(invoices::One),
     /// Show what the next invoice of a subscription would be by what is known now.
     PreviewInvoice(invoices::Next),
-    /// Show what the meters of a subscription counted, what of it the ledger has, what it costs and what is kept aside.
+    /// Show what a subscription, or everybody with a plan, reserved and used, what was sold and what is left of it; or what was told and does
+    /// not count.
     Usage(usage::Arguments),
     /// Write an invoice or credit note as a page, or as XML after EN 16931.
     Print(print::Arguments),
