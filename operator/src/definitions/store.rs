@@ -234,12 +234,6 @@ impl Store {
         })
     }
 
-    /// Whether any application has a meter that a Prometheus measures.
-    #[must_use]
-    pub(crate) fn is_used(&self) -> bool {
-        !self.used_meters().is_empty()
-    }
-
     /// The meters that a Prometheus measures, of the applications that have any.
     #[must_use]
     pub(crate) fn used_meters(&self) -> UsedMeters {

@@ -118,8 +118,6 @@ impl Worker<'_> {
                 return Ok(None);
             }
             let next = self.books.next_due().await?;
-            // A period whose last hour is still to be measured is closed as soon as that was waited for.
-            let next = next.and_then(|next| next.checked_add(self.waits_for_hours()).ok());
             let now = Timestamp::now();
             let is_due = next.is_some_and(|next| next <= now);
             // Before a period is closed the ledger is told of every hour that is over, waited for or not.

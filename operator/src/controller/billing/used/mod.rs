@@ -51,14 +51,6 @@ pub(super) fn concerns(entry: &Entry) -> bool {
 // === impl Worker ===
 
 impl Worker<'_> {
-    /// For how long a period is kept open after its end, so that its last hour can be read.
-    pub(super) fn waits_for_hours(&self) -> SignedDuration {
-        match self.context.prometheus.is_some() && self.context.store.is_used() {
-            true => WAIT,
-            false => SignedDuration::ZERO,
-        }
-    }
-
     /// Tells the ledger what was used in the hours that are over and waited for, and says when more of it is to be told.
     pub(super) async fn tell_used(&self, now: Timestamp) -> Result<Option<Timestamp>, BooksError> {
         let mut used = self.used.lock().await;
