@@ -396,6 +396,7 @@ async fn finish(
     let mut obstacles = conflicts(prepared, &look, &progress.outcomes);
     obstacles.extend(secrets::obstacles(snapshot, session));
     obstacles.extend(not_removed(prepared, &look.plan, &progress.outcomes));
+    obstacles.extend(progress.outcomes.iter().find_map(|outcome| not_written(&look.evaluation, outcome)));
     let known = snapshot.status.inventory.clone().unwrap_or_default();
     let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
         true => progress.inventory.clone(),
@@ -449,9 +450,11 @@ async fn finish(
     next = earlier(next, deadline(snapshot, released_at.filter(|at| *at > snapshot.now)));
     let latest = prepared.order.billing.as_ref().and_then(payment::latest);
     next = earlier(next, deadline(snapshot, latest.filter(|at| *at > snapshot.now)));
-    let failures = progress.outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err());
-    let outages =
-        failures.filter(|failure| !failure.verdict.is_definitive() && failure.verdict != Refusal::Skipped);
+    let outages = progress.outcomes.iter().filter_map(|outcome| {
+        let failure = outcome.result.as_ref().err()?;
+        let is_ours = !failure.verdict.is_definitive() || not_written(&look.evaluation, outcome).is_some();
+        (is_ours && failure.verdict != Refusal::Skipped).then_some(failure)
+    });
     let mut failed = false;
     for outage in outages {
         failed = true;
@@ -542,6 +545,22 @@ fn not_removed(prepared: &Prepared, plan: &Plan, outcomes: &[executor::Outcome])
     let mut unseen = plan.waits.iter().filter(|one| one.wait == Wait::Sync && !is_wanted(&one.id));
     let one = unseen.next()?;
     Some(Obstacle::not_removed(&named(&one.id, "nothing of its kind has been looked at yet"), false))
+}
+
+/// A change that was refused for good and of which no item tells, because everything of its item is there: what had room for another plan, and
+/// shall have it no more. No item has a next try of it either, so it is tried again like an outage.
+fn not_written(evaluation: &Evaluation, outcome: &executor::Outcome) -> Option<Obstacle> {
+    let failure = outcome.result.as_ref().err().filter(|failure| failure.verdict.is_definitive())?;
+    let item = outcome.item.as_deref()?;
+    let is_done = |entry: &ChecklistEntry| {
+        entry.name == item && matches!(entry.state, ItemState::Done | ItemState::Skipped)
+    };
+    let (kind, name) = (outcome.id.kind.name(), &outcome.id.name);
+    evaluation.entries.iter().any(is_done).then(|| {
+        let message =
+            format!("{kind} {name} is not yet as the order has it: {}; it is tried again", failure.message);
+        Obstacle::other("ChangeRefused", message, true)
+    })
 }
 
 /// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end
