@@ -79,6 +79,11 @@ impl Ending<'_> {
         self.tell(&evaluation, &[], false, false).await?;
         let made = self.converge(prepared, &wanted).await;
         found.failed |= made.failed;
+        // Its end may have been told before the Job was known to be this run's, as after an answer that was lost.
+        let ledger = Ledger::new(self.inventory.clone());
+        if jobs::Observed::default().misses_an_end(self.context, &self.owner, &self.checklist, &ledger) {
+            found.next = Some(self.snapshot.instant);
+        }
         let export = self.exporting(prepared, jobs::Observed::default());
         found.observed = Observed { export, ..Observed::default() };
         Ok(())
