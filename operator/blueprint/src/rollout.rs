@@ -100,20 +100,30 @@ pub fn waits_for_ever<'a>(workload: &'a Value, kind: &GroupKind, claims: &Claims
 /// Pods that may be missing in a rolling update: a part is rounded down, and one is where neither more nor fewer pods were allowed
 /// (Kubernetes, `RollingUpdateDeployment`).
 fn unavailable(workload: &Value, replicas: i64) -> i64 {
-    let of = |name: &str, round_up: i64| {
-        let value = workload.pointer("/spec/strategy/rollingUpdate").and_then(|numbers| numbers.get(name));
-        let percent = |percent: i64| replicas.saturating_mul(percent).saturating_add(round_up) / 100;
-        match value {
-            None | Some(Value::Null) => percent(25),
-            Some(Value::String(text)) => match text.strip_suffix('%') {
-                Some(number) => number.parse().map_or(0, percent),
-                None => text.parse().unwrap_or(0),
-            },
-            Some(number) => number.as_i64().unwrap_or(0),
-        }
+    let of = |name: &str, remainder| {
+        let numbers = workload.pointer("/spec/strategy/rollingUpdate");
+        number_or_part(numbers.and_then(|numbers| numbers.get(name)), replicas, remainder).unwrap_or(0)
     };
-    let (surge, unavailable) = (of("maxSurge", 99), of("maxUnavailable", 0));
+    let (surge, unavailable) = (of("maxSurge", UP), of("maxUnavailable", DOWN));
     if surge == 0 { unavailable.max(1) } else { unavailable }
+}
+
+/// What is added to hundredths before they are divided, so that a part is rounded up.
+pub(crate) const UP: i64 = 99;
+/// The same of a part that is rounded down.
+const DOWN: i64 = 0;
+
+/// So many pods, or so many of a hundred, 25 unless stated (Kubernetes, `RollingUpdateDeployment`); none where it is neither.
+pub(crate) fn number_or_part(value: Option<&Value>, replicas: i64, remainder: i64) -> Option<i64> {
+    let percent = |percent: i64| replicas.saturating_mul(percent).saturating_add(remainder) / 100;
+    match value {
+        None | Some(Value::Null) => Some(percent(25)),
+        Some(Value::String(text)) => match text.strip_suffix('%') {
+            Some(number) => number.parse().ok().map(percent),
+            None => text.parse().ok(),
+        },
+        Some(number) => number.as_i64(),
+    }
 }
 
 #[cfg(test)]

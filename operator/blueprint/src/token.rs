@@ -46,15 +46,40 @@ pub(crate) fn present(text: &str) -> bool {
 
 /// Turns the tokens of one parsed scalar back into the values they carry.
 pub(crate) fn decode(scalar: &str) -> Result<String, TokenError> {
-    let mut out = String::with_capacity(scalar.len());
-    let mut rest = scalar;
+    replaced(scalar, |hex, out| {
+        out.push_str(&unhex(hex).ok_or(TokenError::Changed)?);
+        Ok(())
+    })
+}
+
+/// A text with its values taken out: what is left has their numbers in their places. None where a token is not whole, or where YAML could make a
+/// marker out of something else: an author may write any character by its number.
+pub(crate) fn lift(text: &str) -> Option<(String, Vec<String>)> {
+    if text.contains("\\u") || text.contains("\\U") {
+        return None;
+    }
+    let mut values = Vec::new();
+    let left = replaced(text, |hex, out| {
+        values.push(unhex(hex).ok_or(TokenError::Changed)?);
+        write!(out, "{OPEN}{:08x}{CLOSE}", values.len() - 1).map_err(|_| TokenError::Changed)
+    });
+    Some((left.ok()?, values))
+}
+
+/// A text in which something else stands for each token; `each` is given what is between the markers, and writes it.
+fn replaced(
+    text: &str,
+    mut each: impl FnMut(&str, &mut String) -> Result<(), TokenError>,
+) -> Result<String, TokenError> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
-        let (hex, behind) = after.split_once(CLOSE).ok_or(TokenError::Cut)?;
-        if before.contains(CLOSE) || hex.contains(OPEN) {
+        let (between, behind) = after.split_once(CLOSE).ok_or(TokenError::Cut)?;
+        if before.contains(CLOSE) || between.contains(OPEN) {
             return Err(TokenError::Cut);
         }
         out.push_str(before);
-        out.push_str(&unhex(hex).ok_or(TokenError::Changed)?);
+        each(between, &mut out)?;
         rest = behind;
     }
     if rest.contains(CLOSE) {
@@ -64,42 +89,14 @@ pub(crate) fn decode(scalar: &str) -> Result<String, TokenError> {
     Ok(out)
 }
 
-/// A text with its values taken out: what is left has their numbers in their places. None where a token is not whole.
-pub(crate) fn lift(text: &str) -> Option<(String, Vec<String>)> {
-    let (mut out, mut values) = (String::with_capacity(text.len()), Vec::new());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(OPEN) {
-        let (hex, behind) = after.split_once(CLOSE)?;
-        if before.contains(CLOSE) {
-            return None;
-        }
-        out.push_str(before);
-        // As many digits as a value of some bytes has, which mean as little.
-        write!(out, "{OPEN}{:08x}{CLOSE}", values.len()).ok()?;
-        values.push(unhex(hex)?);
-        rest = behind;
-    }
-    if rest.contains(CLOSE) {
-        return None;
-    }
-    out.push_str(rest);
-    Some((out, values))
-}
-
-/// A scalar of a text whose values were taken out, with its values again.
-pub(crate) fn put_back(scalar: &str, values: &[String]) -> String {
-    let mut out = String::with_capacity(scalar.len());
-    let mut rest = scalar;
-    while let Some((before, (number, behind))) =
-        rest.split_once(OPEN).and_then(|(before, after)| Some((before, after.split_once(CLOSE)?)))
-    {
-        out.push_str(before);
-        let number = usize::from_str_radix(number, 16).ok();
-        out.push_str(number.and_then(|number| values.get(number)).map_or("", String::as_str));
-        rest = behind;
-    }
-    out.push_str(rest);
-    out
+/// A scalar of a text whose values were taken out, with its values again. None where its tokens are not those that were put there.
+pub(crate) fn put_back(scalar: &str, values: &[String]) -> Option<String> {
+    let put = |number: &str, out: &mut String| {
+        let number = usize::from_str_radix(number, 16).map_err(|_| TokenError::Changed)?;
+        out.push_str(values.get(number).ok_or(TokenError::Changed)?);
+        Ok(())
+    };
+    replaced(scalar, put).ok()
 }
 
 fn unhex(hex: &str) -> Option<String> {

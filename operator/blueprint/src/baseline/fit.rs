@@ -11,6 +11,7 @@ use super::quota::{class_storage, class_volumes};
 use super::{Limits, Quota};
 use crate::decorate::pod_path;
 use crate::kinds::GroupKind;
+use crate::rollout::{UP, number_or_part};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tenantry_crds::quantity::Quantity;
@@ -298,15 +299,8 @@ fn surge(subject: &Subject<'_>, replicas: i64) -> i64 {
     if subject.text("/spec/strategy/type") == Some("Recreate") {
         return 0;
     }
-    let percent = |percent: i64| replicas.saturating_mul(percent).saturating_add(99) / 100;
-    match subject.body.pointer("/spec/strategy/rollingUpdate/maxSurge") {
-        None | Some(Value::Null) => percent(25),
-        Some(Value::String(text)) => text
-            .strip_suffix('%')
-            .map_or_else(|| text.parse().ok(), |number| number.parse().ok().map(percent))
-            .unwrap_or(replicas),
-        Some(number) => number.as_i64().unwrap_or(replicas),
-    }
+    let surge = subject.body.pointer("/spec/strategy/rollingUpdate/maxSurge");
+    number_or_part(surge, replicas, UP).unwrap_or(replicas)
 }
 
 /// Reads an amount, which YAML may have typed as a number.

@@ -29,8 +29,8 @@ impl Shapes {
     pub(crate) fn parse(&self, text: &str) -> Result<Option<Value>, YamlError> {
         // What is wrong with a text is said of the text itself.
         let Some((shape, values)) = token::lift(text) else { return yaml::parse(text) };
-        match self.read(shape) {
-            Some(shape) => Ok(Some(filled(&shape, &values))),
+        match self.read(shape).and_then(|shape| filled(&shape, &values)) {
+            Some(value) => Ok(Some(value)),
             None => yaml::parse(text),
         }
     }
@@ -52,17 +52,19 @@ impl Shapes {
     }
 }
 
-/// A shape with its values in their places.
-fn filled(shape: &Value, values: &[String]) -> Value {
-    match shape {
-        Value::String(text) => Value::String(token::put_back(text, values)),
-        Value::Array(items) => Value::Array(items.iter().map(|item| filled(item, values)).collect()),
+/// A shape with its values in their places; none where that is not what was taken out.
+fn filled(shape: &Value, values: &[String]) -> Option<Value> {
+    Some(match shape {
+        Value::String(text) => Value::String(token::put_back(text, values)?),
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| filled(item, values)).collect::<Option<_>>()?)
+        }
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, field)| (name.clone(), filled(field, values)));
-            Value::Object(fields.collect::<Map<_, _>>())
+            let fields = fields.iter().map(|(name, field)| Some((name.clone(), filled(field, values)?)));
+            Value::Object(fields.collect::<Option<Map<_, _>>>()?)
         }
         other => other.clone(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -97,6 +99,10 @@ mod tests {
             12 => format!("k{at}: {}\n", token.trim_end_matches(token::CLOSE)),
             13 => format!("k{at}: {}\n", token.replacen(token::CLOSE, "0\u{E9A1}", 1)),
             14 => format!("k{at}: !{token} x\n"),
+            // Markers that an author writes by their numbers.
+            15 => format!("k{at}: \"{token} \\uE9A0{:08x}\\uE9A1\"\n", 0),
+            16 => format!("k{at}: \"\\U0000E9A061\\U0000E9A1 {token}\"\n"),
+            17 => format!("k{at}: \"{token} \\ue9a0\"\n"),
             _ => format!("k{at}: 1\nk{at}: {token}\n"),
         }
     }
@@ -104,14 +110,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_text_is_read_as_if_nothing_had_been_read_before(
-            forms in prop::collection::vec(0_usize..18, 0..6),
+            forms in prop::collection::vec(0_usize..21, 0..6),
             one in prop::collection::vec(any::<String>(), 6),
             other in prop::collection::vec(".{0,2000}", 6),
         ) {
             let shapes = Shapes::default();
             for values in [&one, &other, &one] {
                 let lines = forms.iter().enumerate().zip(values);
-                let text: String = lines.map(|((at, form), value)| line(if *form > 15 { 0 } else { *form }, at, value)).collect();
+                let text: String = lines.map(|((at, form), value)| line(if *form > 18 { 0 } else { *form }, at, value)).collect();
                 prop_assert_eq!(shapes.parse(&text), yaml::parse(&text), "{}", text);
             }
         }
