@@ -39,13 +39,7 @@ impl Books {
         );
         let query = query.bind(tenant.to_owned()).bind(from.as_second()).bind(to.as_second());
         let rows = in_time(query.fetch_all(connection.raw())).await?;
-        let query = sqlx::query(
-            "SELECT sequence, subscription, meter, from_at, revision, quantities, received_at FROM ledger_usage \
-             WHERE account = $1 AND subscription = $2 AND from_at + hours * 3600 > $3 AND from_at < $4",
-        );
-        let query = query.bind(account.unwrap_or_default().to_owned()).bind(tenant.to_owned());
-        let query = query.bind(from.as_second()).bind(to.as_second());
-        let kept = in_time(query.fetch_all(connection.raw())).await?;
+        let kept = crate::usage::kept(connection.raw(), account, tenant, from, to).await?;
         connection.give_back();
         let mut meters: BTreeMap<String, Hourly> = BTreeMap::new();
         for row in &rows {
@@ -55,11 +49,7 @@ impl Books {
             one.is_told = true;
             one.hours.insert(hour, sum(row.try_get("high")?, row.try_get("low")?));
         }
-        let mut records = Vec::new();
-        for row in &kept {
-            crate::usage::read(row, &mut records)?;
-        }
-        for record in records.into_iter().filter(|record| from <= record.at && record.at < to) {
+        for record in kept {
             let one = meters.entry(record.meter).or_default();
             if !one.is_told {
                 *one.hours.entry(record.at).or_default() += i128::from(record.quantity);

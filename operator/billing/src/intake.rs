@@ -121,13 +121,7 @@ impl Books {
         );
         let query = query.bind(tenant.to_owned()).bind(from.as_second()).bind(to.as_second());
         let rows = in_time(query.fetch_all(connection.raw())).await?;
-        let query = sqlx::query(
-            "SELECT sequence, subscription, meter, from_at, revision, quantities, received_at FROM ledger_usage \
-             WHERE account = $1 AND subscription = $2 AND from_at + hours * 3600 > $3 AND from_at < $4",
-        );
-        let query = query.bind(account.unwrap_or_default().to_owned()).bind(tenant.to_owned());
-        let query = query.bind(from.as_second()).bind(to.as_second());
-        let kept = in_time(query.fetch_all(connection.raw())).await?;
+        let kept = crate::usage::kept(connection.raw(), account, tenant, from, to).await?;
         connection.give_back();
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         for row in &rows {
@@ -137,12 +131,8 @@ impl Books {
             one.late = row.try_get("late")?;
             one.unit = Some(row.try_get("unit")?);
         }
-        let mut records = Vec::new();
-        for row in &kept {
-            crate::usage::read(row, &mut records)?;
-        }
-        for record in records.iter().filter(|record| from <= record.at && record.at < to) {
-            told.entry(record.meter.clone()).or_default().in_ledger += i128::from(record.quantity);
+        for record in kept {
+            told.entry(record.meter).or_default().in_ledger += i128::from(record.quantity);
         }
         Ok(told)
     }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
-use tenantry_journal::Epoch;
+use tenantry_journal::{Epoch, in_time};
 use tenantry_ledger::event::Usage;
 use tenantry_ledger::refusal::Refusal;
 
@@ -153,6 +153,28 @@ impl Batch {
     fn bytes(&self) -> Vec<u8> {
         self.quantities.iter().flat_map(|quantity| quantity.to_le_bytes()).collect()
     }
+}
+
+/// What the ledger has of a subscription in a stretch of time, whole hours of UTC, in the account that pays; nothing without one.
+pub(crate) async fn kept(
+    connection: &mut AnyConnection,
+    account: Option<&str>,
+    subscription: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<Usage>, BooksError> {
+    let query = sqlx::query(
+        "SELECT sequence, subscription, meter, from_at, revision, quantities, received_at FROM ledger_usage \
+         WHERE account = $1 AND subscription = $2 AND from_at + hours * 3600 > $3 AND from_at < $4",
+    );
+    let query = query.bind(account.unwrap_or_default().to_owned()).bind(subscription.to_owned());
+    let query = query.bind(from.as_second()).bind(to.as_second());
+    let mut records = Vec::new();
+    for row in &in_time(query.fetch_all(connection)).await? {
+        read(row, &mut records)?;
+    }
+    records.retain(|record| from <= record.at && record.at < to);
+    Ok(records)
 }
 
 /// The records of a row, and its number.

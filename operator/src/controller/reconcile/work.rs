@@ -396,7 +396,8 @@ async fn finish(
     let mut obstacles = conflicts(prepared, &look, &progress.outcomes);
     obstacles.extend(secrets::obstacles(snapshot, session));
     obstacles.extend(not_removed(prepared, &look.plan, &progress.outcomes));
-    obstacles.extend(progress.outcomes.iter().find_map(|outcome| not_written(&look.evaluation, outcome)));
+    let untold = |outcome: &&executor::Outcome| is_untold(&look.evaluation, outcome);
+    obstacles.extend(progress.outcomes.iter().find(untold).and_then(not_written));
     let known = snapshot.status.inventory.clone().unwrap_or_default();
     let inventory = match tenantry_apply::record::differs_materially(&known, &progress.inventory) {
         true => progress.inventory.clone(),
@@ -452,7 +453,7 @@ async fn finish(
     next = earlier(next, deadline(snapshot, latest.filter(|at| *at > snapshot.now)));
     let outages = progress.outcomes.iter().filter_map(|outcome| {
         let failure = outcome.result.as_ref().err()?;
-        let is_ours = !failure.verdict.is_definitive() || not_written(&look.evaluation, outcome).is_some();
+        let is_ours = !failure.verdict.is_definitive() || is_untold(&look.evaluation, outcome);
         (is_ours && failure.verdict != Refusal::Skipped).then_some(failure)
     });
     let mut failed = false;
@@ -547,20 +548,23 @@ fn not_removed(prepared: &Prepared, plan: &Plan, outcomes: &[executor::Outcome])
     Some(Obstacle::not_removed(&named(&one.id, "nothing of its kind has been looked at yet"), false))
 }
 
-/// A change that was refused for good and of which no item tells, because everything of its item is there: what had room for another plan, and
+/// Whether a change was refused for good and no item tells of it, because everything of its item is there: what had room for another plan, and
 /// shall have it no more. No item has a next try of it either, so it is tried again like an outage.
-fn not_written(evaluation: &Evaluation, outcome: &executor::Outcome) -> Option<Obstacle> {
-    let failure = outcome.result.as_ref().err().filter(|failure| failure.verdict.is_definitive())?;
-    let item = outcome.item.as_deref()?;
+fn is_untold(evaluation: &Evaluation, outcome: &executor::Outcome) -> bool {
+    let is_refused = outcome.result.as_ref().is_err_and(|failure| failure.verdict.is_definitive());
     let is_done = |entry: &ChecklistEntry| {
-        entry.name == item && matches!(entry.state, ItemState::Done | ItemState::Skipped)
+        outcome.item.as_deref() == Some(entry.name.as_str())
+            && matches!(entry.state, ItemState::Done | ItemState::Skipped)
     };
+    is_refused && evaluation.entries.iter().any(is_done)
+}
+
+/// What is said of it.
+fn not_written(outcome: &executor::Outcome) -> Option<Obstacle> {
+    let why = &outcome.result.as_ref().err()?.message;
     let (kind, name) = (outcome.id.kind.name(), &outcome.id.name);
-    evaluation.entries.iter().any(is_done).then(|| {
-        let message =
-            format!("{kind} {name} is not yet as the order has it: {}; it is tried again", failure.message);
-        Obstacle::other("ChangeRefused", message, true)
-    })
+    let message = format!("{kind} {name} is not yet as the order has it: {why}; it is tried again");
+    Some(Obstacle::other("ChangeRefused", message, true))
 }
 
 /// Whether a namespace is that of an earlier subscription of the same name, on its end. One that was kept does not end
