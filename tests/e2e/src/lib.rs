@@ -1,6 +1,7 @@
 //! What end-to-end tests and the demo share: a world of a real Kubernetes API, the installed product, and the real
 //! binary running as its own service account. Needs a client, a clock and processes.
 
+pub mod callers;
 pub mod census;
 pub mod clock;
 pub mod hall;

@@ -2,10 +2,11 @@
 
 use crate::orders::{mail, with};
 use crate::people::tenantry;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, is_live};
 use crate::{World, process, world};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tenantry_crds::TenantSubscription;
 
 /// Somebody who sells, with a tax of ten percent.
 #[must_use]
@@ -59,6 +60,13 @@ pub fn definitions() -> Result<Vec<Value>> {
 #[must_use]
 pub fn paid_by(name: &str, account: &str) -> Value {
     with(mail(name), "spec.billing", json!({"accountRef": {"name": account}}))
+}
+
+/// Whether a tenant is live and it is known when it is billed next.
+#[must_use]
+pub fn is_billed(subscription: &TenantSubscription) -> bool {
+    let billing = subscription.status.as_ref().and_then(|status| status.billing.as_ref());
+    is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
 }
 
 /// Waits until a tenant has so many documents in the file beside the controllers.

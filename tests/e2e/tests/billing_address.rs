@@ -8,45 +8,20 @@
 )]
 
 use jiff::{Timestamp, ToSpan};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use tenantry_crds::TenantSubscription;
+use std::path::Path;
 use tenantry_crds::subscription::ItemState;
+use tenantry_e2e::callers::person;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
-use tenantry_e2e::wait::{PATIENCE, is_live, stands};
-use tenantry_e2e::{NAMESPACE, Setup, World, process};
+use tenantry_e2e::priced::{account, definitions, is_billed, issuer, paid_by, until_billed};
+use tenantry_e2e::wait::{PATIENCE, stands};
+use tenantry_e2e::{Setup, World, process};
 use tokio::process::Command;
 
 /// Longer than a month, shorter than two.
 const DAYS_OF_A_MONTH: i64 = 32;
-
-/// Somebody with a token, and a role of ours if there is one.
-async fn person(world: &World, name: &str, role: Option<&str>) -> PathBuf {
-    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE});
-    let mut objects = vec![json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
-    })];
-    if let Some(role) = role {
-        objects.push(json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [subject],
-        }));
-    }
-    world.apply_all(&objects).await.unwrap();
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let asked = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-    let token = accounts.create_token_request(name, &PostParams::default(), &asked).await.unwrap();
-    let file = world.directory().join(format!("{name}.token"));
-    std::fs::write(&file, token.status.unwrap().token).unwrap();
-    file
-}
 
 /// What a command says as JSON that asks the billing address with a token, or why it was refused.
 async fn asks(world: &World, token: &Path, arguments: &[&str]) -> Result<Value, String> {
@@ -80,11 +55,6 @@ fn day(days: i64) -> String {
     jiff::tz::Offset::UTC.to_datetime(at).date().to_string()
 }
 
-fn is_billed(subscription: &TenantSubscription) -> bool {
-    let billing = subscription.status.as_ref().and_then(|status| status.billing.as_ref());
-    is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     let mut world = World::start(Setup::default()).await.unwrap();
@@ -100,9 +70,9 @@ async fn who_may_asks_the_leader_and_whoever_writes_leads() {
     let number = first[0]["number"].as_str().unwrap().to_owned();
 
     // Nobody without a token, nobody without a right, and everybody no more than that.
-    let nobody = person(&world, "nobody", None).await;
-    let reader = person(&world, "reader", Some("tenantry-billing-reader")).await;
-    let clerk = person(&world, "clerk", Some("tenantry-billing-clerk")).await;
+    let nobody = person(&world, "nobody", None).await.unwrap();
+    let reader = person(&world, "reader", Some("tenantry-billing-reader")).await.unwrap();
+    let clerk = person(&world, "clerk", Some("tenantry-billing-clerk")).await.unwrap();
     let forged = world.directory().join("forged.token");
     std::fs::write(&forged, "eyJhbGciOiJub25lIn0.e30.").unwrap();
     let list = ["invoices", "acme", "-o", "json"];

@@ -9,22 +9,21 @@
 )]
 
 use futures::future::join_all;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tenantry_crds::billing::DunningStage;
 use tenantry_crds::subscription::BillingStatus;
 use tenantry_crds::suspension::SuspensionReason;
 use tenantry_crds::{TenantSubscription, TenantSuspension};
+use tenantry_e2e::callers::person;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::journal::History;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
 use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
 use tenantry_e2e::wait::{self, PATIENCE, is_live};
-use tenantry_e2e::{NAMESPACE, Setup, World};
+use tenantry_e2e::{Setup, World};
 
 const DAY: i64 = 86_400;
 
@@ -38,26 +37,6 @@ fn is_suspended(subscription: &TenantSubscription) -> bool {
 
 fn is_back(subscription: &TenantSubscription) -> bool {
     is_live(subscription) && wait::condition(subscription, "Suspended").is_none()
-}
-
-/// Somebody with a token and a role of ours.
-async fn person(world: &World, name: &str, role: &str) -> PathBuf {
-    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE});
-    let objects = [
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [subject],
-        }),
-    ];
-    world.apply_all(&objects).await.unwrap();
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), NAMESPACE);
-    let asked = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-    let token = accounts.create_token_request(name, &PostParams::default(), &asked).await.unwrap();
-    let file = world.directory().join(format!("{name}.token"));
-    std::fs::write(&file, token.status.unwrap().token).unwrap();
-    file
 }
 
 /// What a command says as JSON that asks the billing address with a token, or why it was refused.
@@ -133,7 +112,7 @@ async fn who_does_not_pay_is_reminded_and_suspended_and_served_again_when_he_has
     world.until("acme", reminded).await.unwrap();
     let number = first[0]["number"].as_str().unwrap().to_owned();
     let file = folder.join(format!("{number}.reminder.json"));
-    let reader = person(&world, "reader", "tenantry-billing-reader").await;
+    let reader = person(&world, "reader", Some("tenantry-billing-reader")).await.unwrap();
     let delivered = async {
         loop {
             let all = asks(&world, &reader, &["deliveries", "list", &number]).await.unwrap_or_default();
@@ -176,7 +155,7 @@ async fn who_does_not_pay_is_reminded_and_suspended_and_served_again_when_he_has
     assert!(refused.contains("you may not suspend acme"), "{refused}");
 
     // Who tells of payments may do nothing else, and not under any name.
-    let bank = person(&world, "bank", "tenantry-payment-source").await;
+    let bank = person(&world, "bank", Some("tenantry-payment-source")).await.unwrap();
     let refused = asks(&world, &bank, &["billing", "balance", "acme"]).await.unwrap_err();
     assert!(refused.contains("may not get billingaccounts/invoices of account acme"), "{refused}");
     let told = payment("1", "1.00", &["--provider", "bank"]);

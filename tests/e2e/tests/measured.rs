@@ -13,14 +13,14 @@ use kube::api::Api;
 use serde_json::{Value, json};
 use std::path::Path;
 use tenantry_control_plane::skipped;
-use tenantry_crds::{HostedApplication, TenantSubscription};
+use tenantry_crds::HostedApplication;
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::load::{Claim, Exporter, Job, Load, Pod};
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::priced::{account, definitions, issuer, paid_by};
+use tenantry_e2e::priced::{account, definitions, is_billed, issuer, paid_by};
 use tenantry_e2e::prometheus::{Prometheus, backfill, promtool};
-use tenantry_e2e::wait::{PATIENCE, is_live};
+use tenantry_e2e::wait::PATIENCE;
 use tenantry_e2e::{Controller, Setup, World, metrics, process};
 use tenantry_metering::used::{Exporter as Measuring, Measure};
 
@@ -173,11 +173,6 @@ async fn go_on(world: &mut World, clock: &Clock, seconds: i64, arguments: &[&str
     let controller =
         Controller::start_by(Some(clock), world.identity(), world.directory(), arguments).unwrap();
     world.controller = Some(controller);
-}
-
-fn is_billed(subscription: &TenantSubscription) -> bool {
-    let billing = subscription.status.as_ref().and_then(|status| status.billing.as_ref());
-    is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,33 +8,20 @@
 )]
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use tenantry_crds::TenantSubscription;
+use tenantry_e2e::callers::{person, token};
 use tenantry_e2e::clock::Clock;
 use tenantry_e2e::orders::with;
 use tenantry_e2e::people::tenantry;
-use tenantry_e2e::priced::{account, definitions, issuer, paid_by, until_billed};
+use tenantry_e2e::priced::{account, definitions, is_billed, issuer, paid_by, until_billed};
 use tenantry_e2e::process::Controller;
-use tenantry_e2e::wait::{PATIENCE, is_live};
+use tenantry_e2e::wait::PATIENCE;
 use tenantry_e2e::{NAMESPACE, Setup, World, http, metrics, process};
 
 const AUDIENCE: &str = "usage.tenantry.io";
 /// Longer than a month, shorter than two.
 const SECONDS_OF_A_MONTH: i64 = 32 * 86_400;
-
-/// A token of a ServiceAccount for an audience.
-async fn token(world: &World, namespace: &str, name: &str, audience: Option<&str>) -> String {
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), namespace);
-    let audiences = audience.iter().map(|audience| (*audience).to_owned()).collect();
-    let spec = TokenRequestSpec { audiences, ..TokenRequestSpec::default() };
-    let asked = TokenRequest { spec, ..TokenRequest::default() };
-    let token = accounts.create_token_request(name, &PostParams::default(), &asked).await.unwrap();
-    token.status.unwrap().token
-}
 
 fn address(world: &World) -> SocketAddr {
     world.controller.as_ref().unwrap().billing().strip_prefix("http://").unwrap().parse().unwrap()
@@ -82,8 +69,8 @@ async fn too_much_is_put_off(world: &World) {
         .apply_all(&[json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "flood", "namespace": "tenant-bolt"}})])
         .await
         .unwrap();
-    let flood = token(world, "tenant-bolt", "flood", Some(AUDIENCE)).await;
-    let other = token(world, "tenant-bolt", "default", Some(AUDIENCE)).await;
+    let flood = token(world, "tenant-bolt", "flood", Some(AUDIENCE)).await.unwrap();
+    let other = token(world, "tenant-bolt", "default", Some(AUDIENCE)).await.unwrap();
     // Of another type, so that nothing of it counts.
     let event = json!({"specversion": "1.0", "id": "flood", "source": "x", "type": "com.example.other"});
     let body = json!(vec![event; 1_000]).to_string();
@@ -119,7 +106,8 @@ async fn what_does_not_count(world: &World) {
     let negative = own.as_array().unwrap().iter().find(|one| one["cause"] == "BadQuantity").unwrap();
     assert_eq!((&negative["field"], &negative["id"]), (&json!("data.quantity"), &json!("e")), "{negative}");
     assert!(negative["body"].as_str().unwrap().contains("-1"), "{negative}");
-    let reader = asker(world, "all-reader", "tenantry-billing-reader").await;
+    let reader =
+        person(world, "all-reader", Some("tenantry-billing-reader")).await.unwrap().display().to_string();
     let server = world.controller.as_ref().unwrap().billing();
     assert_eq!(said(list(&["acme", "--server", &server, "--token-file", &reader])).await, own);
     let some = said(list(&["--limit", "4", "--server", &server, "--token-file", &reader])).await;
@@ -157,8 +145,10 @@ async fn what_is_left(world: &World, silver: &Value) {
         assert_eq!(cents(&all["total"], field), sum, "{field}: {all}");
     }
     // The leader says the same to who may see it.
-    let reader = asker(world, "reader", "tenantry-billing-reader").await;
-    let controller = asker(world, "controlling", "tenantry-controlling").await;
+    let reader =
+        person(world, "reader", Some("tenantry-billing-reader")).await.unwrap().display().to_string();
+    let controller =
+        person(world, "controlling", Some("tenantry-controlling")).await.unwrap().display().to_string();
     let ask = async |token: &str, arguments: &[&str]| {
         let server = world.controller.as_ref().unwrap().billing();
         let more = ["--server", &server, "--token-file", token];
@@ -174,28 +164,6 @@ async fn what_is_left(world: &World, silver: &Value) {
     let seen = &said["tenants"][0]["plans"][0];
     assert_eq!(seen["sold"], json!([{"currency": "EUR", "amount": "204.00"}]), "{said}");
     assert!(!said.to_string().contains("cost") && seen["left"].is_null(), "{said}");
-}
-
-/// A file with the token of somebody who has a role.
-async fn asker(world: &World, name: &str, role: &str) -> String {
-    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE});
-    let objects = [
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [subject],
-        }),
-    ];
-    world.apply_all(&objects).await.unwrap();
-    let file = world.directory().join(format!("{name}.token"));
-    std::fs::write(&file, token(world, NAMESPACE, name, None).await).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
-fn is_billed(subscription: &TenantSubscription) -> bool {
-    let billing = subscription.status.as_ref().and_then(|status| status.billing.as_ref());
-    is_live(subscription) && billing.is_some_and(|billing| billing.next_invoice_date.is_some())
 }
 
 /// The shipped definitions, with messages that are counted and priced.
@@ -248,8 +216,8 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     world.until("bolt", is_billed).await.unwrap();
 
     // A tenant's own application tells for its tenant and for nobody else, whatever it says.
-    let acme = token(&world, "tenant-acme", "default", Some(AUDIENCE)).await;
-    let bolt = token(&world, "tenant-bolt", "default", Some(AUDIENCE)).await;
+    let acme = token(&world, "tenant-acme", "default", Some(AUDIENCE)).await.unwrap();
+    let bolt = token(&world, "tenant-bolt", "default", Some(AUDIENCE)).await.unwrap();
     let now = Timestamp::now();
     let days = |days: i64| now.checked_add(SignedDuration::from_hours(24 * days)).unwrap();
     let events = [
@@ -292,7 +260,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     assert!(answer["events"][0]["remedy"].as_str().unwrap().contains("a whole number from 0"), "{answer}");
 
     // Nobody without a token for this, and no stranger without the right.
-    let wide = token(&world, "tenant-acme", "default", None).await;
+    let wide = token(&world, "tenant-acme", "default", None).await.unwrap();
     for wrong in [wide.as_str(), "eyJhbGciOiJub25lIn0.e30."] {
         let (status, answer) =
             tell(&world, wrong, &[("Content-Type", "application/cloudevents-batch+json")], "[]");
@@ -303,7 +271,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
         .apply_all(&[json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "gateway", "namespace": NAMESPACE}})])
         .await
         .unwrap();
-    let gateway = token(&world, NAMESPACE, "gateway", Some(AUDIENCE)).await;
+    let gateway = token(&world, NAMESPACE, "gateway", Some(AUDIENCE)).await.unwrap();
     let stated = now.to_string();
     let binary = |subject: &'static str, id: &'static str| {
         [
@@ -405,7 +373,7 @@ async fn what_is_told_by_who_may_is_on_the_next_invoice_once() {
     );
     world.until("acme", is_billed).await.unwrap();
     what_is_left(&world, &seen["plans"][0]).await;
-    let acme = token(&world, "tenant-acme", "default", Some(AUDIENCE)).await;
+    let acme = token(&world, "tenant-acme", "default", Some(AUDIENCE)).await.unwrap();
     assert_eq!(batch(&world, &acme, &events[..1]), ["Duplicate"]);
     let database = process::journal(world.directory());
     let arguments = ["ledger", "verify", "-o", "json", "--database", &database];
